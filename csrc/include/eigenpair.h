@@ -1,0 +1,157 @@
+/* eigenpair: the C ABI of the native core, and all that the frontends know of it.
+ *
+ * Life of a call:
+ *   1. lend a LAPACK once:           eigenpair_lapack_create
+ *   2. describe a batch of problems: eigenpair_hermitian_problem
+ *   3. make it a job:                eigenpair_hermitian_job
+ *   4. work on it from as many threads as you like: eigenpair_job_work
+ *   5. eigenpair_job_finish, which waits for the other workers and frees the job.
+ * eigenpair_hermitian does 3 to 5 on threads of its own.
+ *
+ * No function throws or aborts. Each returns a status; eigenpair_last_error() has the details, per thread.
+ * A matrix that fails inside a batch is no error of the call: its results are NaN, its info says why, and its
+ * neighbours are untouched.
+ */
+#ifndef EIGENPAIR_H
+#define EIGENPAIR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define EIGENPAIR_API __declspec(dllexport)
+#else
+#define EIGENPAIR_API __attribute__((visibility("default")))
+#endif
+
+/* Raised whenever a struct or signature below changes. Frontends refuse any other number. */
+#define EIGENPAIR_ABI_VERSION 1
+
+EIGENPAIR_API int32_t eigenpair_abi_version(void);
+EIGENPAIR_API const char* eigenpair_version(void);
+
+typedef int32_t eigenpair_status;
+enum {
+  EIGENPAIR_OK = 0,
+  EIGENPAIR_BAD_ARGUMENT = 1,    /* a null pointer, a negative size, an unknown code */
+  EIGENPAIR_MISSING_ROUTINE = 2, /* the lent LAPACK lacks what the problem needs */
+  EIGENPAIR_OUT_OF_MEMORY = 3,
+  EIGENPAIR_TOO_LARGE = 4,       /* a size or workspace does not fit the lent LAPACK's integers */
+  EIGENPAIR_INTERNAL = 5
+};
+
+/* What the last failing call on this thread has to say; valid until the next call on this thread. */
+EIGENPAIR_API const char* eigenpair_last_error(void);
+
+/* ---- LAPACK, lent by the caller -------------------------------------------------------------------- */
+
+typedef struct eigenpair_lapack eigenpair_lapack;
+
+/* Address of a Fortran routine by its plain lower-case name ("dsyevd": no underscore, no suffix), or NULL when
+ * there is none. Called only during eigenpair_lapack_create. */
+typedef void* (*eigenpair_lookup)(void* context, const char* routine);
+
+/* `integer_bits` is 32 (LP64) or 64 (ILP64). The routines must outlive the handle. */
+EIGENPAIR_API eigenpair_status eigenpair_lapack_create(int32_t integer_bits, eigenpair_lookup lookup,
+                                                       void* context, eigenpair_lapack** out);
+
+/* Optional: how many threads the lent LAPACK itself may use. With these, a batch worked on by several threads
+ * sets LAPACK to one thread for its duration; without, the two multiply. Either may be NULL. */
+EIGENPAIR_API eigenpair_status eigenpair_lapack_set_threading(eigenpair_lapack* lapack,
+                                                              int32_t (*get_threads)(void),
+                                                              void (*set_threads)(int32_t));
+
+/* 1 if the routine was found, else 0. */
+EIGENPAIR_API int32_t eigenpair_lapack_has(const eigenpair_lapack* lapack, const char* routine);
+
+/* No job may use the handle any more. NULL is fine. */
+EIGENPAIR_API void eigenpair_lapack_destroy(eigenpair_lapack* lapack);
+
+/* ---- what a problem is made of ------------------------------------------------------------------------ */
+
+enum { EIGENPAIR_FLOAT32 = 0, EIGENPAIR_FLOAT64 = 1, EIGENPAIR_COMPLEX64 = 2, EIGENPAIR_COMPLEX128 = 3 };
+
+enum { EIGENPAIR_COLUMN_MAJOR = 0, EIGENPAIR_ROW_MAJOR = 1 };
+
+/* Which entries of a matrix are read: the Hermitian part (A + A^H)/2, or one triangle. Of the diagonal, only the
+ * real part is read. */
+enum { EIGENPAIR_HERMITIAN_PART = 0, EIGENPAIR_LOWER = 1, EIGENPAIR_UPPER = 2 };
+
+/* LAPACK driver. AUTO chooses by size and request. */
+enum { EIGENPAIR_DRIVER_AUTO = 0, EIGENPAIR_DRIVER_EVD = 1, EIGENPAIR_DRIVER_EV = 2, EIGENPAIR_DRIVER_EVR = 3 };
+
+/* Per-matrix status, in `info`. */
+enum {
+  EIGENPAIR_INFO_OK = 0,
+  EIGENPAIR_INFO_NOT_FINITE = 1,            /* NaN or Inf among the entries read */
+  EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE = 2, /* B */
+  EIGENPAIR_INFO_NO_CONVERGENCE = 3
+};
+
+/* A batch of Hermitian eigenproblems. Matrices are dense, n x n, contiguous; the k-th starts `k * stride` elements
+ * after the first (stride 0: one matrix shared by the whole batch). Inputs are never modified; outputs are
+ * contiguous over the batch and must not overlap the inputs.
+ *
+ *   type 0: A v = w v          V^H V = I
+ *   type 1: A v = w B v        V^H B V = I
+ *   type 2: A B v = w v        V^H B V = I
+ *   type 3: B A v = w v        V^H B^-1 V = I
+ */
+typedef struct eigenpair_hermitian_problem {
+  int64_t struct_size; /* sizeof(eigenpair_hermitian_problem) */
+  int32_t dtype;
+  int32_t type;
+  int32_t triangle; /* of A and B alike */
+  int32_t layout;   /* of A, B, v and u alike */
+  int32_t driver;
+  int32_t reserved; /* 0 */
+  int64_t n;
+  int64_t batch;
+  const void* a;
+  int64_t a_stride;
+  const void* b; /* NULL for type 0 */
+  int64_t b_stride;
+  void* w;       /* batch x n, real, ascending */
+  void* v;       /* batch x n x n: eigenvectors in columns; NULL: values only */
+  void* u;       /* batch x n x n: the dual basis V^-H (B V for types 1 and 2, B^-1 V for type 3), or NULL */
+  int32_t* info; /* batch, or NULL */
+} eigenpair_hermitian_problem;
+
+/* ---- jobs ---------------------------------------------------------------------------------------------- */
+
+/* A batch under way, cut into chunks that any number of threads claim. */
+typedef struct eigenpair_job eigenpair_job;
+
+/* Checks the problem and makes a job of it. `max_workers` is how many threads the caller could bring (at least 1).
+ * The problem struct is copied; the arrays it points to must live until eigenpair_job_finish returns. */
+EIGENPAIR_API eigenpair_status eigenpair_hermitian_job(const eigenpair_lapack* lapack,
+                                                       const eigenpair_hermitian_problem* problem,
+                                                       int32_t max_workers, eigenpair_job** out);
+
+/* How many threads are worth having: between 1 and max_workers. */
+EIGENPAIR_API int32_t eigenpair_job_workers(const eigenpair_job* job);
+
+/* Claims and computes chunks until none is left unclaimed. Does not wait for other workers, so it may be called on a
+ * pool's own threads, at any time between retain and release, even after the job is finished. */
+EIGENPAIR_API void eigenpair_job_work(eigenpair_job* job);
+
+/* For a worker that may start late: the job's memory stays until every retain has its release. */
+EIGENPAIR_API void eigenpair_job_retain(eigenpair_job* job);
+EIGENPAIR_API void eigenpair_job_release(eigenpair_job* job);
+
+/* Computes what is still unclaimed, waits for chunks that other workers have started (never for workers that have
+ * not), gives up the caller's reference, and returns the job's status. */
+EIGENPAIR_API eigenpair_status eigenpair_job_finish(eigenpair_job* job);
+
+/* All of it on the calling thread and up to `threads - 1` new ones (0: as many as the machine has). */
+EIGENPAIR_API eigenpair_status eigenpair_hermitian(const eigenpair_lapack* lapack,
+                                                   const eigenpair_hermitian_problem* problem, int32_t threads);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* EIGENPAIR_H */
