@@ -1,0 +1,199 @@
+// A v = w v and the three generalized types: one matrix at a time, through LAPACK.
+#include <cstring>
+#include <string>
+
+#include "hermitian_drivers.h"
+#include "job.h"
+#include "matrix.h"
+
+namespace eigenpair {
+
+namespace {
+
+template <typename T>
+T* at(T* base, int64_t index, int64_t stride) {
+  return base == nullptr ? nullptr : base + index * stride;
+}
+
+template <typename T, typename Int>
+class HermitianProblem final : public Problem {
+ public:
+  using R = Real<T>;
+
+  HermitianProblem(const eigenpair_lapack& lapack, const eigenpair_hermitian_problem& problem)
+      : p_(problem),
+        driver_(lapack, problem.n, problem.type, problem.v != nullptr, problem.driver),
+        trmm_(dual_by_product() ? find_routine(lapack, routine_name<T>("trmm")) : nullptr),
+        potrs_(dual_by_solve() ? find_routine(lapack, routine_name<T>("potrs")) : nullptr) {}
+
+  int64_t batch() const override { return p_.n == 0 ? 0 : p_.batch; }
+
+  double nanoseconds_each() const override {
+    const double n = static_cast<double>(p_.n);
+    return (p_.v != nullptr ? 2.0 : 0.8) * (is_complex<T> ? 2.0 : 1.0) * (500 + 120 * n + n * n * n);
+  }
+
+  std::unique_ptr<Worker> worker() const override { return std::make_unique<HermitianWorker>(*this); }
+
+ private:
+  bool dual_by_product() const { return p_.u != nullptr && (p_.type == 1 || p_.type == 2); }
+  bool dual_by_solve() const { return p_.u != nullptr && p_.type == 3; }
+
+  class HermitianWorker final : public Worker {
+   public:
+    explicit HermitianWorker(const HermitianProblem& problem)
+        : problem_(problem),
+          a_(problem.p_.v == nullptr || problem.driver_.needs_second_matrix() ? square() : 0),
+          b_(problem.p_.type != 0 ? square() : 0),
+          work_(problem.driver_.workspace().work),
+          rwork_(problem.driver_.workspace().rwork),
+          iwork_(problem.driver_.workspace().iwork) {}
+
+    void solve(int64_t index) noexcept override {
+      const eigenpair_hermitian_problem& p = problem_.p_;
+      R* w = at(static_cast<R*>(p.w), index, p.n);
+      T* v = at(static_cast<T*>(p.v), index, square());
+      T* u = at(static_cast<T*>(p.u), index, square());
+      const int32_t info = solve(at(static_cast<const T*>(p.a), index, p.a_stride),
+                                 at(static_cast<const T*>(p.b), index, p.b_stride), w, v, u);
+      if (info != EIGENPAIR_INFO_OK) {
+        fill_nan(w, p.n);
+        fill_nan(v, square());
+        fill_nan(u, square());
+      }
+      if (p.info != nullptr) p.info[index] = info;
+    }
+
+   private:
+    int64_t square() const { return problem_.p_.n * problem_.p_.n; }
+
+    int32_t solve(const T* a_in, const T* b_in, R* w, T* v, T* u) noexcept {
+      const eigenpair_hermitian_problem& p = problem_.p_;
+      const HermitianDriver<T, Int>& driver = problem_.driver_;
+      T* a = a_.get() != nullptr ? a_.get() : v;
+      T* b = b_.get();
+      // LAPACK answers some inputs that hold a NaN with finite numbers, so it never sees one.
+      if (!load_hermitian(a_in, p.n, p.triangle, p.layout, a)) return EIGENPAIR_INFO_NOT_FINITE;
+      if (b != nullptr && !load_hermitian(b_in, p.n, p.triangle, p.layout, b)) return EIGENPAIR_INFO_NOT_FINITE;
+      const int64_t info = driver(a, b, w, v, work_.get(), rwork_.get(), iwork_.get());
+      if (info > p.n) return EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
+      // Overflow inside the reduction of a generalized problem shows as Inf or NaN among the eigenvalues.
+      if (info != 0 || !all_finite(w, p.n)) return EIGENPAIR_INFO_NO_CONVERGENCE;
+      if (u != nullptr && !dual_basis(v, b, u)) return EIGENPAIR_INFO_NO_CONVERGENCE;
+      if (p.layout == EIGENPAIR_ROW_MAJOR) {
+        if (v != nullptr) transpose_in_place(v, p.n);
+        if (u != nullptr) transpose_in_place(u, p.n);
+      }
+      return EIGENPAIR_INFO_OK;
+    }
+
+    // U = V^-H from B = L L^H: V itself for type 0, L (L^H V) for types 1 and 2, L^-H (L^-1 V) for type 3.
+    bool dual_basis(const T* v, const T* factor, T* u) noexcept {
+      std::memcpy(u, v, static_cast<size_t>(square()) * sizeof(T));
+      const Int n = static_cast<Int>(problem_.p_.n);
+      const T unit = T(1);
+      const Length one = 1;
+      Int info = 0;
+      if (problem_.trmm_ != nullptr) {
+        for (const char* transposed : {"C", "N"}) {
+          fortran(problem_.trmm_, "L", "L", transposed, "N", &n, &n, &unit, factor, &n, u, &n, one, one, one, one);
+        }
+      } else if (problem_.potrs_ != nullptr) {
+        fortran(problem_.potrs_, "L", &n, &n, factor, &n, u, &n, &info, one);
+      }
+      return info == 0;
+    }
+
+    const HermitianProblem& problem_;
+    Buffer<T> a_;
+    Buffer<T> b_;
+    Buffer<T> work_;
+    Buffer<R> rwork_;
+    Buffer<Int> iwork_;
+  };
+
+  eigenpair_hermitian_problem p_;
+  HermitianDriver<T, Int> driver_;
+  void* trmm_;
+  void* potrs_;
+};
+
+void require(bool condition, const char* message) {
+  if (!condition) throw Failure(EIGENPAIR_BAD_ARGUMENT, message);
+}
+
+void check(const eigenpair_hermitian_problem& p) {
+  require(p.struct_size == sizeof p, "problem.struct_size is not this library's: header and library differ");
+  require(p.dtype >= EIGENPAIR_FLOAT32 && p.dtype <= EIGENPAIR_COMPLEX128, "problem.dtype is unknown");
+  require(p.type >= 0 && p.type <= 3, "problem.type must be 0, 1, 2 or 3");
+  require(p.triangle >= EIGENPAIR_HERMITIAN_PART && p.triangle <= EIGENPAIR_UPPER, "problem.triangle is unknown");
+  require(p.layout == EIGENPAIR_COLUMN_MAJOR || p.layout == EIGENPAIR_ROW_MAJOR, "problem.layout is unknown");
+  require(p.driver >= EIGENPAIR_DRIVER_AUTO && p.driver <= EIGENPAIR_DRIVER_EVR, "problem.driver is unknown");
+  require(p.n >= 0, "problem.n is negative");
+  require(p.batch >= 0, "problem.batch is negative");
+  require(p.a_stride >= 0 && p.b_stride >= 0, "a stride is negative");
+  require(p.u == nullptr || p.v != nullptr, "problem.u needs problem.v");
+  if (p.n == 0 || p.batch == 0) return;
+  // n² elements, and their bytes, must fit 64 bits before anything is multiplied.
+  require(p.n < (int64_t{1} << 29), "problem.n is too large");
+  require(p.a != nullptr, "problem.a is NULL");
+  require(p.w != nullptr, "problem.w is NULL");
+  require((p.b != nullptr) == (p.type != 0), "problem.b must be NULL for type 0 and a matrix for types 1 to 3");
+}
+
+template <typename T>
+std::unique_ptr<Problem> make(const eigenpair_lapack& lapack, const eigenpair_hermitian_problem& p) {
+  if (lapack.integer_bits == 64) return std::make_unique<HermitianProblem<T, int64_t>>(lapack, p);
+  return std::make_unique<HermitianProblem<T, int32_t>>(lapack, p);
+}
+
+// Nothing to compute, so nothing is asked of LAPACK.
+class EmptyProblem final : public Problem {
+ public:
+  int64_t batch() const override { return 0; }
+  double nanoseconds_each() const override { return 0; }
+  std::unique_ptr<Worker> worker() const override { return nullptr; }
+};
+
+std::unique_ptr<Problem> make(const eigenpair_lapack& lapack, const eigenpair_hermitian_problem& p) {
+  if (p.n == 0 || p.batch == 0) {
+    if (p.info != nullptr) std::fill(p.info, p.info + p.batch, EIGENPAIR_INFO_OK);
+    return std::make_unique<EmptyProblem>();
+  }
+  switch (p.dtype) {
+    case EIGENPAIR_FLOAT32: return make<float>(lapack, p);
+    case EIGENPAIR_FLOAT64: return make<double>(lapack, p);
+    case EIGENPAIR_COMPLEX64: return make<std::complex<float>>(lapack, p);
+    default: return make<std::complex<double>>(lapack, p);
+  }
+}
+
+}  // namespace
+
+}  // namespace eigenpair
+
+using namespace eigenpair;
+
+extern "C" {
+
+eigenpair_status eigenpair_hermitian_job(const eigenpair_lapack* lapack, const eigenpair_hermitian_problem* problem,
+                                         int32_t max_workers, eigenpair_job** out) {
+  return guarded([&] {
+    require(out != nullptr, "out is NULL");
+    *out = nullptr;
+    require(lapack != nullptr, "lapack is NULL");
+    require(problem != nullptr, "problem is NULL");
+    check(*problem);
+    *out = make_job(lapack, make(*lapack, *problem), max_workers);
+  });
+}
+
+eigenpair_status eigenpair_hermitian(const eigenpair_lapack* lapack, const eigenpair_hermitian_problem* problem,
+                                     int32_t threads) {
+  eigenpair_job* job = nullptr;
+  const int32_t workers = threads > 0 ? threads : hardware_threads();
+  const eigenpair_status status = eigenpair_hermitian_job(lapack, problem, workers, &job);
+  return status == EIGENPAIR_OK ? run_on_threads(job) : status;
+}
+
+}  // extern "C"

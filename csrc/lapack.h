@@ -1,0 +1,83 @@
+// The LAPACK that a frontend lends: addresses by name, and typed views of them for LP64 and ILP64.
+#pragma once
+
+#include <atomic>
+#include <complex>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <type_traits>
+#include <unordered_map>
+
+#include "include/eigenpair.h"
+
+struct eigenpair_lapack {
+  int32_t integer_bits = 32;
+  std::unordered_map<std::string, void*> routines;
+  int32_t (*get_threads)() = nullptr;
+  void (*set_threads)(int32_t) = nullptr;
+
+  // How many running jobs want LAPACK on one thread, and what to go back to after the last of them.
+  mutable std::mutex threading;
+  mutable int64_t single_threaded_jobs = 0;
+  mutable int32_t threads_before = 1;
+};
+
+namespace eigenpair {
+
+template <typename T>
+struct RealOf {
+  using type = T;
+};
+template <typename R>
+struct RealOf<std::complex<R>> {
+  using type = R;
+};
+template <typename T>
+using Real = typename RealOf<T>::type;
+
+template <typename T>
+inline constexpr bool is_complex = !std::is_same_v<T, Real<T>>;
+
+// LAPACK's letter for an element type.
+template <typename T>
+constexpr char prefix() {
+  if constexpr (std::is_same_v<T, float>) return 's';
+  if constexpr (std::is_same_v<T, double>) return 'd';
+  if constexpr (std::is_same_v<T, std::complex<float>>) return 'c';
+  return 'z';
+}
+
+// "syevd" → "dsyevd", or "zheevd" where the complex routine says "he" for "sy".
+template <typename T>
+std::string routine_name(const std::string& stem) {
+  std::string name = stem;
+  if (is_complex<T> && name.rfind("sy", 0) == 0) name.replace(0, 2, "he");
+  return prefix<T>() + name;
+}
+
+// Throws Failure(EIGENPAIR_MISSING_ROUTINE).
+void* find_routine(const eigenpair_lapack& lapack, const std::string& name);
+
+template <typename T, typename Function>
+Function routine(const eigenpair_lapack& lapack, const char* stem) {
+  return reinterpret_cast<Function>(find_routine(lapack, routine_name<T>(stem)));
+}
+
+// Fortran passes the length of every character argument after all others, as size_t. Leaving them out is what
+// many C callers do, and what broke them when compilers began to rely on it.
+using Length = size_t;
+
+// While it lives, LAPACK runs on one thread, because the batch around it runs on several.
+class SingleThreadedLapack {
+ public:
+  explicit SingleThreadedLapack(const eigenpair_lapack* lapack);
+  ~SingleThreadedLapack();
+  SingleThreadedLapack(const SingleThreadedLapack&) = delete;
+  SingleThreadedLapack& operator=(const SingleThreadedLapack&) = delete;
+
+ private:
+  const eigenpair_lapack* lapack_;
+};
+
+}  // namespace eigenpair

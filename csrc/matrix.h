@@ -1,0 +1,143 @@
+// Moving matrices between the caller's layout and what LAPACK reads, and judging them on the way.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <new>
+
+#include "lapack.h"
+
+namespace eigenpair {
+
+// Scratch memory: aligned for SIMD and not cleared, for LAPACK writes before it reads.
+template <typename T>
+class Buffer {
+ public:
+  Buffer() = default;
+  explicit Buffer(int64_t count) {
+    if (count <= 0) return;
+    constexpr int64_t kAlignment = 64;
+    const int64_t bytes = (count * static_cast<int64_t>(sizeof(T)) + kAlignment - 1) / kAlignment * kAlignment;
+    data_ = static_cast<T*>(std::aligned_alloc(kAlignment, static_cast<size_t>(bytes)));
+    if (data_ == nullptr) throw std::bad_alloc();
+  }
+  ~Buffer() { std::free(data_); }
+  Buffer(Buffer&& other) noexcept : data_(other.data_) { other.data_ = nullptr; }
+  Buffer& operator=(Buffer&& other) noexcept {
+    std::swap(data_, other.data_);
+    return *this;
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  T* get() const { return data_; }
+
+ private:
+  T* data_ = nullptr;
+};
+
+inline constexpr int64_t kTile = 32;  // two tiles of complex128 fit the first-level cache
+
+template <typename T>
+T conjugate(T x) {
+  if constexpr (is_complex<T>) {
+    return std::conj(x);
+  } else {
+    return x;
+  }
+}
+
+// (x + y)/2 without overflow, and exactly x when they are equal, denormals included.
+template <typename R>
+R mean(R x, R y) {
+  return x == y ? x : R(0.5) * x + R(0.5) * y;
+}
+
+template <typename T>
+T hermitian_mean(T x, T mirror) {
+  if constexpr (is_complex<T>) {
+    return {mean(x.real(), mirror.real()), mean(x.imag(), -mirror.imag())};
+  } else {
+    return mean(x, mirror);
+  }
+}
+
+template <typename T>
+T nan_value() {
+  const auto nan = std::numeric_limits<Real<T>>::quiet_NaN();
+  if constexpr (is_complex<T>) {
+    return {nan, nan};
+  } else {
+    return nan;
+  }
+}
+
+template <typename T>
+void fill_nan(T* data, int64_t count) {
+  if (data != nullptr) std::fill(data, data + count, nan_value<T>());
+}
+
+template <typename R>
+bool all_finite(const R* data, int64_t count) {
+  int bad = 0;  // no early exit: the loop becomes SIMD
+  for (int64_t i = 0; i < count; ++i) bad |= !(data[i] - data[i] == R(0));
+  return bad == 0;
+}
+
+template <typename R>
+bool all_finite(const std::complex<R>* data, int64_t count) {
+  return all_finite(reinterpret_cast<const R*>(data), 2 * count);
+}
+
+// Copies what `triangle` says of `source` into the lower triangle of `target` (column-major; its strict upper triangle is
+// left alone) and returns whether all of it is finite. Row-major storage is the transpose of column-major, so every
+// combination is one of three: the entry below the diagonal, its mirror image above, or the mean of both.
+template <typename T>
+bool load_hermitian(const T* source, int64_t n, int32_t triangle, int32_t layout, T* target) {
+  const bool transposed = layout == EIGENPAIR_ROW_MAJOR;
+  const bool both = triangle == EIGENPAIR_HERMITIAN_PART;
+  const bool stored_above = (triangle == EIGENPAIR_UPPER) != transposed;
+  const bool conjugated = both ? transposed : triangle == EIGENPAIR_UPPER;
+  for (int64_t j0 = 0; j0 < n; j0 += kTile) {
+    const int64_t j1 = std::min(j0 + kTile, n);
+    for (int64_t i0 = j0; i0 < n; i0 += kTile) {
+      const int64_t i1 = std::min(i0 + kTile, n);
+      for (int64_t j = j0; j < j1; ++j) {
+        for (int64_t i = std::max(i0, j); i < i1; ++i) {
+          T entry;
+          if (both) {
+            entry = hermitian_mean(source[i + j * n], source[j + i * n]);
+          } else {
+            entry = stored_above ? source[j + i * n] : source[i + j * n];
+          }
+          target[i + j * n] = conjugated ? conjugate(entry) : entry;
+        }
+      }
+    }
+  }
+  bool finite = true;
+  for (int64_t j = 0; j < n; ++j) {
+    T* diagonal = target + j + j * n;
+    if constexpr (is_complex<T>) *diagonal = T(diagonal->real());
+    finite &= all_finite(diagonal, n - j);
+  }
+  return finite;
+}
+
+template <typename T>
+void transpose_in_place(T* matrix, int64_t n) {
+  for (int64_t j0 = 0; j0 < n; j0 += kTile) {
+    const int64_t j1 = std::min(j0 + kTile, n);
+    for (int64_t i0 = j0; i0 < n; i0 += kTile) {
+      const int64_t i1 = std::min(i0 + kTile, n);
+      for (int64_t j = j0; j < j1; ++j) {
+        for (int64_t i = std::max(i0, j + 1); i < i1; ++i) std::swap(matrix[i + j * n], matrix[j + i * n]);
+      }
+    }
+  }
+}
+
+}  // namespace eigenpair

@@ -1,0 +1,56 @@
+// What the XLA FFI handlers share: the lent LAPACK, and how a job runs on XLA's thread pool.
+#pragma once
+
+#include <string>
+
+#include "eigenpair.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace eigenpair::xla {
+
+namespace ffi = ::xla::ffi;
+
+// The process's LAPACK for JAX, set once at import. Null until then.
+const eigenpair_lapack* lapack();
+
+XLA_FFI_DECLARE_HANDLER_SYMBOL(Hermitian);
+
+inline ffi::Error error_of(eigenpair_status status) {
+  if (status == EIGENPAIR_OK) return ffi::Error::Success();
+  const auto code = status == EIGENPAIR_BAD_ARGUMENT    ? ffi::ErrorCode::kInvalidArgument
+                    : status == EIGENPAIR_OUT_OF_MEMORY ? ffi::ErrorCode::kResourceExhausted
+                                                        : ffi::ErrorCode::kInternal;
+  return ffi::Error(code, std::string("eigenpair: ") + eigenpair_last_error());
+}
+
+// Element types as the C ABI numbers them, or -1.
+inline int32_t dtype_of(ffi::DataType type) {
+  switch (type) {
+    case ffi::F32: return EIGENPAIR_FLOAT32;
+    case ffi::F64: return EIGENPAIR_FLOAT64;
+    case ffi::C64: return EIGENPAIR_COMPLEX64;
+    case ffi::C128: return EIGENPAIR_COMPLEX128;
+    default: return -1;
+  }
+}
+
+// How many threads could work on a job: XLA's pool, which counts the caller when it is one of them.
+inline int32_t available_workers(const ffi::ThreadPool& pool) {
+  const int64_t threads = pool.num_threads();
+  return threads < 1 ? 1 : static_cast<int32_t>(threads < 4096 ? threads : 4096);
+}
+
+// Other workers are invited, never waited for before they have begun: a pool whose every thread waits for queued work
+// stands still for ever. Late ones find nothing left to claim.
+inline ffi::Error run(ffi::ThreadPool& pool, eigenpair_job* job) {
+  for (int32_t extra = 1; extra < eigenpair_job_workers(job); ++extra) {
+    eigenpair_job_retain(job);
+    pool.Schedule([job] {
+      eigenpair_job_work(job);
+      eigenpair_job_release(job);
+    });
+  }
+  return error_of(eigenpair_job_finish(job));
+}
+
+}  // namespace eigenpair::xla

@@ -1,0 +1,60 @@
+// eigenpair._native: FFI handlers as capsules, and the door through which Python lends its LAPACK.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+
+#include <atomic>
+#include <stdexcept>
+
+#include "handlers.h"
+
+namespace nb = nanobind;
+
+namespace eigenpair::xla {
+
+namespace {
+
+std::atomic<eigenpair_lapack*> lent{nullptr};
+
+// Handlers read the pointer without a lock and a computation may be running, so a handle once lent is never freed.
+void lend_lapack(const nb::dict& routines, int integer_bits, uintptr_t get_threads, uintptr_t set_threads) {
+  const auto lookup = [](void* context, const char* name) -> void* {
+    PyObject* capsule = PyDict_GetItemString(static_cast<PyObject*>(context), name);
+    if (capsule == nullptr || !PyCapsule_CheckExact(capsule)) return nullptr;
+    return PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule));
+  };
+  eigenpair_lapack* lapack = nullptr;
+  if (eigenpair_lapack_create(integer_bits, lookup, routines.ptr(), &lapack) != EIGENPAIR_OK) {
+    throw std::runtime_error(eigenpair_last_error());
+  }
+  if (get_threads != 0 && set_threads != 0) {
+    eigenpair_lapack_set_threading(lapack, reinterpret_cast<int32_t (*)()>(get_threads),
+                                   reinterpret_cast<void (*)(int32_t)>(set_threads));
+  }
+  lent.store(lapack);
+}
+
+template <typename Handler>
+nb::capsule capsule(Handler* handler) {
+  return nb::capsule(reinterpret_cast<void*>(handler));
+}
+
+}  // namespace
+
+const eigenpair_lapack* lapack() { return lent.load(); }
+
+}  // namespace eigenpair::xla
+
+NB_MODULE(_native, module) {
+  using namespace eigenpair::xla;
+  module.def("lend_lapack", &lend_lapack, nb::arg("routines"), nb::arg("integer_bits"), nb::arg("get_threads") = 0,
+             nb::arg("set_threads") = 0);
+  module.def("lapack_has", [](const std::string& name) { return eigenpair_lapack_has(lapack(), name.c_str()) != 0; });
+  module.def("abi_version", &eigenpair_abi_version);
+  module.def("expected_abi_version", [] { return EIGENPAIR_ABI_VERSION; });
+  module.def("version", [] { return std::string(eigenpair_version()); });
+  module.def("registrations", [] {
+    nb::dict handlers;
+    handlers["eigenpair_hermitian"] = capsule(Hermitian);
+    return handlers;
+  });
+}
