@@ -1,0 +1,143 @@
+"""Tangent maps as JAX primitives: a linear operation and its transpose, each knowing the other.
+
+Differentiating a rule by `jax.custom_vjp` would let it see the cotangent but close the door to forward mode; `jax.custom_jvp` keeps
+forward mode but never sees the cotangent. A pair of primitives that transpose into each other has both, and so may refuse an
+answer on the way back (see `eigenpair.degeneracy`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+Arrays = Sequence[Any]
+Rule = Callable[..., Sequence[Any]]
+
+
+class LinearPair:
+    """Two primitives, `x ↦ T x` and `y ↦ Tᵀ y`, where `T` depends on residuals and on static parameters.
+
+    **Arguments:**
+
+    - `forward(linear, residuals, *, inputs, outputs, **static)`: returns the outputs asked for. `linear` has one
+        entry for each input, `None` where it is zero.
+    - `backward(cotangents, residuals, *, inputs, outputs, **static)`: the transpose in JAX's convention (no conjugation in the
+        pairing): returns the inputs asked for. `cotangents` has `None` for zeros.
+    - `second_order(residuals, **static)`: a factor, of the batch's shape, that multiplies every derivative with respect
+        to the residuals: 1, or NaN where there is no second derivative to be had.
+
+    `inputs` and `outputs` are tuples of booleans: what is present. Linear arrays carry all batch axes in front; residuals
+    may have axes of size 1 there.
+    """
+
+    def __init__(self, name: str, forward: Rule, backward: Rule, second_order: Callable[..., Any]):
+        self._second_order = second_order
+        self._forward_p = _primitive(f"{name}_tangent")
+        self._backward_p = _primitive(f"{name}_cotangent")
+        self._define(self._forward_p, forward, self._backward_p, "inputs", "outputs")
+        self._define(self._backward_p, backward, self._forward_p, "outputs", "inputs")
+
+    def __call__(self, linear: Arrays, residuals: Arrays, *, outputs: tuple[bool, ...], **static: Any) -> list[Any]:
+        """`T` applied to `linear` (with `None` or a symbolic zero for what does not vary): a list of all outputs asked for."""
+        present = [x for x in linear if not _is_zero(x)]
+        inputs = tuple(not _is_zero(x) for x in linear)
+        result = self._forward_p.bind(*present, *residuals, inputs=inputs, outputs=outputs, static=_freeze(static))
+        return list(result)
+
+    def _define(self, primitive: Primitive, rule: Rule, transpose_p: Primitive, given: str, wanted: str) -> None:
+        def evaluate(*operands: Any, **params: Any) -> list[Any]:
+            count = sum(params[given])
+            linear = _spread(operands[:count], params[given])
+            inputs, outputs = params["inputs"], params["outputs"]
+            return list(rule(linear, operands[count:], inputs=inputs, outputs=outputs, **dict(params["static"])))
+
+        def abstract_eval(*avals: Any, **params: Any) -> list[Any]:
+            shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]
+            results = jax.eval_shape(lambda *xs: evaluate(*xs, **params), *shapes)
+            return [jax.core.ShapedArray(r.shape, r.dtype) for r in results]
+
+        def jvp(primals: Arrays, tangents: Arrays, **params: Any) -> tuple[list[Any], list[Any]]:
+            results = primitive.bind(*primals, **params)
+            count = sum(params[given])
+            residuals, residual_tangents = primals[count:], tangents[count:]
+            totals: list[Any] = []
+            live = [not _is_zero(t) for t in tangents[:count]]
+            if any(live):
+                kept = iter(live)
+                fewer = {**params, given: tuple(flag and next(kept) for flag in params[given])}
+                totals = primitive.bind(*[t for t in tangents[:count] if not _is_zero(t)], *residuals, **fewer)
+            if any(not _is_zero(t) for t in residual_tangents):
+                factor = self._second_order(residuals, **dict(params["static"]))
+                _, moved = jax.jvp(
+                    lambda *rs: evaluate(*primals[:count], *rs, **params),
+                    tuple(residuals),
+                    tuple(ad.instantiate_zeros(t) for t in residual_tangents),
+                )
+                moved = [factor.reshape(factor.shape + (1,) * (m.ndim - factor.ndim)) * m for m in moved]
+                totals = [t + m for t, m in zip(totals, moved, strict=True)] if totals else moved
+            return list(results), list(totals)
+
+        def transpose(cotangents: Arrays, *operands: Any, **params: Any) -> list[Any]:
+            count = sum(params[given])
+            unknown = [ad.is_undefined_primal(x) for x in operands[:count]]
+            rest = [None] * (len(operands) - count)
+            if all(_is_zero(ct) for ct in cotangents):
+                return [ad.Zero(x.aval) if u else None for x, u in zip(operands, unknown, strict=False)] + rest
+            live = iter([not _is_zero(ct) for ct in cotangents])
+            asked = iter(unknown)
+            fewer = {
+                **params,
+                wanted: tuple(flag and next(live) for flag in params[wanted]),
+                given: tuple(flag and next(asked) for flag in params[given]),
+            }
+            found = iter(transpose_p.bind(*[ct for ct in cotangents if not _is_zero(ct)], *operands[count:], **fewer))
+            return [next(found) if u else None for u in unknown] + rest
+
+        def batch(operands: Arrays, axes: Sequence[Any], **params: Any) -> tuple[list[Any], list[int]]:
+            count = sum(params[given])
+            size = next(x.shape[d] for x, d in zip(operands, axes, strict=True) if d is not batching_not_mapped)
+            moved = []
+            for index, (x, d) in enumerate(zip(operands, axes, strict=True)):
+                if d is not batching_not_mapped:
+                    moved.append(jnp.moveaxis(x, d, 0))
+                elif index < count:
+                    moved.append(jnp.broadcast_to(x, (size, *x.shape)))
+                else:
+                    moved.append(x[None])
+            results = primitive.bind(*moved, **params)
+            return list(results), [0] * len(results)
+
+        primitive.def_impl(jax.jit(primitive.bind, static_argnames=("inputs", "outputs", "static")))
+        primitive.def_abstract_eval(abstract_eval)
+        mlir.register_lowering(primitive, mlir.lower_fun(evaluate, multiple_results=True))
+        ad.primitive_jvps[primitive] = jvp
+        ad.primitive_transposes[primitive] = transpose
+        batching.primitive_batchers[primitive] = batch
+
+
+batching_not_mapped = None  # how JAX marks an operand without a batch axis
+
+
+def _primitive(name: str) -> Primitive:
+    primitive = Primitive(name)
+    primitive.multiple_results = True
+    return primitive
+
+
+def _is_zero(x: Any) -> bool:
+    return x is None or type(x) is ad.Zero
+
+
+def _spread(values: Arrays, present: Sequence[bool]) -> tuple[Any, ...]:
+    """`values` at the places marked present, `None` at the others."""
+    left = iter(values)
+    return tuple(next(left) if flag else None for flag in present)
+
+
+def _freeze(static: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(static.items()))

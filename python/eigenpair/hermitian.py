@@ -1,0 +1,364 @@
+"""Hermitian eigenproblems, standard and generalized, with their derivatives. The rules are derived in `docs/derivations.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from . import _arguments, native
+from ._linear_pair import LinearPair
+from .degeneracy import (
+    Policy,
+    as_policy,
+    check,
+    inverse_gaps,
+    largest_column,
+    norm,
+    second_order_factor,
+    verdict,
+)
+
+__all__ = ["EighResult", "eigh", "eigvalsh"]
+
+_TRIANGLES = {"hermitian": 0, "lower": 1, "upper": 2}  # as the C ABI numbers them
+
+
+class EighResult(NamedTuple):
+    """Eigenvalues, real and ascending, shape `(…, k)`; eigenvectors in the columns of `(…, n, k)`."""
+
+    eigenvalues: Array
+    eigenvectors: Array
+
+
+def eigh(
+    a: Any,
+    b: Any = None,
+    *,
+    type: int = 1,
+    lower: bool | None = None,
+    eigvals_only: bool = False,
+    subset_by_index: tuple[int, int] | None = None,
+    degeneracy: Policy = check(),  # noqa: B008 - a frozen value
+) -> EighResult | Array:
+    """Eigenvalues and eigenvectors of a Hermitian matrix or of a definite pair. `scipy.linalg.eigh`, differentiable.
+
+    | `type` | problem | normalization |
+    |---|---|---|
+    | without `b` | `A v = λ v` | `VᴴV = I` |
+    | 1 | `A v = λ B v` | `VᴴBV = I` |
+    | 2 | `A B v = λ v` | `VᴴBV = I` |
+    | 3 | `B A v = λ v` | `VᴴB⁻¹V = I` |
+
+    **Arguments:**
+
+    - `a`: `(…, n, n)`, Hermitian. Real or complex, single or double precision; integers become floats.
+    - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`.
+    - `lower`: which entries are variables, of `a` and of `b`. `None`: this is a function of the Hermitian part `(a + aᴴ)/2`, and
+        the gradient is Hermitian. `True` or `False`: only that triangle is read, and the gradient lives on it, off-diagonal
+        entries doubled.
+    - `eigvals_only`: return the eigenvalues alone.
+    - `subset_by_index`: `(first, last)`, both included, counted from 0.
+    - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`.
+
+    **Returns:** `EighResult(eigenvalues, eigenvectors)`, which unpacks like a tuple. A matrix that cannot be solved (NaN or
+    Inf among the entries read, `b` not positive definite, no convergence) gives NaN for itself alone.
+
+    **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
+
+    Derivatives: Giles 2008, §3.1; Magnus 1985; `docs/derivations.md`.
+    """
+    problem = _Problem.of(a, b, type, lower, subset_by_index, degeneracy)
+    if _arguments.flag("eigvals_only", eigvals_only):
+        return problem.values()
+    w, v = _solve_jit(*problem.operands, vectors=True, **problem.static)[:2]
+    if problem.subset is not None:
+        first, last = problem.subset
+        w, v = w[..., first : last + 1], v[..., first : last + 1]
+    return EighResult(w, v)
+
+
+def eigvalsh(
+    a: Any,
+    b: Any = None,
+    *,
+    type: int = 1,
+    lower: bool | None = None,
+    subset_by_index: tuple[int, int] | None = None,
+    degeneracy: Policy = check(),  # noqa: B008
+) -> Array:
+    """Eigenvalues alone, real and ascending, shape `(…, k)`. Arguments and errors as for `eigh`.
+
+    The gradient `V Diag(λ̄) Vᴴ` holds at repeated eigenvalues too when the loss is symmetric in them; otherwise it is a Clarke
+    subgradient. `degeneracy` matters to second derivatives only.
+    """
+    return _Problem.of(a, b, type, lower, subset_by_index, degeneracy).values()
+
+
+class _Problem(NamedTuple):
+    """Arguments that have passed."""
+
+    operands: tuple[Array, ...]
+    static: dict[str, Any]
+    subset: tuple[int, int] | None
+
+    @staticmethod
+    def of(a: Any, b: Any, type: Any, lower: Any, subset_by_index: Any, degeneracy: Any) -> _Problem:
+        a = _arguments.matrices("a", a)
+        static = {
+            "type": _arguments.problem_type(type, b is not None),
+            "triangle": _arguments.triangle(lower),
+            "policy": as_policy(degeneracy),
+        }
+        operands: tuple[Array, ...] = (a,)
+        if b is not None:
+            operands = _arguments.promoted(a, _arguments.matrices("b", b))
+        return _Problem(operands, static, _arguments.subset(subset_by_index, a.shape[-1]))
+
+    def values(self) -> Array:
+        (w,) = _solve_jit(*self.operands, vectors=False, **self.static)
+        return w if self.subset is None else w[..., self.subset[0] : self.subset[1] + 1]
+
+
+# ---- forward ------------------------------------------------------------------------------------------------------
+
+# Parameters: type, triangle, policy, vectors. Results: (w), or (w, v) for types 0 and 1, or (w, v, u) for types 2 and 3,
+# whose derivatives need the dual basis U = V⁻ᴴ.
+_solve_p = Primitive("eigenpair_hermitian")
+_solve_p.multiple_results = True
+_solve_jit = jax.jit(_solve_p.bind, static_argnames=("type", "triangle", "policy", "vectors"))
+_solve_p.def_impl(_solve_jit)
+
+
+def _result_shapes(a: Any, type: int, vectors: bool) -> list[jax.ShapeDtypeStruct]:
+    square = jax.ShapeDtypeStruct(a.shape, a.dtype)
+    real = jax.ShapeDtypeStruct(a.shape[:-1], jnp.finfo(a.dtype).dtype)
+    return [real] + [square] * ((2 if type >= 2 else 1) if vectors else 0)
+
+
+@_solve_p.def_abstract_eval
+def _solve_abstract(a: Any, *b: Any, type: int, triangle: str, policy: Policy, vectors: bool) -> list[Any]:
+    return [jax.core.ShapedArray(s.shape, s.dtype) for s in _result_shapes(a, type, vectors)]
+
+
+def _solve_native(*operands: Array, type: int, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
+    call = jax.ffi.ffi_call("eigenpair_hermitian", _result_shapes(operands[0], type, vectors))
+    return call(*operands, type=np.int32(type), triangle=np.int32(_TRIANGLES[triangle]))
+
+
+def _solve_by_xla(*operands: Array, type: int, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
+    """The same results on XLA's own `eigh`, for platforms without a kernel."""
+    parts = [hermitian_part(x, triangle) for x in operands]
+    finite = jnp.array(True)
+    for x in parts:
+        finite = finite & jnp.all(jnp.isfinite(x), axis=(-1, -2), keepdims=True)
+    # What is not finite never reaches the solver: some answer it with finite numbers.
+    a, *b = (jnp.where(finite, x, jnp.eye(x.shape[-1], dtype=x.dtype)) for x in parts)
+    if type == 0:
+        v, w = lax.linalg.eigh(a, symmetrize_input=False)
+        results = [w, v]
+    else:
+        factor = lax.linalg.cholesky(b[0], symmetrize_input=False)
+        solve = _triangular_solver(factor)
+        if type == 1:
+            a = hermitian_part(solve(_adjoint(solve(a))), "hermitian")
+        else:
+            a = hermitian_part(_matmul(_adjoint(factor), _matmul(a, factor)), "hermitian")
+        y, w = lax.linalg.eigh(a, symmetrize_input=False)
+        primal, dual = solve(y, adjoint=True), _matmul(factor, y)
+        results = [w, dual, primal] if type == 3 else [w, primal, dual]
+    results = results[: len(_result_shapes(operands[0], type, vectors))]
+    good = finite[..., 0] & jnp.all(jnp.isfinite(results[0]), axis=-1, keepdims=True)
+    return [jnp.where(good if r.ndim < a.ndim else good[..., None], r, jnp.nan) for r in results]
+
+
+def _triangular_solver(factor: Array) -> Any:
+    def solve(x: Array, *, adjoint: bool = False) -> Array:
+        return lax.linalg.triangular_solve(
+            factor, x, left_side=True, lower=True, transpose_a=adjoint, conjugate_a=adjoint
+        )
+
+    return solve
+
+
+mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_by_xla, multiple_results=True))
+if native.has_cpu_kernels():
+    mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_native, multiple_results=True), platform="cpu")
+
+
+def _solve_batch(operands: Sequence[Array], axes: Sequence[Any], **params: Any) -> tuple[list[Array], list[int]]:
+    size = next(x.shape[d] for x, d in zip(operands, axes, strict=True) if d is not None)
+    moved = [
+        jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
+        for x, d in zip(operands, axes, strict=True)
+    ]
+    results = _solve_p.bind(*moved, **params)
+    return list(results), [0] * len(results)
+
+
+batching.primitive_batchers[_solve_p] = _solve_batch
+
+# ---- derivatives --------------------------------------------------------------------------------------------------
+
+
+def _adjoint(x: Array) -> Array:
+    return jnp.conj(jnp.swapaxes(x, -1, -2))
+
+
+def _matmul(x: Array, y: Array) -> Array:
+    # Accelerators round the factors of a product by default; eigenvectors deserve better.
+    return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
+
+
+def hermitian_part(x: Array, triangle: str = "hermitian") -> Array:
+    """The Hermitian matrix that `triangle` of `x` stands for. Linear, so it also carries tangents."""
+    if triangle == "hermitian":
+        return x / 2 + _adjoint(x) / 2
+    strict = jnp.tril(x, -1) if triangle == "lower" else jnp.triu(x, 1)
+    diagonal = jnp.eye(x.shape[-1], dtype=bool)
+    return jnp.where(diagonal, jnp.real(x).astype(x.dtype), strict + _adjoint(strict))
+
+
+def _bases(type: int, v: Array, u: Array | None) -> tuple[Array, Array]:
+    """`X` and `Y`, through which `dA` and `dB` act."""
+    if type == 2:
+        return u, v  # type: ignore[return-value]
+    return v, (u if type == 3 else v)  # type: ignore[return-value]
+
+
+def _scale(type: int, a: Array, b: Array | None, w: Array, x: Array, y: Array) -> Array:
+    """Size of the source of rounding in the eigenvalues, shape `(…, 1)`."""
+    if type == 0:
+        return jnp.max(jnp.abs(w), axis=-1, keepdims=True, initial=0)
+    axes = (-2, -1)
+    bound = norm(a, axes)[..., 0] * norm(x, -2)[..., 0, :] ** 2
+    bound += jnp.abs(w) * norm(b, axes)[..., 0] * norm(y, -2)[..., 0, :] ** 2  # type: ignore[arg-type]
+    return jnp.max(bound, axis=-1, keepdims=True, initial=0)
+
+
+def pushforward(
+    da: Array | None, db: Array | None, w: Array, v: Array, u: Array | None, f: Array, type: int
+) -> tuple[Array, Array]:
+    """`dλ` and `K` (`dV = V K`, `dU = −U Kᴴ`) for Hermitian `dA`, `dB`."""
+    x, y = _bases(type, v, u)
+    moved = jnp.zeros((), v.dtype)
+    n_ = None
+    if da is not None:
+        moved = _matmul(_adjoint(x), _matmul(da, x))
+    if db is not None:
+        n_ = _matmul(_adjoint(y), _matmul(db, y))
+        mean = (w[..., :, None] + w[..., None, :]) / 2
+        moved = moved + (n_ * -mean if type == 1 else n_ * mean)
+    dw = jnp.real(jnp.diagonal(moved, axis1=-2, axis2=-1))
+    k = f * moved
+    if n_ is not None:
+        k = k + (n_ / 2 if type == 3 else n_ / -2)
+    return dw, k
+
+
+def pullback(
+    w_bar: Array | None, k_bar: Array | None, w: Array, v: Array, u: Array | None, f: Array | None, type: int
+) -> tuple[Any, Any]:
+    """Functions that return `Ā` and `B̄`, given `λ̄` and `K̄ = VᴴV̄ − ŪᴴU` (`None`: zero)."""
+    x, y = _bases(type, v, u)
+    n = w.shape[-1]
+    m_bar = None
+    if k_bar is not None:
+        m_bar = f * (k_bar - _adjoint(k_bar)) / 2
+    if w_bar is not None and m_bar is not None:
+        m_bar = m_bar + jnp.eye(n, dtype=v.dtype) * w_bar[..., None, :]
+
+    def a_bar() -> Array:
+        if m_bar is None:
+            return _matmul(x * w_bar[..., None, :], _adjoint(x))  # type: ignore[index]
+        return _matmul(x, _matmul(m_bar, _adjoint(x)))
+
+    def b_bar() -> Array:
+        sign = -1 if type == 1 else 1
+        if m_bar is None:
+            return _matmul(y * (sign * w * w_bar)[..., None, :], _adjoint(y))
+        mean = (w[..., :, None] + w[..., None, :]) / 2
+        inner = sign * mean * m_bar + (1 if type == 3 else -1) * (k_bar + _adjoint(k_bar)) / 4  # type: ignore[operator]
+        return _matmul(y, _matmul(inner, _adjoint(y)))
+
+    return a_bar, b_bar
+
+
+def _tangent(
+    linear: Sequence[Any],
+    residuals: Sequence[Any],
+    *,
+    inputs: tuple[bool, ...],
+    outputs: tuple[bool, ...],
+    type: int,
+    policy: Policy,
+) -> list[Array]:
+    w, v, u, scale = _unpack(residuals)
+    dw, k = pushforward(*linear, w, v, u, inverse_gaps(policy, w, lax.stop_gradient(scale)), type)
+    results = (lambda: dw, lambda: _matmul(v, k), lambda: -_matmul(u, _adjoint(k)))
+    return [result() for result, wanted in zip(results, outputs, strict=True) if wanted]
+
+
+def _cotangent(
+    cotangents: Sequence[Any],
+    residuals: Sequence[Any],
+    *,
+    inputs: tuple[bool, ...],
+    outputs: tuple[bool, ...],
+    type: int,
+    policy: Policy,
+) -> list[Array]:
+    w, v, u, scale = _unpack(residuals)
+    scale = lax.stop_gradient(scale)
+    w_bar, v_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
+    k_bar, kappa, f = None, None, None
+    if v_bar is not None:
+        k_bar, kappa = _matmul(_adjoint(v), v_bar), largest_column(v) * largest_column(v_bar)
+    if u_bar is not None:
+        k, size = _matmul(_adjoint(u_bar), u), largest_column(u) * largest_column(u_bar)  # type: ignore[arg-type]
+        k_bar, kappa = (-k, size) if k_bar is None else (k_bar - k, kappa + size)
+    answer = None
+    if k_bar is not None:
+        f = inverse_gaps(policy, w, scale)
+        answer = verdict(policy, w, w_bar, k_bar, kappa, scale)  # type: ignore[arg-type]
+    results = []
+    for wanted, bar in zip(inputs, pullback(w_bar, k_bar, w, v, u, f, type), strict=True):
+        if wanted:
+            gradient = jnp.conj(bar())  # back to JAX's convention
+            results.append(gradient if answer is None else gradient * answer)
+    return results
+
+
+def _unpack(residuals: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
+    w, v, *u, scale = residuals
+    return w, v, (u[0] if u else None), scale
+
+
+def _second_order(residuals: Sequence[Any], *, type: int, policy: Policy) -> Array:
+    w, _, _, scale = _unpack(residuals)
+    return second_order_factor(policy, w, lax.stop_gradient(scale))
+
+
+_pair = LinearPair("eigenpair_hermitian", _tangent, _cotangent, _second_order)
+
+
+def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
+    type, triangle, policy, vectors = (params[key] for key in ("type", "triangle", "policy", "vectors"))
+    w, v, *u = _solve_p.bind(*primals, **{**params, "vectors": True})
+    a, *b = (hermitian_part(lax.stop_gradient(x), triangle) for x in primals)
+    x, y = _bases(type, v, u[0] if u else None)
+    scale = lax.stop_gradient(_scale(type, a, b[0] if b else None, w, x, y))
+    moved = [None if isinstance(t, ad.Zero) else hermitian_part(t, triangle) for t in tangents]
+    moved += [None] * (2 - len(moved))
+    results = [w, v, *u] if vectors else [w]
+    outputs = (True, vectors, vectors and type >= 2)
+    return results, _pair(moved, (w, v, *u, scale), outputs=outputs, type=type, policy=policy)
+
+
+ad.primitive_jvps[_solve_p] = _solve_jvp

@@ -1,0 +1,115 @@
+"""The native kernels: found, lent a LAPACK, and registered with XLA when this module is imported.
+
+Without them (no compiled extension, or `EIGENPAIR_KERNELS=off` in the environment) everything runs on XLA's own `eigh`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import pathlib
+from typing import Any
+
+import jax
+
+try:
+    from . import _native
+except ImportError as error:  # a build without a C++ compiler
+    _native = None  # type: ignore[assignment]
+    _why_not = f"the extension is not there ({error}); reinstall with a C++17 compiler"
+else:
+    _why_not = "EIGENPAIR_KERNELS=off" if os.environ.get("EIGENPAIR_KERNELS", "").lower() == "off" else ""
+
+TARGETS = ("eigenpair_hermitian",)
+
+
+def library_path() -> pathlib.Path | None:
+    """The shared library with the C ABI, the one that EigenPair.jl loads too; `None` where it was not built."""
+    here = pathlib.Path(__file__).parent
+    found = (here / name for name in ("libeigenpair.so", "libeigenpair.dylib", "eigenpair.dll") if (here / name).exists())
+    return next(found, None)
+
+
+def has_cpu_kernels() -> bool:
+    """Whether computations on CPU run in the native core."""
+    return not _why_not
+
+
+def why_no_kernels() -> str:
+    """Why `has_cpu_kernels()` is false; empty when it is true."""
+    return _why_not
+
+
+def export_checks() -> list[Any]:
+    """What `jax.export.export(..., disabled_checks=eigenpair.native.export_checks())` needs to accept the kernels.
+
+    The process that runs the exported computation needs `import eigenpair`, nothing else.
+    """
+    import jax.export
+
+    return [jax.export.DisabledSafetyCheck.custom_call(target) for target in TARGETS]
+
+
+@functools.cache
+def lapack() -> dict[str, Any]:
+    """The LAPACK in use: `filepath`, `internal_api`, `version`, `num_threads`, `integer_bits`."""
+    controller = _scipy_blas()
+    info = dict(controller.info()) if controller is not None else {}
+    return {**info, "integer_bits": 32}
+
+
+@functools.cache
+def _scipy_blas() -> Any:
+    """threadpoolctl's controller of the BLAS that SciPy is linked to, if there is one."""
+    import threadpoolctl
+
+    libraries = [c for c in threadpoolctl.ThreadpoolController().lib_controllers if c.user_api == "blas"]
+    bundled = [c for c in libraries if "scipy" in pathlib.Path(c.filepath).parent.name]
+    return next(iter(bundled or libraries), None)
+
+
+def _thread_functions() -> tuple[int, int]:
+    """Addresses of the BLAS's own get_num_threads and set_num_threads; zeros where they are not known."""
+    controller = _scipy_blas()
+    if controller is None:
+        return 0, 0
+    if controller.internal_api == "openblas":
+        names = [
+            (f"{p}openblas_get_num_threads{s}", f"{p}openblas_set_num_threads{s}")
+            for p in ("scipy_", "")
+            for s in ("", "64_", "_64", "64")
+        ]
+    elif controller.internal_api == "mkl":
+        names = [("MKL_Get_Max_Threads", "MKL_Set_Num_Threads")]
+    else:
+        return 0, 0
+    for get, put in names:
+        if hasattr(controller.dynlib, get) and hasattr(controller.dynlib, put):
+            get_address, put_address = (
+                ctypes.cast(getattr(controller.dynlib, name), ctypes.c_void_p).value for name in (get, put)
+            )
+            return get_address or 0, put_address or 0
+    return 0, 0
+
+
+def _start() -> None:
+    """Lends SciPy's LAPACK and tells XLA where the handlers are."""
+    # Read by address, not linked: users keep the BLAS they chose, and no second one enters the process.
+    from scipy.linalg import cython_blas, cython_lapack
+
+    found, expected = _native.abi_version(), _native.expected_abi_version()
+    if found != expected:
+        raise ImportError(
+            f"libeigenpair has ABI version {found}, this eigenpair needs {expected}: two installations are mixed. "
+            "Reinstall with `pip install --force-reinstall eigenpair`."
+        )
+    _native.lend_lapack({**cython_blas.__pyx_capi__, **cython_lapack.__pyx_capi__}, 32, *_thread_functions())
+    for name, handler in _native.registrations().items():
+        jax.ffi.register_ffi_target(name, handler, platform="cpu")
+        # Each shard of a batch is solved where it lies.
+        jax.ffi.register_ffi_target_as_batch_partitionable(name)
+
+
+if has_cpu_kernels():
+    _start()
