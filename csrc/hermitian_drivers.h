@@ -115,11 +115,11 @@ class HermitianDriver {
       if (liwork > 0) liwork = static_cast<Int>(liwork - 2 * n_);
       Int* isuppz = liwork > 0 ? iwork + liwork : iwork + 1;
       if constexpr (is_complex<T>) {
-        fortran(routine_, job, "A", uplo, n, a, ld, &bound, &bound, &index, &index, &tolerance, &found, w, z, ld, isuppz,
-                work, &lwork, rwork, &lrwork, iwork, &liwork, &info, one, one, one);
+        fortran(routine_, job, "A", uplo, n, a, ld, &bound, &bound, &index, &index, &tolerance, &found, w, z, ld,
+                isuppz, work, &lwork, rwork, &lrwork, iwork, &liwork, &info, one, one, one);
       } else {
-        fortran(routine_, job, "A", uplo, n, a, ld, &bound, &bound, &index, &index, &tolerance, &found, w, z, ld, isuppz,
-                work, &lwork, iwork, &liwork, &info, one, one, one);
+        fortran(routine_, job, "A", uplo, n, a, ld, &bound, &bound, &index, &index, &tolerance, &found, w, z, ld,
+                isuppz, work, &lwork, iwork, &liwork, &info, one, one, one);
       }
     } else if (type_ == 0 && driver_ == EIGENPAIR_DRIVER_EVD) {
       if constexpr (is_complex<T>) {
@@ -135,8 +135,8 @@ class HermitianDriver {
       }
     } else if (driver_ == EIGENPAIR_DRIVER_EVD) {
       if constexpr (is_complex<T>) {
-        fortran(routine_, &type_, job, uplo, n, a, ld, b, ld, w, work, &lwork, rwork, &lrwork, iwork, &liwork, &info, one,
-                one);
+        fortran(routine_, &type_, job, uplo, n, a, ld, b, ld, w, work, &lwork, rwork, &lrwork, iwork, &liwork, &info,
+                one, one);
       } else {
         fortran(routine_, &type_, job, uplo, n, a, ld, b, ld, w, work, &lwork, iwork, &liwork, &info, one, one);
       }

@@ -92,8 +92,8 @@ bool all_finite(const std::complex<R>* data, int64_t count) {
   return all_finite(reinterpret_cast<const R*>(data), 2 * count);
 }
 
-// Copies what `triangle` says of `source` into the lower triangle of `target` (column-major; its strict upper triangle is
-// left alone) and returns whether all of it is finite. Row-major storage is the transpose of column-major, so every
+// Copies what `triangle` says of `source` into the lower triangle of `target` (column-major; its strict upper triangle
+// is left alone) and returns whether all of it is finite. Row-major storage is the transpose of column-major, so every
 // combination is one of three: the entry below the diagonal, its mirror image above, or the mean of both.
 template <typename T>
 bool load_hermitian(const T* source, int64_t n, int32_t triangle, int32_t layout, T* target) {

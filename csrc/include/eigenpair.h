@@ -40,7 +40,7 @@ enum {
   EIGENPAIR_BAD_ARGUMENT = 1,    /* a null pointer, a negative size, an unknown code */
   EIGENPAIR_MISSING_ROUTINE = 2, /* the lent LAPACK lacks what the problem needs */
   EIGENPAIR_OUT_OF_MEMORY = 3,
-  EIGENPAIR_TOO_LARGE = 4,       /* a size or workspace does not fit the lent LAPACK's integers */
+  EIGENPAIR_TOO_LARGE = 4, /* a size or workspace does not fit the lent LAPACK's integers */
   EIGENPAIR_INTERNAL = 5
 };
 
@@ -56,13 +56,12 @@ typedef struct eigenpair_lapack eigenpair_lapack;
 typedef void* (*eigenpair_lookup)(void* context, const char* routine);
 
 /* `integer_bits` is 32 (LP64) or 64 (ILP64). The routines must outlive the handle. */
-EIGENPAIR_API eigenpair_status eigenpair_lapack_create(int32_t integer_bits, eigenpair_lookup lookup,
-                                                       void* context, eigenpair_lapack** out);
+EIGENPAIR_API eigenpair_status eigenpair_lapack_create(int32_t integer_bits, eigenpair_lookup lookup, void* context,
+                                                       eigenpair_lapack** out);
 
 /* Optional: how many threads the lent LAPACK itself may use. With these, a batch worked on by several threads
  * sets LAPACK to one thread for its duration; without, the two multiply. Either may be NULL. */
-EIGENPAIR_API eigenpair_status eigenpair_lapack_set_threading(eigenpair_lapack* lapack,
-                                                              int32_t (*get_threads)(void),
+EIGENPAIR_API eigenpair_status eigenpair_lapack_set_threading(eigenpair_lapack* lapack, int32_t (*get_threads)(void),
                                                               void (*set_threads)(int32_t));
 
 /* 1 if the routine was found, else 0. */
@@ -129,8 +128,8 @@ typedef struct eigenpair_job eigenpair_job;
 /* Checks the problem and makes a job of it. `max_workers` is how many threads the caller could bring (at least 1).
  * The problem struct is copied; the arrays it points to must live until eigenpair_job_finish returns. */
 EIGENPAIR_API eigenpair_status eigenpair_hermitian_job(const eigenpair_lapack* lapack,
-                                                       const eigenpair_hermitian_problem* problem,
-                                                       int32_t max_workers, eigenpair_job** out);
+                                                       const eigenpair_hermitian_problem* problem, int32_t max_workers,
+                                                       eigenpair_job** out);
 
 /* How many threads are worth having: between 1 and max_workers. */
 EIGENPAIR_API int32_t eigenpair_job_workers(const eigenpair_job* job);

@@ -8,7 +8,8 @@ namespace {
 ffi::Error hermitian(ffi::ThreadPool pool, int32_t type, int32_t triangle, ffi::RemainingArgs args,
                      ffi::RemainingRets rets) {
   if (lapack() == nullptr) {
-    return ffi::Error(ffi::ErrorCode::kFailedPrecondition, "eigenpair has no LAPACK: `import eigenpair` lends it SciPy's");
+    return ffi::Error(ffi::ErrorCode::kFailedPrecondition,
+                      "eigenpair has no LAPACK: `import eigenpair` lends it SciPy's");
   }
   const size_t expected = type == 0 ? 1 : 2;
   if (args.size() != expected || rets.size() < 1 || rets.size() > 3) {
