@@ -1,0 +1,262 @@
+"""From a specification (the axes of one case) and its inputs to the finished JSON object."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath as mp
+from oracle import (
+    FIRST_DIGITS,
+    Inputs,
+    Reference,
+    amplification,
+    gradient,
+    hvp,
+)
+from oracle_inputs import Redraw, is_complex, random_matrix
+from oracle_losses import EIGENVALUE_LOSSES, Matrix, gauge_margin, largest, loss_magnitude, number, to_mp
+
+PERTURBATIONS = 3  # behind each condition number
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One case's axes. `loss` is a README name, with a variant after a dot (`projector.cut`)."""
+
+    function: str
+    dtype: str
+    spectrum: str
+    loss: str
+    n: int
+    kind: int = 0
+    triangle: str | None = None
+    order: int = 1
+    variant: str = ""
+    skew: bool = False
+    f: str = ""
+
+    @property
+    def id(self) -> str:
+        """The case's name, made of all axes."""
+        read = self.triangle or ("skew" if self.skew else "full")
+        parts = [self.function, self.dtype, f"type{self.kind}", read, self.spectrum, self.variant, self.f]
+        parts += [self.loss, f"n{self.n}", f"order{self.order}"]
+        return "_".join(p for p in parts if p)
+
+    @property
+    def complex(self) -> bool:
+        """Whether the inputs are complex."""
+        return is_complex(self.dtype)
+
+    @property
+    def scale(self) -> Any:
+        """The factor a `scale-…` spectrum multiplies A by."""
+        return mp.mpf(self.spectrum.removeprefix("scale-")) if self.spectrum.startswith("scale-") else mp.mpf(1)
+
+    @property
+    def degenerate(self) -> bool:
+        """Whether eigenvalues coincide, exactly or up to the rounding of the input."""
+        return self.spectrum.startswith("degenerate")
+
+
+@dataclass
+class Parts:
+    """What a family's builder hands over: the inputs, the loss, and what the documentation promises."""
+
+    inputs: Inputs
+    loss: dict[str, Any]
+    verdict: str = "number"
+    differentiable: bool = True
+    has_value: bool = True
+    clarke: bool = False
+    extra: dict[str, Any] | None = None
+
+
+def plain(x: Any) -> float:
+    """The nearest float64; zero has no sign."""
+    return float(x) + 0.0
+
+
+def to_json(m: Matrix | None, complex_: bool) -> dict[str, Any] | None:
+    """A matrix as README.md writes it."""
+    if m is None:
+        return None
+    rows = [[m[i, j] for j in range(m.cols)] for i in range(m.rows)]
+    re = [[plain(mp.re(x)) for x in row] for row in rows]
+    return {"re": re, "im": [[plain(mp.im(x)) for x in row] for row in rows] if complex_ else None}
+
+
+def two_digits(x: Any) -> float:
+    """A condition number, at least 1, to two digits: it only scales tolerances."""
+    return max(1.0, float(f"{float(x):.1e}"))
+
+
+def loss_matrix(rng: random.Random, spec: Spec, real: bool = False) -> dict[str, Any]:
+    """A random weight matrix of the loss, entries k/64."""
+    complex_ = spec.complex and not real
+    return to_json(random_matrix(rng, spec.n, complex_), complex_)
+
+
+def short_float(x: Any) -> float:
+    """A float near `x` with 8 bits, exact in every dtype."""
+    mantissa, exponent = mp.frexp(x)
+    return float(mp.ldexp(mp.nint(mantissa * 256), exponent - 8))
+
+
+def draw_direction(rng: random.Random, inputs: Inputs, complex_: bool) -> Inputs:
+    """A random direction of the size of the inputs, entries of few bits."""
+
+    def draw(m: Matrix | None) -> Matrix | None:
+        if m is None:
+            return None
+        size = largest(m)
+        return mp.ldexp(1, mp.frexp(size)[1] if size else 0) * random_matrix(rng, m.rows, complex_)
+
+    return tuple(draw(m) for m in inputs)  # type: ignore
+
+
+def check_draw(spec: Spec, parts: Parts, ref: Reference, value: Any, w: list[Any], v: Matrix) -> None:
+    """Refuse draws whose value cancels or whose gauge is about to jump."""
+    if spec.function.startswith("spectral_"):
+        return
+    if parts.has_value and abs(value) < loss_magnitude(parts.loss, w, v) / 8:
+        raise Redraw("cancelled value")
+    if parts.loss["name"] == "fixed_gauge" and parts.has_value and gauge_margin(v) > 0.9:
+        raise Redraw("two components nearly tie for the largest")
+
+
+def cotangent_sizes(loss: dict[str, Any], w: list[Any], v: Matrix) -> tuple[Any, Any]:
+    """Sizes of ∂loss/∂v and ∂loss/∂w, from the loss formula: how large the numbers a program rounds there are."""
+    name = loss["name"]
+    if name in EIGENVALUE_LOSSES:
+        if name == "weighted_sum":
+            return mp.mpf(0), max(abs(number(c)) for c in loss["c"])
+        if name == "sum_squares":
+            return mp.mpf(0), 2 * max(abs(x) for x in w)
+        return mp.mpf(0), max(1 / abs(number(loss["z"]) - x) ** 2 for x in w)
+    c = mp.mnorm(to_mp(loss["C"]), "f")
+    v_size = max(mp.norm(v[:, j]) for j in range(v.cols))
+    factor = 1 if name == "fixed_gauge" else 2 * v_size
+    return c * factor, c * v_size**2 / mp.mpf(loss["s"]) if name == "density" else mp.mpf(0)
+
+
+def rounding_noise(
+    spec: Spec, loss: dict[str, Any], ref: Reference, inputs: Inputs, direction: Inputs | None
+) -> tuple[Any, ...]:
+    """Errors, in units of eps, that a gradient through rounded (w, v) has even where the exact derivative is harmless.
+
+    A loss built from eigenvectors hands back a rounded cotangent; its rounding is not gauge-invariant and is divided by
+    every gap among the columns used. Perturbing the input does not show this, so it is estimated from the gaps.
+    Returns (for the gradient in a, in b, for the hvp in a, in b).
+    """
+    w, v = ref.solve(inputs)
+    n = len(w)
+    dual = mp.inverse(v).H
+    x, y = (dual if spec.kind == 2 else v), (dual if spec.kind == 3 else v)
+    if ref.general:
+        x, y = v, dual
+    top = max(abs(t) for t in w)
+    v_bar, w_bar = cotangent_sizes(loss, w, v)
+    used = loss.get("k", n)
+    sizes = [[mp.norm(m[:, j]) for j in range(n)] for m in (x, y)]
+    first_a = first_b = spin = mp.mpf(0)
+    for i in range(n):
+        for j in range(i):
+            gap = abs(w[i] - w[j])
+            if spec.degenerate and gap <= top / 10**4:
+                continue
+            pair_a = sizes[0][i] * sizes[1 if ref.general else 0][j]
+            pair_b = top * (pair_a if ref.general else sizes[1][i] * sizes[1][j])
+            if j < used:
+                turn = v_bar * max(mp.norm(v[:, i]), mp.norm(v[:, j])) / gap
+                first_a, first_b = max(first_a, turn * pair_a), max(first_b, turn * pair_b)
+            if direction is not None:
+                moved = pair_a * mp.mnorm(direction[0], "f")
+                moved += pair_b * mp.mnorm(direction[1], "f") if direction[1] is not None else 0
+                spin = max(spin, moved / gap)
+    flat_a, flat_b = w_bar * max(sizes[0]) ** 2, w_bar * top * max(sizes[1]) ** 2
+    return first_a, first_b, spin * (first_a + flat_a), spin * (first_b + flat_b)
+
+
+def noise_ratio(noise: tuple[Any, Any], grads: Inputs) -> Any:
+    """Noise in a and in b relative to the largest entry of each derivative."""
+    pairs = [(e, largest(g)) for e, g in zip(noise, grads, strict=True) if g is not None]
+    return max((e / g for e, g in pairs if g), default=mp.mpf(0))
+
+
+def column(values: list[Any]) -> Matrix:
+    """The numbers as a one-column matrix."""
+    return mp.matrix([[x] for x in values])
+
+
+def first_order(
+    case: dict[str, Any], spec: Spec, parts: Parts, ref: Reference, direction: Inputs | None
+) -> tuple[Any, ...]:
+    """Fill value, eigenvalues, gradient and condition; return the noise of `rounding_noise`."""
+    inputs, complex_ = parts.inputs, spec.complex
+
+    def observe(x: Inputs) -> tuple[Matrix | None, ...]:
+        grads = gradient(ref, x, complex_) if parts.differentiable else (None, None)
+        value = column([ref(x)]) if parts.has_value else None
+        return (*grads, value, column(ref.solve(x, vectors=False)[0]))
+
+    base = observe(inputs)
+    case["value"] = plain(base[2][0]) if parts.has_value else None
+    w = list(base[3])
+    case["eigenvalues"] = (
+        {"re": [plain(x.real) for x in w], "im": [plain(x.imag) for x in w]} if ref.general else [plain(x) for x in w]
+    )
+    if parts.differentiable:
+        case["gradient"] = {"a": to_json(base[0], complex_), "b": to_json(base[1], complex_)}
+    condition = amplification(observe, base, inputs, complex_, spec.id, PERTURBATIONS)
+    noise = (mp.mpf(0),) * 4
+    if not spec.function.startswith("spectral_") and parts.differentiable:
+        noise = rounding_noise(spec, parts.loss, ref, inputs, direction)
+        condition = max(condition, noise_ratio(noise[:2], base[:2]))
+    case["condition"] = two_digits(condition)
+    return noise
+
+
+def second_order(case: dict[str, Any], spec: Spec, parts: Parts, ref: Reference, direction: Inputs, noise: Any) -> None:
+    """Fill direction, hvp and hvp_condition."""
+    complex_ = spec.complex
+    exact = hvp(ref, parts.inputs, direction, complex_)
+    case["direction"] = {"a": to_json(direction[0], complex_), "b": to_json(direction[1], complex_)}
+    case["hvp"] = {"a": to_json(exact[0], complex_), "b": to_json(exact[1], complex_)}
+
+    def observe(x: Inputs) -> Inputs:
+        return hvp(ref, x, direction, complex_)
+
+    condition = amplification(observe, exact, parts.inputs, complex_, spec.id, PERTURBATIONS - 1)
+    case["hvp_condition"] = two_digits(max(condition, noise_ratio(noise[2:], exact)))
+
+
+def assemble(spec: Spec, parts: Parts, rng: random.Random) -> dict[str, Any]:
+    """The whole case, every number rounded once."""
+    case: dict[str, Any] = {"id": spec.id, "function": spec.function, "dtype": spec.dtype, "type": spec.kind}
+    case |= {"triangle": spec.triangle, "spectrum": spec.spectrum}
+    case |= {"a": to_json(parts.inputs[0], spec.complex), "b": to_json(parts.inputs[1], spec.complex)}
+    case |= {"loss": parts.loss, **(parts.extra or {})}
+    case |= {"value": None, "eigenvalues": None, "gradient": None, "verdict": parts.verdict}
+    if parts.clarke:
+        case["clarke"] = True
+    case |= {"condition": 1.0, "direction": None, "hvp": None, "hvp_condition": None}
+    ref = Reference(case)
+    with mp.workdps(FIRST_DIGITS):
+        w, v = ref.solve(parts.inputs)
+        check_draw(spec, parts, ref, ref(parts.inputs) if parts.has_value else None, w, v)
+    direction = draw_direction(rng, parts.inputs, spec.complex) if spec.order == 2 else None
+    with mp.workdps(FIRST_DIGITS):
+        noise = first_order(case, spec, parts, ref, direction)
+    if direction is not None:
+        with mp.workdps(FIRST_DIGITS):
+            second_order(case, spec, parts, ref, direction, noise)
+    return case
+
+
+def scale_unit(spec: Spec, inputs: Inputs, which: int) -> Any:
+    """A power of two a quarter of the matrix's size, for numbers that must not change what is read."""
+    size = largest(inputs[which]) if inputs[which] is not None else mp.mpf(1)
+    return mp.ldexp(1, (mp.frexp(size)[1] if size else 0) - 2)
