@@ -72,11 +72,23 @@ class Parts:
     has_value: bool = True
     clarke: bool = False
     extra: dict[str, Any] | None = None
+    least_value: Any = 0
 
 
 def plain(x: Any) -> float:
     """The nearest float64; zero has no sign."""
     return float(x) + 0.0
+
+
+def clean(grads: Inputs) -> Inputs:
+    """The matrices without entries below 1e-30 of the largest: zeros, seen through differences."""
+
+    def snap(m: Matrix) -> Matrix:
+        floor = largest(m) / mp.mpf(10) ** 30
+        part = lambda x: x if abs(x) > floor else mp.mpf(0)  # noqa: E731
+        return m.apply(lambda x: mp.mpc(part(x.real), part(x.imag)) if isinstance(x, mp.mpc) else part(x))
+
+    return tuple(None if m is None else snap(m) for m in grads)  # type: ignore
 
 
 def to_json(m: Matrix | None, complex_: bool) -> dict[str, Any] | None:
@@ -117,13 +129,14 @@ def draw_direction(rng: random.Random, inputs: Inputs, complex_: bool) -> Inputs
     return tuple(draw(m) for m in inputs)  # type: ignore
 
 
-def check_draw(spec: Spec, parts: Parts, ref: Reference, value: Any, w: list[Any], v: Matrix) -> None:
+def check_draw(parts: Parts, ref: Reference, value: Any, w: list[Any], v: Matrix) -> None:
     """Refuse draws whose value cancels or whose gauge is about to jump."""
-    if spec.function.startswith("spectral_"):
+    if not parts.has_value:
         return
-    if parts.has_value and abs(value) < loss_magnitude(parts.loss, w, v) / 8:
+    least = parts.least_value if ref.spectral else loss_magnitude(parts.loss, w, v) / 8
+    if abs(value) < least:
         raise Redraw("cancelled value")
-    if parts.loss["name"] == "fixed_gauge" and parts.has_value and gauge_margin(v) > 0.9:
+    if parts.loss["name"] == "fixed_gauge" and gauge_margin(v) > 0.9:
         raise Redraw("two components nearly tie for the largest")
 
 
@@ -209,10 +222,11 @@ def first_order(
         {"re": [plain(x.real) for x in w], "im": [plain(x.imag) for x in w]} if ref.general else [plain(x) for x in w]
     )
     if parts.differentiable:
-        case["gradient"] = {"a": to_json(base[0], complex_), "b": to_json(base[1], complex_)}
+        exact = clean(base[:2])
+        case["gradient"] = {"a": to_json(exact[0], complex_), "b": to_json(exact[1], complex_)}
     condition = amplification(observe, base, inputs, complex_, spec.id, PERTURBATIONS)
     noise = (mp.mpf(0),) * 4
-    if not spec.function.startswith("spectral_") and parts.differentiable:
+    if not ref.spectral and parts.differentiable:
         noise = rounding_noise(spec, parts.loss, ref, inputs, direction)
         condition = max(condition, noise_ratio(noise[:2], base[:2]))
     case["condition"] = two_digits(condition)
@@ -222,7 +236,7 @@ def first_order(
 def second_order(case: dict[str, Any], spec: Spec, parts: Parts, ref: Reference, direction: Inputs, noise: Any) -> None:
     """Fill direction, hvp and hvp_condition."""
     complex_ = spec.complex
-    exact = hvp(ref, parts.inputs, direction, complex_)
+    exact = clean(hvp(ref, parts.inputs, direction, complex_))
     case["direction"] = {"a": to_json(direction[0], complex_), "b": to_json(direction[1], complex_)}
     case["hvp"] = {"a": to_json(exact[0], complex_), "b": to_json(exact[1], complex_)}
 
@@ -246,7 +260,7 @@ def assemble(spec: Spec, parts: Parts, rng: random.Random) -> dict[str, Any]:
     ref = Reference(case)
     with mp.workdps(FIRST_DIGITS):
         w, v = ref.solve(parts.inputs)
-        check_draw(spec, parts, ref, ref(parts.inputs) if parts.has_value else None, w, v)
+        check_draw(parts, ref, ref(parts.inputs) if parts.has_value else None, w, v)
     direction = draw_direction(rng, parts.inputs, spec.complex) if spec.order == 2 else None
     with mp.workdps(FIRST_DIGITS):
         noise = first_order(case, spec, parts, ref, direction)

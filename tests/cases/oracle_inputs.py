@@ -157,8 +157,9 @@ def integer_problem(
     """An exactly degenerate problem in integers, with a full eigenvector matrix; `levels` come out scaled."""
     if kind == 0:
         q = integer_reflection(rng, n, complex_)
-        # The outer power of two keeps the entries near 1 without a rounding.
-        return mp.ldexp(1, -6) * hermitian(q * diagonal(levels) * q.H), None
+        # QQᴴ = s²I; the nearest power of two brings it back to about 1 without a rounding.
+        shrink = mp.ldexp(1, -int(mp.nint(mp.log(mp.norm(q[:, 0]), 2) * 2)))
+        return shrink * hermitian(q * diagonal(levels) * q.H), None
     while True:
         m = 3 * mp.eye(n) + random_matrix(rng, n, complex_, -1, 1, 1)
         det = mp.det(m)
