@@ -3,17 +3,12 @@
 #include <string>
 
 #include "hermitian_drivers.h"
-#include "job.h"
 #include "matrix.h"
+#include "problem.h"
 
 namespace eigenpair {
 
 namespace {
-
-template <typename T>
-T* at(T* base, int64_t index, int64_t stride) {
-  return base == nullptr ? nullptr : base + index * stride;
-}
 
 template <typename T, typename Int>
 class HermitianProblem final : public Problem {
@@ -26,7 +21,17 @@ class HermitianProblem final : public Problem {
         trmm_(dual_by_product() ? find_routine(lapack, routine_name<T>("trmm")) : nullptr),
         potrs_(dual_by_solve() ? find_routine(lapack, routine_name<T>("potrs")) : nullptr) {}
 
-  int64_t batch() const override { return p_.n == 0 ? 0 : p_.batch; }
+  static void check(const eigenpair_hermitian_problem& p) {
+    check_batch(p);
+    require(p.type >= 0 && p.type <= 3, "problem.type must be 0, 1, 2 or 3");
+    require(p.triangle >= EIGENPAIR_HERMITIAN_PART && p.triangle <= EIGENPAIR_UPPER, "problem.triangle is unknown");
+    require(p.driver >= EIGENPAIR_DRIVER_AUTO && p.driver <= EIGENPAIR_DRIVER_EVR, "problem.driver is unknown");
+    require(p.u == nullptr || p.v != nullptr, "problem.u needs problem.v");
+    if (p.n == 0 || p.batch == 0) return;
+    require((p.b != nullptr) == (p.type != 0), "problem.b must be NULL for type 0 and a matrix for types 1 to 3");
+  }
+
+  int64_t batch() const override { return p_.batch; }
 
   double nanoseconds_each() const override {
     const double n = static_cast<double>(p_.n);
@@ -118,56 +123,6 @@ class HermitianProblem final : public Problem {
   void* potrs_;
 };
 
-void require(bool condition, const char* message) {
-  if (!condition) throw Failure(EIGENPAIR_BAD_ARGUMENT, message);
-}
-
-void check(const eigenpair_hermitian_problem& p) {
-  require(p.struct_size == sizeof p, "problem.struct_size is not this library's: header and library differ");
-  require(p.dtype >= EIGENPAIR_FLOAT32 && p.dtype <= EIGENPAIR_COMPLEX128, "problem.dtype is unknown");
-  require(p.type >= 0 && p.type <= 3, "problem.type must be 0, 1, 2 or 3");
-  require(p.triangle >= EIGENPAIR_HERMITIAN_PART && p.triangle <= EIGENPAIR_UPPER, "problem.triangle is unknown");
-  require(p.layout == EIGENPAIR_COLUMN_MAJOR || p.layout == EIGENPAIR_ROW_MAJOR, "problem.layout is unknown");
-  require(p.driver >= EIGENPAIR_DRIVER_AUTO && p.driver <= EIGENPAIR_DRIVER_EVR, "problem.driver is unknown");
-  require(p.n >= 0, "problem.n is negative");
-  require(p.batch >= 0, "problem.batch is negative");
-  require(p.a_stride >= 0 && p.b_stride >= 0, "a stride is negative");
-  require(p.u == nullptr || p.v != nullptr, "problem.u needs problem.v");
-  if (p.n == 0 || p.batch == 0) return;
-  // n² elements, and their bytes, must fit 64 bits before anything is multiplied.
-  require(p.n < (int64_t{1} << 29), "problem.n is too large");
-  require(p.a != nullptr, "problem.a is NULL");
-  require(p.w != nullptr, "problem.w is NULL");
-  require((p.b != nullptr) == (p.type != 0), "problem.b must be NULL for type 0 and a matrix for types 1 to 3");
-}
-
-template <typename T>
-std::unique_ptr<Problem> make(const eigenpair_lapack& lapack, const eigenpair_hermitian_problem& p) {
-  if (lapack.integer_bits == 64) return std::make_unique<HermitianProblem<T, int64_t>>(lapack, p);
-  return std::make_unique<HermitianProblem<T, int32_t>>(lapack, p);
-}
-
-// Nothing to compute, so nothing is asked of LAPACK.
-class EmptyProblem final : public Problem {
- public:
-  int64_t batch() const override { return 0; }
-  double nanoseconds_each() const override { return 0; }
-  std::unique_ptr<Worker> worker() const override { return nullptr; }
-};
-
-std::unique_ptr<Problem> make(const eigenpair_lapack& lapack, const eigenpair_hermitian_problem& p) {
-  if (p.n == 0 || p.batch == 0) {
-    if (p.info != nullptr) std::fill(p.info, p.info + p.batch, EIGENPAIR_INFO_OK);
-    return std::make_unique<EmptyProblem>();
-  }
-  switch (p.dtype) {
-    case EIGENPAIR_FLOAT32: return make<float>(lapack, p);
-    case EIGENPAIR_FLOAT64: return make<double>(lapack, p);
-    case EIGENPAIR_COMPLEX64: return make<std::complex<float>>(lapack, p);
-    default: return make<std::complex<double>>(lapack, p);
-  }
-}
-
 }  // namespace
 
 }  // namespace eigenpair
@@ -178,22 +133,12 @@ extern "C" {
 
 eigenpair_status eigenpair_hermitian_job(const eigenpair_lapack* lapack, const eigenpair_hermitian_problem* problem,
                                          int32_t max_workers, eigenpair_job** out) {
-  return guarded([&] {
-    require(out != nullptr, "out is NULL");
-    *out = nullptr;
-    require(lapack != nullptr, "lapack is NULL");
-    require(problem != nullptr, "problem is NULL");
-    check(*problem);
-    *out = make_job(lapack, make(*lapack, *problem), max_workers);
-  });
+  return create_job<HermitianProblem>(lapack, problem, max_workers, out);
 }
 
 eigenpair_status eigenpair_hermitian(const eigenpair_lapack* lapack, const eigenpair_hermitian_problem* problem,
                                      int32_t threads) {
-  eigenpair_job* job = nullptr;
-  const int32_t workers = threads > 0 ? threads : hardware_threads();
-  const eigenpair_status status = eigenpair_hermitian_job(lapack, problem, workers, &job);
-  return status == EIGENPAIR_OK ? run_on_threads(job) : status;
+  return run<HermitianProblem>(lapack, problem, threads);
 }
 
 }  // extern "C"

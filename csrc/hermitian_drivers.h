@@ -18,19 +18,13 @@ struct Workspace {
   int64_t iwork = 0;
 };
 
-// Calls a Fortran routine with exactly these arguments. `Length` arguments go last.
-template <typename... Arguments>
-void fortran(void* routine, Arguments... arguments) {
-  reinterpret_cast<void (*)(Arguments...)>(routine)(arguments...);
-}
-
 template <typename T, typename Int>
 class HermitianDriver {
  public:
   using R = Real<T>;
 
   HermitianDriver(const eigenpair_lapack& lapack, int64_t n, int32_t type, bool vectors, int32_t driver)
-      : n_(checked(n)), type_(static_cast<Int>(type)), job_(vectors ? 'V' : 'N') {
+      : n_(checked<Int>(n)), type_(static_cast<Int>(type)), job_(vectors ? 'V' : 'N') {
     driver_ = driver == EIGENPAIR_DRIVER_AUTO ? choose() : driver;
     if (type != 0 && driver_ == EIGENPAIR_DRIVER_EVR) {
       throw Failure(EIGENPAIR_BAD_ARGUMENT, "driver EVR solves only the standard problem (type 0)");
@@ -53,14 +47,6 @@ class HermitianDriver {
   }
 
  private:
-  static Int checked(int64_t value) {
-    if (value > std::numeric_limits<Int>::max()) {
-      throw Failure(EIGENPAIR_TOO_LARGE, "a size of " + std::to_string(value) +
-                                             " does not fit the lent LAPACK's 32-bit integers; lend an ILP64 LAPACK");
-    }
-    return static_cast<Int>(value);
-  }
-
   // Divide and conquer is the fastest with vectors, and without them every driver runs the same QL. But its workspace
   // of 2n² entries overflows 32-bit integers from n = 32,766 on, so an LP64 LAPACK then takes a driver whose workspace
   // grows like n.
@@ -69,12 +55,6 @@ class HermitianDriver {
     const bool fits = job_ == 'N' || 1 + 6 * n + 2 * n * n < static_cast<double>(std::numeric_limits<Int>::max());
     if (fits) return EIGENPAIR_DRIVER_EVD;
     return type_ == 0 ? EIGENPAIR_DRIVER_EVR : EIGENPAIR_DRIVER_EV;
-  }
-
-  // The optimum comes back as a floating-point number, which single precision may have rounded down: so a margin, and
-  // never less than the documented minimum.
-  static int64_t at_least(int64_t minimum, R reported) {
-    return std::max(minimum, static_cast<int64_t>(static_cast<double>(reported) * (1 + 2e-7)) + 1);
   }
 
   void query() {
@@ -94,10 +74,11 @@ class HermitianDriver {
       least_rwork = 1 + 5 * n + 2 * n * n;
       least_iwork = 3 + 5 * n;
     }
-    workspace_.work = checked(at_least(least_work, std::real(work)));
-    workspace_.rwork = is_complex<T> ? checked(at_least(least_rwork, rwork)) : 0;
-    workspace_.iwork = checked(std::max(least_iwork, static_cast<int64_t>(iwork[0])));
-    if (driver_ == EIGENPAIR_DRIVER_EVR) workspace_.iwork = checked(workspace_.iwork + 2 * n);  // isuppz, at the end
+    workspace_.work = checked<Int>(at_least<R>(least_work, std::real(work)));
+    workspace_.rwork = is_complex<T> ? checked<Int>(at_least<R>(least_rwork, rwork)) : 0;
+    workspace_.iwork = checked<Int>(std::max(least_iwork, static_cast<int64_t>(iwork[0])));
+    if (driver_ == EIGENPAIR_DRIVER_EVR)
+      workspace_.iwork = checked<Int>(workspace_.iwork + 2 * n);  // isuppz, at the end
   }
 
   int64_t call(T* a, T* b, R* w, T* z, T* work, Int lwork, R* rwork, Int lrwork, Int* iwork, Int liwork) const {

@@ -10,7 +10,8 @@ namespace eigenpair {
 namespace {
 
 // Everything the core may call, without the type letter; "sy" also stands for "he".
-constexpr const char* kRoutines[] = {"syevd", "syev", "syevr", "sygvd", "sygv", "potrs", "trmm", "geev", "ggev"};
+constexpr const char* kRoutines[] = {"syevd", "syev", "syevr", "sygvd", "sygv", "potrs",
+                                     "trmm",  "gemm", "gesv",  "geev",  "ggev"};
 
 }  // namespace
 

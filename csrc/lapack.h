@@ -1,15 +1,18 @@
 // The LAPACK that a frontend lends: addresses by name, and typed views of them for LP64 and ILP64.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <complex>
 #include <cstdint>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <type_traits>
 #include <unordered_map>
 
 #include "include/eigenpair.h"
+#include "status.h"
 
 struct eigenpair_lapack {
   int32_t integer_bits = 32;
@@ -67,6 +70,29 @@ Function routine(const eigenpair_lapack& lapack, const char* stem) {
 // Fortran passes the length of every character argument after all others, as size_t. Leaving them out is what
 // many C callers do, and what broke them when compilers began to rely on it.
 using Length = size_t;
+
+// Calls a Fortran routine with exactly these arguments. `Length` arguments go last.
+template <typename... Arguments>
+void fortran(void* routine, Arguments... arguments) {
+  reinterpret_cast<void (*)(Arguments...)>(routine)(arguments...);
+}
+
+// A size as LAPACK's integer type; throws Failure(EIGENPAIR_TOO_LARGE).
+template <typename Int>
+Int checked(int64_t value) {
+  if (value > std::numeric_limits<Int>::max()) {
+    throw Failure(EIGENPAIR_TOO_LARGE, "a size of " + std::to_string(value) +
+                                           " does not fit the lent LAPACK's 32-bit integers; lend an ILP64 LAPACK");
+  }
+  return static_cast<Int>(value);
+}
+
+// The size of a work array from LAPACK's answer to a query. The optimum comes back as a floating-point number, which
+// single precision may have rounded down: so a margin, and never less than the documented minimum.
+template <typename R>
+int64_t at_least(int64_t minimum, R reported) {
+  return std::max(minimum, static_cast<int64_t>(static_cast<double>(reported) * (1 + 2e-7)) + 1);
+}
 
 // While it lives, LAPACK runs on one thread, because the batch around it runs on several.
 class SingleThreadedLapack {

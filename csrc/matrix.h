@@ -127,6 +127,23 @@ bool load_hermitian(const T* source, int64_t n, int32_t triangle, int32_t layout
   return finite;
 }
 
+// Copies a whole matrix to column-major `target` and returns whether all of it is finite.
+template <typename T>
+bool load_general(const T* source, int64_t n, int32_t layout, T* target) {
+  if (layout == EIGENPAIR_COLUMN_MAJOR) {
+    std::copy(source, source + n * n, target);
+  } else {
+    for (int64_t j0 = 0; j0 < n; j0 += kTile) {
+      for (int64_t i0 = 0; i0 < n; i0 += kTile) {
+        for (int64_t j = j0; j < std::min(j0 + kTile, n); ++j) {
+          for (int64_t i = i0; i < std::min(i0 + kTile, n); ++i) target[i + j * n] = source[j + i * n];
+        }
+      }
+    }
+  }
+  return all_finite(target, n * n);
+}
+
 template <typename T>
 void transpose_in_place(T* matrix, int64_t n) {
   for (int64_t j0 = 0; j0 < n; j0 += kTile) {

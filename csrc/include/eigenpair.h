@@ -120,6 +120,36 @@ typedef struct eigenpair_hermitian_problem {
   int32_t* info; /* batch, or NULL */
 } eigenpair_hermitian_problem;
 
+/* A batch of general eigenproblems, every entry of A (and B) free.
+ *
+ *   b NULL:  A v = w v,     left vectors  vl^H A = w vl^H
+ *   else:    A v = w B v,                 vl^H A = w vl^H B
+ *
+ * Eigenvalues are sorted by real, then imaginary part; infinite ones (B singular) come after the finite ones, as
+ * +Inf + 0i, and undetermined ones (a singular pencil) last, as NaN. Each vector has unit 2-norm, and its largest
+ * component is real and positive.
+ *
+ * u is the dual basis: V^-H, or (B V)^-H. Its columns are left vectors, scaled so that u_i^H (B) v_i = 1 (for an infinite
+ * eigenvalue u_i^H A v_i = 1), and its column norms are the condition numbers of the eigenvalues. A matrix so nearly
+ * defective that they exceed 1/(10 sqrt(n) epsilon) has NaN in all of u, and everything else as computed.
+ */
+typedef struct eigenpair_general_problem {
+  int64_t struct_size; /* sizeof(eigenpair_general_problem) */
+  int32_t dtype;       /* of A and B; all results are complex, of the same precision */
+  int32_t layout;      /* of A, B, v, vl and u alike */
+  int64_t n;
+  int64_t batch;
+  const void* a;
+  int64_t a_stride;
+  const void* b; /* NULL: the standard problem */
+  int64_t b_stride;
+  void* w;       /* batch x n, complex */
+  void* v;       /* batch x n x n: right vectors in columns, or NULL */
+  void* vl;      /* batch x n x n: left vectors in columns, or NULL */
+  void* u;       /* batch x n x n: the dual basis, or NULL */
+  int32_t* info; /* batch, or NULL */
+} eigenpair_general_problem;
+
 /* ---- jobs ---------------------------------------------------------------------------------------------- */
 
 /* A batch under way, cut into chunks that any number of threads claim. */
@@ -130,6 +160,10 @@ typedef struct eigenpair_job eigenpair_job;
 EIGENPAIR_API eigenpair_status eigenpair_hermitian_job(const eigenpair_lapack* lapack,
                                                        const eigenpair_hermitian_problem* problem, int32_t max_workers,
                                                        eigenpair_job** out);
+
+EIGENPAIR_API eigenpair_status eigenpair_general_job(const eigenpair_lapack* lapack,
+                                                     const eigenpair_general_problem* problem, int32_t max_workers,
+                                                     eigenpair_job** out);
 
 /* How many threads are worth having: between 1 and max_workers. */
 EIGENPAIR_API int32_t eigenpair_job_workers(const eigenpair_job* job);
@@ -149,6 +183,9 @@ EIGENPAIR_API eigenpair_status eigenpair_job_finish(eigenpair_job* job);
 /* All of it on the calling thread and up to `threads - 1` new ones (0: as many as the machine has). */
 EIGENPAIR_API eigenpair_status eigenpair_hermitian(const eigenpair_lapack* lapack,
                                                    const eigenpair_hermitian_problem* problem, int32_t threads);
+
+EIGENPAIR_API eigenpair_status eigenpair_general(const eigenpair_lapack* lapack,
+                                                 const eigenpair_general_problem* problem, int32_t threads);
 
 #ifdef __cplusplus
 }

@@ -14,6 +14,7 @@ namespace ffi = ::xla::ffi;
 const eigenpair_lapack* lapack();
 
 XLA_FFI_DECLARE_HANDLER_SYMBOL(Hermitian);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(General);
 
 inline ffi::Error error_of(eigenpair_status status) {
   if (status == EIGENPAIR_OK) return ffi::Error::Success();
@@ -51,6 +52,45 @@ inline ffi::Error run(ffi::ThreadPool& pool, eigenpair_job* job) {
     });
   }
   return error_of(eigenpair_job_finish(job));
+}
+
+// Fills what every description shares from the arguments (a) or (a, b); both are batches of one shape.
+template <typename Description>
+ffi::Error describe(const ffi::RemainingArgs& args, Description& problem) {
+  if (lapack() == nullptr) {
+    return ffi::Error(ffi::ErrorCode::kFailedPrecondition,
+                      "eigenpair has no LAPACK: `import eigenpair` lends it SciPy's");
+  }
+  if (args.size() < 1 || args.size() > 2) {
+    return ffi::Error(ffi::ErrorCode::kInvalidArgument, "eigenpair: wrong number of arguments");
+  }
+  const auto a = args.get<ffi::AnyBuffer>(0);
+  if (a.has_error()) return a.error();
+  const auto dims = a->dimensions();
+  if (dims.size() < 2) return ffi::Error(ffi::ErrorCode::kInvalidArgument, "eigenpair: a must be a batch of matrices");
+  problem.struct_size = sizeof problem;
+  problem.dtype = dtype_of(a->element_type());
+  problem.layout = EIGENPAIR_ROW_MAJOR;
+  problem.n = dims[dims.size() - 1];
+  problem.batch = 1;
+  for (size_t axis = 0; axis + 2 < dims.size(); ++axis) problem.batch *= dims[axis];
+  problem.a = a->untyped_data();
+  problem.a_stride = problem.n * problem.n;
+  if (args.size() == 2) {
+    const auto b = args.get<ffi::AnyBuffer>(1);
+    if (b.has_error()) return b.error();
+    problem.b = b->untyped_data();
+    problem.b_stride = problem.a_stride;
+  }
+  return ffi::Error::Success();
+}
+
+// The buffer of result `index`, or an error when there are fewer.
+inline ffi::Error result_data(ffi::RemainingRets& rets, size_t index, void** data) {
+  auto result = rets.get<ffi::AnyBuffer>(index);
+  if (result.has_error()) return result.error();
+  *data = (*result)->untyped_data();
+  return ffi::Error::Success();
 }
 
 }  // namespace eigenpair::xla

@@ -55,6 +55,7 @@ NB_MODULE(_native, module) {
   module.def("registrations", [] {
     nb::dict handlers;
     handlers["eigenpair_hermitian"] = capsule(Hermitian);
+    handlers["eigenpair_general"] = capsule(General);
     return handlers;
   });
 }

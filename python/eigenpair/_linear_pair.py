@@ -1,8 +1,8 @@
 """Tangent maps as JAX primitives: a linear operation and its transpose, each knowing the other.
 
-Differentiating a rule by `jax.custom_vjp` would let it see the cotangent but close the door to forward mode; `jax.custom_jvp` keeps
-forward mode but never sees the cotangent. A pair of primitives that transpose into each other has both, and so may refuse an
-answer on the way back (see `eigenpair.degeneracy`).
+Differentiating a rule by `jax.custom_vjp` would let it see the cotangent but close the door to forward mode;
+`jax.custom_jvp` keeps forward mode but never sees the cotangent. A pair of primitives that transpose into each other
+has both, and so may refuse an answer on the way back (see `eigenpair.degeneracy`).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class LinearPair:
 
     - `forward(linear, residuals, *, inputs, outputs, **static)`: returns the outputs asked for. `linear` has one
         entry for each input, `None` where it is zero.
-    - `backward(cotangents, residuals, *, inputs, outputs, **static)`: the transpose in JAX's convention (no conjugation in the
-        pairing): returns the inputs asked for. `cotangents` has `None` for zeros.
+    - `backward(cotangents, residuals, *, inputs, outputs, **static)`: the transpose in JAX's convention (no
+        conjugation in the pairing): returns the inputs asked for. `cotangents` has `None` for zeros.
     - `second_order(residuals, **static)`: a factor, of the batch's shape, that multiplies every derivative with respect
         to the residuals: 1, or NaN where there is no second derivative to be had.
 
-    `inputs` and `outputs` are tuples of booleans: what is present. Linear arrays carry all batch axes in front; residuals
-    may have axes of size 1 there.
+    `inputs` and `outputs` are tuples of booleans: what is present. Linear arrays carry all batch axes in front;
+    residuals may have axes of size 1 there.
     """
 
     def __init__(self, name: str, forward: Rule, backward: Rule, second_order: Callable[..., Any]):
@@ -43,7 +43,8 @@ class LinearPair:
         self._define(self._backward_p, backward, self._forward_p, "outputs", "inputs")
 
     def __call__(self, linear: Arrays, residuals: Arrays, *, outputs: tuple[bool, ...], **static: Any) -> list[Any]:
-        """`T` applied to `linear` (with `None` or a symbolic zero for what does not vary): a list of all outputs asked for."""
+        """`T` applied to `linear` (with `None` or a symbolic zero for what does not vary): a list of all outputs
+        asked for."""
         present = [x for x in linear if not _is_zero(x)]
         inputs = tuple(not _is_zero(x) for x in linear)
         result = self._forward_p.bind(*present, *residuals, inputs=inputs, outputs=outputs, static=_freeze(static))
@@ -98,29 +99,40 @@ class LinearPair:
             found = iter(transpose_p.bind(*[ct for ct in cotangents if not _is_zero(ct)], *operands[count:], **fewer))
             return [next(found) if u else None for u in unknown] + rest
 
-        def batch(operands: Arrays, axes: Sequence[Any], **params: Any) -> tuple[list[Any], list[int]]:
-            count = sum(params[given])
-            size = next(x.shape[d] for x, d in zip(operands, axes, strict=True) if d is not batching_not_mapped)
-            moved = []
-            for index, (x, d) in enumerate(zip(operands, axes, strict=True)):
-                if d is not batching_not_mapped:
-                    moved.append(jnp.moveaxis(x, d, 0))
-                elif index < count:
-                    moved.append(jnp.broadcast_to(x, (size, *x.shape)))
-                else:
-                    moved.append(x[None])
-            results = primitive.bind(*moved, **params)
-            return list(results), [0] * len(results)
+        compiled = jax.jit(primitive.bind, static_argnames=("inputs", "outputs", "static"))
 
-        primitive.def_impl(jax.jit(primitive.bind, static_argnames=("inputs", "outputs", "static")))
+        def impl(*operands: Any, **params: Any) -> list[Any]:
+            with jax.disable_jit(False):  # else, under `jax.disable_jit()`, this would call itself for ever
+                return compiled(*operands, **params)
+
+        primitive.def_impl(impl)
         primitive.def_abstract_eval(abstract_eval)
         mlir.register_lowering(primitive, mlir.lower_fun(evaluate, multiple_results=True))
         ad.primitive_jvps[primitive] = jvp
         ad.primitive_transposes[primitive] = transpose
-        batching.primitive_batchers[primitive] = batch
+        batching.primitive_batchers[primitive] = batched(primitive, lambda params: sum(params[given]))
 
 
-batching_not_mapped = None  # how JAX marks an operand without a batch axis
+def batched(primitive: Primitive, full: Callable[[dict[str, Any]], int] | None = None) -> Callable[..., Any]:
+    """The batching rule of a primitive whose operands and results all carry their batch axes in front.
+
+    The first `full(params)` operands (all, when not given) must have the whole batch shape; the others may have axes
+    of size 1.
+    """
+
+    def batch(operands: Arrays, axes: Sequence[Any], **params: Any) -> tuple[list[Any], list[int]]:
+        size = next(x.shape[d] for x, d in zip(operands, axes, strict=True) if d is not None)
+        count = len(operands) if full is None else full(params)
+        moved = []
+        for index, (x, d) in enumerate(zip(operands, axes, strict=True)):
+            if d is not None:
+                moved.append(jnp.moveaxis(x, d, 0))
+            else:
+                moved.append(jnp.broadcast_to(x, (size, *x.shape)) if index < count else x[None])
+        results = primitive.bind(*moved, **params)
+        return list(results), [0] * len(results)
+
+    return batch
 
 
 def _primitive(name: str) -> Primitive:

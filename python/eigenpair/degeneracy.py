@@ -1,8 +1,8 @@
 """What to do where eigenvalues coincide: the policies, and what they have in common.
 
 Derivatives of eigenvectors divide by the gaps between eigenvalues. Where a gap is zero, or as small as rounding, the
-derivative of an eigenvector does not exist; the derivative of a loss that uses the vectors only through the invariant subspace
-does. A policy says what is done about it. See `docs/derivations.md`, section "Degeneracy".
+derivative of an eigenvector does not exist; the derivative of a loss that uses the vectors only through the invariant
+subspace does. A policy says what is done about it. See `docs/derivations.md`, section "Degeneracy".
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ class Policy:
 
 
 @dataclasses.dataclass(frozen=True)
-class check(Policy):  # noqa: N801 - a policy reads as a word: degeneracy=check()
+class check(Policy):
     """The default: right or NaN.
 
-    Eigenvalues closer than `c·√n·ε·s` form a cluster (`ε` the machine epsilon, `s` the size of the problem: `max|λ|` for the
-    standard problem). Inside a cluster the gradient is computed without the gaps, but only if the loss is seen not
-    to depend on the basis of the cluster; otherwise it is NaN for that matrix. Second derivatives through a cluster are NaN.
+    Eigenvalues closer than `c·√n·ε·s` form a cluster (`ε` the machine epsilon, `s` the size of the problem: `max|λ|`
+    for the standard problem). Inside a cluster the gradient is computed without the gaps, but only if the loss is
+    seen not to depend on the basis of the cluster; otherwise it is NaN for that matrix. Second derivatives through a
+    cluster are NaN.
 
-    Forward mode sees no cotangent: it leaves out the rotation inside clusters, which is right for losses that pass the test.
+    Forward mode sees no cotangent: it leaves out the rotation inside clusters, which is right for losses that pass
+    the test.
 
     **Limit.** The test is necessary, not sufficient: at `A = I` and `B = [[0, 1], [1, 0]]`, `tr(B V Λ Vᵀ)` and
     `mean(λ)·tr(B V Vᵀ)` hand over the same cotangents and have different derivatives.
@@ -48,7 +50,7 @@ class check(Policy):  # noqa: N801 - a policy reads as a word: degeneracy=check(
 
 
 @dataclasses.dataclass(frozen=True)
-class mask(Policy):  # noqa: N801
+class mask(Policy):
     """Leave out every pair of eigenvalues closer than `tol`, an absolute number in the units of the eigenvalues.
 
     Right only for losses that do not depend on the basis inside such groups, and nothing checks that they do not.
@@ -61,7 +63,7 @@ class mask(Policy):  # noqa: N801
 
 
 @dataclasses.dataclass(frozen=True)
-class broaden(Policy):  # noqa: N801
+class broaden(Policy):
     """Replace `1/x` by the Lorentzian `x/(x² + eps)`; `eps` in the units of the eigenvalues, squared. Always finite,
     and never exact.
     """
@@ -73,7 +75,7 @@ class broaden(Policy):  # noqa: N801
 
 
 @dataclasses.dataclass(frozen=True)
-class raw(Policy):  # noqa: N801
+class raw(Policy):
     """Divide by the gaps, whatever they are: Inf or NaN where one is zero."""
 
 
@@ -82,7 +84,8 @@ def as_policy(value: Any) -> Policy:
     if isinstance(value, Policy) and type(value) is not Policy:
         return value
     raise TypeError(
-        f"degeneracy must be a policy, such as eigenpair.degeneracy.check(), mask(tol), broaden(eps) or raw(); got {value!r}"
+        "degeneracy must be a policy, such as eigenpair.degeneracy.check(), mask(tol), broaden(eps) or raw(); "
+        f"got {value!r}"
     )
 
 
@@ -111,7 +114,7 @@ def clusters(policy: check, w: Array, scale: Array) -> Array:
     tol = policy.c * math.sqrt(n) * jnp.finfo(w.dtype).eps * scale
     # Written so that a NaN joins everything: such a matrix is NaN anyway.
     apart = jnp.diff(w, axis=-1) > tol
-    label = jnp.concatenate([jnp.zeros_like(apart[..., :1], int), jnp.cumsum(apart, axis=-1)], axis=-1) if n else w
+    label = jnp.concatenate([jnp.zeros_like(w[..., :1], int), jnp.cumsum(apart, axis=-1)], axis=-1)
     return label[..., :, None] == label[..., None, :]
 
 
@@ -157,7 +160,8 @@ def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: 
 
 
 def second_order_factor(policy: Policy, w: Array, scale: Array) -> Array:
-    """What multiplies derivatives of a first-order rule: NaN for matrices with a cluster under `check`, else 1. Shape `(…)`."""
+    """What multiplies derivatives of a first-order rule: NaN for matrices with a cluster under `check`, else 1. Shape
+    `(…)`."""
     if not isinstance(policy, check) or w.shape[-1] == 0:
         return jnp.ones(w.shape[:-1], w.dtype)
     together = jnp.sum(clusters(policy, lax.stop_gradient(w), scale), axis=(-1, -2)) > w.shape[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -20,8 +21,8 @@ def fix_gauge(v: Any) -> Array:
 
     **Arguments:** `v`: `(…, n, k)`, vectors in columns.
 
-    **Returns:** `v Diag(conj(z)/|z|)`, where `z` holds the largest component (by modulus) of each column, the first
-    of several equal ones. The derivative exists where the largest component is the only one.
+    **Returns:** `v Diag(conj(z)/|z|)`, where `z` holds the largest component (by modulus) of each column; of
+    components equal to within `√ε`, the first. The derivative exists where the largest component is the only one.
 
     **Raises:** `TypeError` or `ValueError` naming the argument.
     """
@@ -30,7 +31,9 @@ def fix_gauge(v: Any) -> Array:
         raise ValueError(f"v must hold vectors in the columns of (…, n, k), got shape {v.shape}")
     if v.shape[-2] == 0 or v.shape[-1] == 0:
         return v
-    largest = jnp.argmax(jnp.abs(lax.stop_gradient(v)), axis=-2, keepdims=True)
+    size = jnp.abs(lax.stop_gradient(v))
+    enough = 1 - math.sqrt(jnp.finfo(v.dtype).eps)  # so that rounding does not choose between equal components
+    largest = jnp.argmax(size >= enough * jnp.max(size, axis=-2, keepdims=True), axis=-2, keepdims=True)
     z = jnp.take_along_axis(v, largest, axis=-2)
     if not jnp.iscomplexobj(v):
         return v * jnp.where(z < 0, -1, 1).astype(v.dtype)

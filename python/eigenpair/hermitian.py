@@ -1,4 +1,5 @@
-"""Hermitian eigenproblems, standard and generalized, with their derivatives. The rules are derived in `docs/derivations.md`."""
+"""Hermitian eigenproblems, standard and generalized, with their derivatives. The rules are derived in
+`docs/derivations.md`."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import _arguments, native
-from ._linear_pair import LinearPair
+from ._linear_pair import LinearPair, batched
 from .degeneracy import (
     Policy,
     as_policy,
@@ -60,15 +61,15 @@ def eigh(
 
     - `a`: `(…, n, n)`, Hermitian. Real or complex, single or double precision; integers become floats.
     - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`.
-    - `lower`: which entries are variables, of `a` and of `b`. `None`: this is a function of the Hermitian part `(a + aᴴ)/2`, and
-        the gradient is Hermitian. `True` or `False`: only that triangle is read, and the gradient lives on it, off-diagonal
-        entries doubled.
+    - `lower`: which entries are variables, of `a` and of `b`. `None`: this is a function of the Hermitian part `(a +
+        aᴴ)/2`, and the gradient is Hermitian. `True` or `False`: only that triangle is read, and the gradient lives
+        on it, off-diagonal entries doubled.
     - `eigvals_only`: return the eigenvalues alone.
     - `subset_by_index`: `(first, last)`, both included, counted from 0.
     - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`.
 
-    **Returns:** `EighResult(eigenvalues, eigenvectors)`, which unpacks like a tuple. A matrix that cannot be solved (NaN or
-    Inf among the entries read, `b` not positive definite, no convergence) gives NaN for itself alone.
+    **Returns:** `EighResult(eigenvalues, eigenvectors)`, which unpacks like a tuple. A matrix that cannot be solved
+    (NaN or Inf among the entries read, `b` not positive definite, no convergence) gives NaN for itself alone.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
 
@@ -95,8 +96,8 @@ def eigvalsh(
 ) -> Array:
     """Eigenvalues alone, real and ascending, shape `(…, k)`. Arguments and errors as for `eigh`.
 
-    The gradient `V Diag(λ̄) Vᴴ` holds at repeated eigenvalues too when the loss is symmetric in them; otherwise it is a Clarke
-    subgradient. `degeneracy` matters to second derivatives only.
+    The gradient `V Diag(λ̄) Vᴴ` holds at repeated eigenvalues too when the loss is symmetric in them; otherwise it is
+    a Clarke subgradient. `degeneracy` matters to second derivatives only.
     """
     return _Problem.of(a, b, type, lower, subset_by_index, degeneracy).values()
 
@@ -128,12 +129,17 @@ class _Problem(NamedTuple):
 
 # ---- forward ------------------------------------------------------------------------------------------------------
 
-# Parameters: type, triangle, policy, vectors. Results: (w), or (w, v) for types 0 and 1, or (w, v, u) for types 2 and 3,
-# whose derivatives need the dual basis U = V⁻ᴴ.
+# Parameters: type, triangle, policy, vectors. Results: (w), or (w, v) for types 0 and 1, or (w, v, u) for types 2 and
+# 3, whose derivatives need the dual basis U = V⁻ᴴ.
 _solve_p = Primitive("eigenpair_hermitian")
 _solve_p.multiple_results = True
 _solve_jit = jax.jit(_solve_p.bind, static_argnames=("type", "triangle", "policy", "vectors"))
-_solve_p.def_impl(_solve_jit)
+
+
+@_solve_p.def_impl
+def _solve_impl(*operands: Array, **params: Any) -> list[Array]:
+    with jax.disable_jit(False):  # else, under `jax.disable_jit()`, this would call itself for ever
+        return _solve_jit(*operands, **params)
 
 
 def _result_shapes(a: Any, type: int, vectors: bool) -> list[jax.ShapeDtypeStruct]:
@@ -192,17 +198,7 @@ if native.has_cpu_kernels():
     mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_native, multiple_results=True), platform="cpu")
 
 
-def _solve_batch(operands: Sequence[Array], axes: Sequence[Any], **params: Any) -> tuple[list[Array], list[int]]:
-    size = next(x.shape[d] for x, d in zip(operands, axes, strict=True) if d is not None)
-    moved = [
-        jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
-        for x, d in zip(operands, axes, strict=True)
-    ]
-    results = _solve_p.bind(*moved, **params)
-    return list(results), [0] * len(results)
-
-
-batching.primitive_batchers[_solve_p] = _solve_batch
+batching.primitive_batchers[_solve_p] = batched(_solve_p)
 
 # ---- derivatives --------------------------------------------------------------------------------------------------
 

@@ -21,13 +21,15 @@ except ImportError as error:  # a build without a C++ compiler
 else:
     _why_not = "EIGENPAIR_KERNELS=off" if os.environ.get("EIGENPAIR_KERNELS", "").lower() == "off" else ""
 
-TARGETS = ("eigenpair_hermitian",)
+TARGETS = ("eigenpair_hermitian", "eigenpair_general")
 
 
 def library_path() -> pathlib.Path | None:
     """The shared library with the C ABI, the one that EigenPair.jl loads too; `None` where it was not built."""
     here = pathlib.Path(__file__).parent
-    found = (here / name for name in ("libeigenpair.so", "libeigenpair.dylib", "eigenpair.dll") if (here / name).exists())
+    found = (
+        here / name for name in ("libeigenpair.so", "libeigenpair.dylib", "eigenpair.dll") if (here / name).exists()
+    )
     return next(found, None)
 
 

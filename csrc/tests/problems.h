@@ -1,0 +1,63 @@
+/* Problems with known matrices, stored the way a test asks for, and a judge of their solutions that uses neither LAPACK
+ * nor the core. */
+#ifndef EIGENPAIR_TESTS_PROBLEMS_H
+#define EIGENPAIR_TESTS_PROBLEMS_H
+
+#include <complex.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "eigenpair.h"
+
+enum { WANT_VALUES, WANT_VECTORS, WANT_DUAL };
+
+/* Lie behind every output: a core that writes too far writes here. */
+enum { kCanaryBytes = 64, kCanary = 0xA5 };
+
+typedef struct {
+  int32_t dtype, type, triangle, layout, driver;
+  int want;
+  int64_t n, batch;
+  int64_t gap;        /* elements between the matrices of a batch, all NaN */
+  int shared_a, shared_b; /* stride 0 */
+  unsigned seed;
+} problem_spec;
+
+typedef struct {
+  problem_spec spec;
+  eigenpair_hermitian_problem problem; /* ready for the core; info included */
+  double complex* a;                   /* the Hermitian matrices meant, column-major */
+  double complex* b;
+  void* a_stored;
+  void* b_stored; /* what `problem.a` and `problem.b` point to */
+  void* a_before;
+  void* b_before; /* copies of it */
+  size_t a_bytes, b_bytes;
+} problem_data;
+
+/* Entries outside what the specification says is read are NaN: another triangle, the diagonal's imaginary part, gaps. */
+problem_data make_problem(problem_spec spec);
+void free_problem(problem_data* data);
+
+/* CHECKs that the inputs are as they were, that nothing was written past the outputs, and that those matrices whose
+ * info is OK are solved: residual, normalization, order, dual basis. */
+void judge(const problem_data* data);
+
+/* The k-th matrix's outputs bit for bit as in another solution of the same size and wants. */
+int same_bits(const problem_data* x, int64_t k, const problem_data* y, int64_t m);
+/* All outputs of the k-th matrix are NaN. */
+int all_nan(const problem_data* data, int64_t k);
+
+size_t element_bytes(int32_t dtype);
+size_t real_bytes(int32_t dtype);
+int is_complex(int32_t dtype);
+double epsilon(int32_t dtype);
+double complex get_element(const void* data, int32_t dtype, int64_t index);
+void set_element(void* data, int32_t dtype, int64_t index, double complex value);
+double get_real(const void* data, int32_t dtype, int64_t index);
+/* Where entry (i, j) of the k-th stored matrix lies. */
+int64_t stored_index(const problem_spec* spec, int shared, int64_t k, int64_t i, int64_t j);
+/* One line that names the specification, for messages. Overwritten by the next call on the thread. */
+const char* describe(const problem_spec* spec);
+
+#endif

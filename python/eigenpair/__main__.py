@@ -1,0 +1,398 @@
+"""`python -m eigenpair`: what is installed; `python -m eigenpair solve`: an eigenproblem from files to a file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import __version__, eigvalsh, native
+from .hermitian import eigh
+
+DENSE_LIMIT = 4 * 2**30  # bytes of one matrix made dense; LAPACK needs several of that size
+
+DESCRIPTION = "Without a command: what is installed."
+
+SOLVE_DESCRIPTION = """\
+Solves A v = λ v, or with --b the generalized problem of --type, for Hermitian A and positive definite B.
+
+FILES are .npy, .npz (an array by name: file.npz:name) or Matrix Market .mtx; sparse matrices are made dense. Arrays of more than two
+axes are batches. Computed in the files' own precision, single or double.
+"""
+
+SOLVE_EPILOG = """\
+losses for --gradient, functions of the eigenvalues λ in ascending order, counted from 0:
+  sum               Σ λᵢ
+  sum-of-squares    Σ λᵢ²
+  eigenvalue:K      λ_K
+  WEIGHTS.npy       Σ wᵢ λᵢ, as many weights as eigenvalues
+
+the file written by -o holds: eigenvalues, eigenvectors (unless --values-only), and with --gradient value, grad_a and grad_b.
+A gradient G of a value f means df = Re tr(Gᴴ dA), so a complex one is ∂f/∂Re A + i ∂f/∂Im A. It is Hermitian, except that
+with --lower or --upper it lives on that triangle, the only one read.
+
+examples:
+  python -m eigenpair solve A.npy
+  python -m eigenpair solve stiffness.mtx --b mass.mtx --subset 0 9 --gradient eigenvalue:0 -o modes.npz
+  python -m eigenpair solve F.npy --b S.npy --gradient occupations.npy -o orbitals.npz
+"""
+
+
+class BadInput(Exception):
+    """Something the user can put right; the message says how."""
+
+
+# ---- what is installed --------------------------------------------------------------------------------------------
+
+
+def report() -> str:
+    """What is installed, one line each."""
+    lines = [
+        ("eigenpair", f"{__version__}  ({Path(__file__).parent})"),
+        ("jax", f"{jax.__version__}, jaxlib {jax.lib.__version__}"),
+        ("python", f"{platform.python_version()}, numpy {np.__version__}, {platform.system()} {platform.machine()}"),
+        ("lapack", _lapack()),
+        (
+            "kernels",
+            "on (native core)"
+            if native.has_cpu_kernels()
+            else f"off, XLA's own eigh is used: {native.why_no_kernels()}",
+        ),
+        ("devices", _devices()),
+        (
+            "libeigenpair",
+            str(native.library_path() or "not built") + ("  (for EIGENPAIR_LIBRARY)" if native.library_path() else ""),
+        ),
+        ("julia", _julia()),
+    ]
+    return "\n".join(f"{name:14}{value}" for name, value in lines)
+
+
+def _lapack() -> str:
+    info = native.lapack()
+    name = f"{info.get('internal_api', 'unknown')} {info.get('version') or ''}".strip()
+    threads = info.get("num_threads", "unknown number of")
+    where = info.get("filepath", "SciPy's")
+    return f"{name}, {info.get('integer_bits', '?')}-bit integers, {threads} threads  ({where})"
+
+
+def _devices() -> str:
+    try:
+        devices = jax.devices()
+    except RuntimeError as error:
+        return f"none that JAX can use ({error})"
+    names = ", ".join(sorted({f"{d.platform} ({d.device_kind})" if d.platform != "cpu" else "cpu" for d in devices}))
+    return names if any(d.platform in ("gpu", "cuda", "rocm") for d in devices) else f"{names}; no GPU"
+
+
+def _julia() -> str:
+    path = shutil.which("julia")
+    if path is None:
+        return "not on PATH"
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"{path}, which does not run: {error}"
+    return f"{done.stdout.strip().removeprefix('julia version ')}  ({path})"
+
+
+# ---- files --------------------------------------------------------------------------------------------------------
+
+
+def read_matrix(text: str) -> np.ndarray[Any, Any]:
+    """The array in a file, dense, in a precision that has an eigensolver."""
+    name, _, key = text.partition(":") if ".npz:" in text else (text, "", "")
+    path = Path(name)
+    if not path.is_file():
+        raise BadInput(f"there is no file {path}")
+    readers = {".npy": _read_npy, ".npz": lambda p: _read_npz(p, key), ".mtx": _read_mtx}
+    if path.suffix not in readers:
+        raise BadInput(f"{path}: the name must end in .npy, .npz or .mtx, to say what is inside")
+    try:
+        array = readers[path.suffix](path)
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path} cannot be read as {path.suffix}: {error}") from None
+    if array.dtype == np.float16 or array.dtype.kind not in "fciub" or array.dtype.itemsize > 16:
+        raise BadInput(f"{path} holds {array.dtype}, which has no eigensolver; save it as float64 or complex128")
+    if array.dtype.itemsize == 16 and array.dtype.kind == "f":
+        raise BadInput(f"{path} holds {array.dtype}, which has no eigensolver; save it as float64")
+    return array
+
+
+def _read_npy(path: Path) -> np.ndarray[Any, Any]:
+    array = np.load(path, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        raise ValueError("it is an archive of several arrays; name it .npz")
+    return array
+
+
+def _read_npz(path: Path, key: str) -> np.ndarray[Any, Any]:
+    import scipy.sparse
+
+    with np.load(path, allow_pickle=False) as archive:
+        names = list(archive.keys())
+        if {"format", "shape", "data"} <= set(names):  # as scipy.sparse.save_npz writes
+            return _dense(path, scipy.sparse.load_npz(path))
+        if not key and len(names) == 1:
+            key = names[0]
+        if key not in names:
+            raise ValueError(f"say which array as {path}:NAME; there are {', '.join(names) or 'none'}")
+        return np.asarray(archive[key])
+
+
+def _read_mtx(path: Path) -> np.ndarray[Any, Any]:
+    import scipy.io
+
+    rows, columns, *_ = scipy.io.mminfo(path)  # the header alone: a matrix too large is not even read
+    _refuse_absurd(path, rows, columns, 8)
+    return _dense(path, scipy.io.mmread(path))
+
+
+def _dense(path: Path, matrix: Any) -> np.ndarray[Any, Any]:
+    if isinstance(matrix, np.ndarray):
+        return matrix
+    _refuse_absurd(path, *matrix.shape, matrix.dtype.itemsize)
+    rows, columns = matrix.shape
+    size = rows * columns * matrix.dtype.itemsize
+    _note(f"{path} is sparse ({matrix.nnz} entries) and was made dense: {rows}×{columns}, {size / 2**20:.1f} MiB")
+    return np.asarray(matrix.toarray())
+
+
+def _refuse_absurd(path: Path, rows: int, columns: int, itemsize: int) -> None:
+    if rows * columns * itemsize > DENSE_LIMIT:
+        raise BadInput(
+            f"{path} is {rows}×{columns}: {rows * columns * itemsize / 2**30:.0f} GiB when dense, and this program makes it dense. "
+            "For a few eigenvalues of a large sparse matrix, use scipy.sparse.linalg.eigsh."
+        )
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
+
+
+# ---- losses -------------------------------------------------------------------------------------------------------
+
+
+class Loss(NamedTuple):
+    """A function of the eigenvalues, `(…, k)` to `(…)`, and its derivative by them, to tell where it is not symmetric in equal ones."""
+
+    value: Callable[[Any], Any]
+    text: str
+
+
+def as_loss(text: str, count: int) -> Loss:
+    """The loss that `--gradient` names, of `count` eigenvalues."""
+    if text == "sum":
+        return Loss(lambda w: jnp.sum(w, axis=-1), "Σ λᵢ")
+    if text == "sum-of-squares":
+        return Loss(lambda w: jnp.sum(w**2, axis=-1), "Σ λᵢ²")
+    if text.startswith("eigenvalue:"):
+        index = text.removeprefix("eigenvalue:")
+        if not index.isdecimal() or int(index) >= count:
+            raise BadInput(
+                f"--gradient {text}: there are {count} eigenvalues, so K of eigenvalue:K is 0 to {count - 1}"
+            )
+        return Loss(lambda w: w[..., int(index)], f"λ_{index}")
+    if text.endswith((".npy", ".npz")) or ".npz:" in text:
+        weights = read_matrix(text)
+        if weights.shape != (count,) or weights.dtype.kind == "c":
+            raise BadInput(
+                f"--gradient {text}: there are {count} eigenvalues, so the weights must be {count} real numbers; "
+                f"the file holds {weights.dtype} of shape {weights.shape}"
+            )
+        return Loss(lambda w: jnp.sum(weights.astype(w.dtype) * w, axis=-1), "Σ wᵢ λᵢ")
+    raise BadInput(
+        f"--gradient {text}: unknown loss; choose sum, sum-of-squares, eigenvalue:K, or a file of weights (.npy)"
+    )
+
+
+def _ambiguous(w: np.ndarray[Any, Any], slopes: np.ndarray[Any, Any]) -> int:
+    """How many matrices have equal eigenvalues that the loss treats unequally: there, no gradient exists."""
+    n = w.shape[-1]
+    if n < 2:
+        return 0
+    tol = 10 * np.sqrt(n) * np.finfo(w.dtype).eps * np.max(np.abs(w), axis=-1, keepdims=True)
+    unequal = np.abs(np.diff(slopes)) > 64 * np.finfo(w.dtype).eps * np.max(np.abs(slopes), axis=-1, keepdims=True)
+    # Σ λᵢ² has slopes that differ as little as the eigenvalues do; that is no ambiguity.
+    unequal &= np.abs(np.diff(slopes)) > 4 * tol
+    return int(np.any((np.diff(w) <= tol) & unequal, axis=-1).sum())
+
+
+# ---- solving ------------------------------------------------------------------------------------------------------
+
+
+def solve(arguments: argparse.Namespace) -> int:
+    """Reads, solves, prints a short table, writes."""
+    if arguments.output is not None:
+        if Path(arguments.output).suffix != ".npz":
+            raise BadInput(f"-o {arguments.output}: the name must end in .npz")
+        if not Path(arguments.output).absolute().parent.is_dir():
+            raise BadInput(f"-o {arguments.output}: there is no such directory")
+    if arguments.b is None and arguments.type is not None:
+        raise BadInput("--type says how A and B make a problem; give --b, or leave --type out")
+    matrices = [read_matrix(arguments.a)] + ([] if arguments.b is None else [read_matrix(arguments.b)])
+    lower = True if arguments.lower else False if arguments.upper else None
+    if lower is None:
+        for name, x in zip("AB", matrices, strict=False):
+            _warn_not_hermitian(name, x)
+    options = {"lower": lower, "subset_by_index": arguments.subset}
+    if arguments.b is not None:
+        options["type"] = arguments.type or 1
+    results: dict[str, Any] = {}
+    try:
+        if arguments.values_only:
+            w = eigvalsh(*matrices, **options)
+        else:
+            w, results["eigenvectors"] = eigh(*matrices, **options)
+        results = {"eigenvalues": w, **results}
+        loss = None if arguments.gradient is None else as_loss(arguments.gradient, w.shape[-1])
+        if loss is not None:
+            results |= _gradients(loss, matrices, options)
+    except (TypeError, ValueError) as error:  # the library's own messages name the argument
+        raise BadInput(str(error)) from None
+    results = {name: np.asarray(x) for name, x in results.items()}
+    print(_table(results["eigenvalues"]))
+    if loss is not None:
+        print(f"\n{loss.text} = {_few(results['value'])}")
+    if arguments.output is not None:
+        try:
+            np.savez(arguments.output, **results)
+        except OSError as error:
+            raise BadInput(f"-o {arguments.output}: {error}") from None
+        print(f"\n{arguments.output}: " + ", ".join(f"{name} {x.dtype}{list(x.shape)}" for name, x in results.items()))
+    elif loss is not None:
+        _note("the gradient is written by -o FILE.npz")
+    failed = int(np.isnan(results["eigenvalues"]).any(axis=-1).sum())
+    if failed:
+        of = results["eigenvalues"][..., 0].size
+        reasons = "NaN or Inf among the entries" + ("" if arguments.b is None else ", or B not positive definite")
+        print(
+            f"error: no solution for {failed} of {of} matrices, which are NaN in the results: {reasons}",
+            file=sys.stderr,
+        )
+    return 1 if failed else 0
+
+
+def _gradients(loss: Loss, matrices: list[np.ndarray[Any, Any]], options: dict[str, Any]) -> dict[str, Any]:
+    # In one precision and batch shape first, so that the gradient of a B shared by a batch is one for each member of it.
+    batch = np.broadcast_shapes(*(x.shape[:-2] for x in matrices))
+    dtype = jnp.result_type(*matrices)
+    dtype = dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.dtype(float)
+    operands = [jnp.broadcast_to(jnp.asarray(x, dtype), batch + x.shape[-2:]) for x in matrices]
+    w, pull = jax.vjp(lambda *xs: eigvalsh(*xs, **options), *operands)
+    value, pull_loss = jax.vjp(loss.value, w)
+    (slopes,) = pull_loss(jnp.ones_like(value))
+    count = _ambiguous(np.asarray(w), np.asarray(slopes))
+    if count:
+        _note(
+            f"{loss.text} treats equal eigenvalues unequally in {count} of {value.size} matrices: it has no derivative there, and what is written "
+            "is one subgradient of many"
+        )
+    names = ("grad_a", "grad_b")
+    return {"value": value, **{name: jnp.conj(g) for name, g in zip(names, pull(slopes), strict=False)}}
+
+
+def _warn_not_hermitian(name: str, x: np.ndarray[Any, Any]) -> None:
+    if x.ndim < 2 or x.shape[-1] != x.shape[-2] or not x.size:
+        return
+    with np.errstate(all="ignore"):
+        distance = np.max(np.abs(x - np.conj(np.swapaxes(x, -1, -2))) / 2)
+        if distance > 1e-6 * np.max(np.abs(x)):
+            _note(
+                f"{name} is not Hermitian (by {distance:.1e}); its Hermitian part is solved. --lower or --upper read one triangle"
+            )
+
+
+def _table(w: np.ndarray[Any, Any]) -> str:
+    """The eigenvalues, or the ends of a long list of them."""
+    rows = w.reshape(-1, w.shape[-1])
+    lines = [f"{rows.shape[0]} × {rows.shape[1]} eigenvalues" if w.ndim > 1 else f"{rows.shape[1]} eigenvalues"]
+    digits = 8 if w.dtype == np.float32 else 15
+    if w.ndim == 1:
+        for index in _ends(rows.shape[1], 10):
+            lines.append("   …" if index is None else f"{index:6d}  {rows[0, index]: .{digits}g}")
+    else:
+        for row in _ends(rows.shape[0], 8):
+            lines.append("   …" if row is None else f"{row:6d}  {_few(rows[row])}")
+    return "\n".join(lines)
+
+
+def _few(x: np.ndarray[Any, Any]) -> str:
+    if x.ndim == 0:
+        return f"{x:.{8 if x.dtype == np.float32 else 15}g}"
+    flat = x.ravel()
+    return "  ".join("…" if i is None else f"{flat[i]: .7g}" for i in _ends(flat.size, 6))
+
+
+def _ends(count: int, shown: int) -> list[int | None]:
+    if count <= shown:
+        return list(range(count))
+    return [*range(shown // 2), None, *range(count - shown // 2, count)]
+
+
+# ---- command line -------------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m eigenpair", description=DESCRIPTION)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    command = commands.add_parser(
+        "solve",
+        help="an eigenproblem from files to a file, with gradients",
+        description=SOLVE_DESCRIPTION,
+        epilog=SOLVE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("a", metavar="A", help="file of the matrix A")
+    command.add_argument("--b", metavar="B", help="file of the matrix B, for a generalized problem")
+    command.add_argument(
+        "--type", type=int, choices=(1, 2, 3), help="1: A v = λ B v (default), 2: A B v = λ v, 3: B A v = λ v"
+    )
+    triangle = command.add_mutually_exclusive_group()
+    triangle.add_argument(
+        "--lower", action="store_true", help="read the lower triangles only (default: the Hermitian part)"
+    )
+    triangle.add_argument("--upper", action="store_true", help="read the upper triangles only")
+    command.add_argument("--values-only", action="store_true", help="no eigenvectors")
+    command.add_argument(
+        "--subset", type=int, nargs=2, metavar=("FIRST", "LAST"), help="these eigenvalues only, both included"
+    )
+    command.add_argument("--gradient", metavar="LOSS", help="gradient of a function of the eigenvalues, see below")
+    command.add_argument("-o", "--output", metavar="FILE.npz", help="where the results go")
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0; 1 if a matrix had no solution; 2 for what the user must put right."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without λ still gets its numbers
+    parsed = parser().parse_args(arguments)
+    try:
+        if parsed.command is None:
+            print(report())
+            return 0
+        jax.config.update("jax_enable_x64", True)  # a program may choose this for itself; a library may not
+        return solve(parsed)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
