@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import platform
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +29,8 @@ DESCRIPTION = "Without a command: what is installed."
 SOLVE_DESCRIPTION = """\
 Solves A v = λ v, or with --b the generalized problem of --type, for Hermitian A and positive definite B.
 
-FILES are .npy, .npz (an array by name: file.npz:name) or Matrix Market .mtx; sparse matrices are made dense. Arrays of more than two
-axes are batches. Computed in the files' own precision, single or double.
+Files are .npy, .npz (an array by name: file.npz:name) or Matrix Market .mtx; sparse matrices are made dense.
+Arrays of more than two axes are batches. Computed in the files' own precision, single or double.
 """
 
 SOLVE_EPILOG = """\
@@ -38,9 +40,9 @@ losses for --gradient, functions of the eigenvalues λ in ascending order, count
   eigenvalue:K      λ_K
   WEIGHTS.npy       Σ wᵢ λᵢ, as many weights as eigenvalues
 
-the file written by -o holds: eigenvalues, eigenvectors (unless --values-only), and with --gradient value, grad_a and grad_b.
-A gradient G of a value f means df = Re tr(Gᴴ dA), so a complex one is ∂f/∂Re A + i ∂f/∂Im A. It is Hermitian, except that
-with --lower or --upper it lives on that triangle, the only one read.
+the file written by -o holds eigenvalues, eigenvectors (unless --values-only); with --gradient value, grad_a, grad_b.
+A gradient G of a value f means df = Re tr(Gᴴ dA), so a complex one is ∂f/∂Re A + i ∂f/∂Im A. It is Hermitian; with
+--lower or --upper it lives on that triangle, the only one read.
 
 examples:
   python -m eigenpair solve A.npy
@@ -60,7 +62,7 @@ def report() -> str:
     """What is installed, one line each."""
     lines = [
         ("eigenpair", f"{__version__}  ({Path(__file__).parent})"),
-        ("jax", f"{jax.__version__}, jaxlib {jax.lib.__version__}"),
+        ("jax", f"{jax.__version__}, jaxlib {version('jaxlib')}"),
         ("python", f"{platform.python_version()}, numpy {np.__version__}, {platform.system()} {platform.machine()}"),
         ("lapack", _lapack()),
         (
@@ -112,25 +114,26 @@ def _julia() -> str:
 
 def read_matrix(text: str) -> np.ndarray[Any, Any]:
     """The array in a file, dense, in a precision that has an eigensolver."""
-    name, _, key = text.partition(":") if ".npz:" in text else (text, "", "")
+    name, _, key = text.rpartition(":") if ".npz:" in text else (text, "", "")
     path = Path(name)
     if not path.is_file():
         raise BadInput(f"there is no file {path}")
-    readers = {".npy": _read_npy, ".npz": lambda p: _read_npz(p, key), ".mtx": _read_mtx}
+    readers = {".npy": _read_npy, ".npz": _read_npz, ".mtx": _read_mtx}
     if path.suffix not in readers:
         raise BadInput(f"{path}: the name must end in .npy, .npz or .mtx, to say what is inside")
     try:
-        array = readers[path.suffix](path)
+        array = readers[path.suffix](path, key)
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path} cannot be read as {path.suffix}: {error}") from None
-    if array.dtype == np.float16 or array.dtype.kind not in "fciub" or array.dtype.itemsize > 16:
+    except MemoryError:
+        raise BadInput(f"{path} does not fit into memory") from None
+    array = array.astype(float if array.dtype.kind in "iub" else array.dtype.newbyteorder("="), copy=False)
+    if array.dtype.name not in ("float32", "float64", "complex64", "complex128"):
         raise BadInput(f"{path} holds {array.dtype}, which has no eigensolver; save it as float64 or complex128")
-    if array.dtype.itemsize == 16 and array.dtype.kind == "f":
-        raise BadInput(f"{path} holds {array.dtype}, which has no eigensolver; save it as float64")
     return array
 
 
-def _read_npy(path: Path) -> np.ndarray[Any, Any]:
+def _read_npy(path: Path, _key: str) -> np.ndarray[Any, Any]:
     array = np.load(path, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise ValueError("it is an archive of several arrays; name it .npz")
@@ -151,7 +154,7 @@ def _read_npz(path: Path, key: str) -> np.ndarray[Any, Any]:
         return np.asarray(archive[key])
 
 
-def _read_mtx(path: Path) -> np.ndarray[Any, Any]:
+def _read_mtx(path: Path, _key: str) -> np.ndarray[Any, Any]:
     import scipy.io
 
     rows, columns, *_ = scipy.io.mminfo(path)  # the header alone: a matrix too large is not even read
@@ -162,8 +165,8 @@ def _read_mtx(path: Path) -> np.ndarray[Any, Any]:
 def _dense(path: Path, matrix: Any) -> np.ndarray[Any, Any]:
     if isinstance(matrix, np.ndarray):
         return matrix
-    _refuse_absurd(path, *matrix.shape, matrix.dtype.itemsize)
     rows, columns = matrix.shape
+    _refuse_absurd(path, rows, columns, matrix.dtype.itemsize)
     size = rows * columns * matrix.dtype.itemsize
     _note(f"{path} is sparse ({matrix.nnz} entries) and was made dense: {rows}×{columns}, {size / 2**20:.1f} MiB")
     return np.asarray(matrix.toarray())
@@ -172,8 +175,8 @@ def _dense(path: Path, matrix: Any) -> np.ndarray[Any, Any]:
 def _refuse_absurd(path: Path, rows: int, columns: int, itemsize: int) -> None:
     if rows * columns * itemsize > DENSE_LIMIT:
         raise BadInput(
-            f"{path} is {rows}×{columns}: {rows * columns * itemsize / 2**30:.0f} GiB when dense, and this program makes it dense. "
-            "For a few eigenvalues of a large sparse matrix, use scipy.sparse.linalg.eigsh."
+            f"{path} is {rows}×{columns}: {rows * columns * itemsize / 2**30:.0f} GiB when dense, and this program "
+            "makes it dense. For a few eigenvalues of a large sparse matrix, use scipy.sparse.linalg.eigsh."
         )
 
 
@@ -185,25 +188,24 @@ def _note(text: str) -> None:
 
 
 class Loss(NamedTuple):
-    """A function of the eigenvalues, `(…, k)` to `(…)`, and its derivative by them, to tell where it is not symmetric in equal ones."""
+    """A function of the eigenvalues, `(…, k)` to `(…)`, and numbers, equal where it treats eigenvalues as equals."""
 
     value: Callable[[Any], Any]
     text: str
+    treatment: np.ndarray[Any, Any]
 
 
 def as_loss(text: str, count: int) -> Loss:
     """The loss that `--gradient` names, of `count` eigenvalues."""
     if text == "sum":
-        return Loss(lambda w: jnp.sum(w, axis=-1), "Σ λᵢ")
+        return Loss(lambda w: jnp.sum(w, axis=-1), "Σ λᵢ", np.ones(count))
     if text == "sum-of-squares":
-        return Loss(lambda w: jnp.sum(w**2, axis=-1), "Σ λᵢ²")
+        return Loss(lambda w: jnp.sum(w**2, axis=-1), "Σ λᵢ²", np.ones(count))
     if text.startswith("eigenvalue:"):
         index = text.removeprefix("eigenvalue:")
         if not index.isdecimal() or int(index) >= count:
-            raise BadInput(
-                f"--gradient {text}: there are {count} eigenvalues, so K of eigenvalue:K is 0 to {count - 1}"
-            )
-        return Loss(lambda w: w[..., int(index)], f"λ_{index}")
+            raise BadInput(f"--gradient {text}: K of eigenvalue:K counts from 0, and there are {count} eigenvalues")
+        return Loss(lambda w: w[..., int(index)], f"λ_{index}", np.arange(count) == int(index))
     if text.endswith((".npy", ".npz")) or ".npz:" in text:
         weights = read_matrix(text)
         if weights.shape != (count,) or weights.dtype.kind == "c":
@@ -211,22 +213,17 @@ def as_loss(text: str, count: int) -> Loss:
                 f"--gradient {text}: there are {count} eigenvalues, so the weights must be {count} real numbers; "
                 f"the file holds {weights.dtype} of shape {weights.shape}"
             )
-        return Loss(lambda w: jnp.sum(weights.astype(w.dtype) * w, axis=-1), "Σ wᵢ λᵢ")
-    raise BadInput(
-        f"--gradient {text}: unknown loss; choose sum, sum-of-squares, eigenvalue:K, or a file of weights (.npy)"
-    )
+        return Loss(lambda w: jnp.sum(weights.astype(w.dtype) * w, axis=-1), "Σ wᵢ λᵢ", weights)
+    raise BadInput(f"--gradient {text}: unknown loss; choose sum, sum-of-squares, eigenvalue:K or WEIGHTS.npy")
 
 
-def _ambiguous(w: np.ndarray[Any, Any], slopes: np.ndarray[Any, Any]) -> int:
-    """How many matrices have equal eigenvalues that the loss treats unequally: there, no gradient exists."""
-    n = w.shape[-1]
-    if n < 2:
+def _ambiguous(spectrum: np.ndarray[Any, Any], treatment: np.ndarray[Any, Any]) -> int:
+    """In how many matrices equal eigenvalues are treated unequally: there, no gradient exists."""
+    if spectrum.shape[-1] < 2:
         return 0
-    tol = 10 * np.sqrt(n) * np.finfo(w.dtype).eps * np.max(np.abs(w), axis=-1, keepdims=True)
-    unequal = np.abs(np.diff(slopes)) > 64 * np.finfo(w.dtype).eps * np.max(np.abs(slopes), axis=-1, keepdims=True)
-    # Σ λᵢ² has slopes that differ as little as the eigenvalues do; that is no ambiguity.
-    unequal &= np.abs(np.diff(slopes)) > 4 * tol
-    return int(np.any((np.diff(w) <= tol) & unequal, axis=-1).sum())
+    scale = np.finfo(spectrum.dtype).eps * np.max(np.abs(spectrum), axis=-1, keepdims=True)
+    equal = np.diff(spectrum) <= 10 * np.sqrt(spectrum.shape[-1]) * scale
+    return int(np.any(equal & (np.diff(treatment) != 0), axis=-1).sum())
 
 
 # ---- solving ------------------------------------------------------------------------------------------------------
@@ -259,8 +256,8 @@ def solve(arguments: argparse.Namespace) -> int:
         loss = None if arguments.gradient is None else as_loss(arguments.gradient, w.shape[-1])
         if loss is not None:
             results |= _gradients(loss, matrices, options)
-    except (TypeError, ValueError) as error:  # the library's own messages name the argument
-        raise BadInput(str(error)) from None
+    except (TypeError, ValueError, MemoryError, RuntimeError) as error:  # the library's own messages name the argument
+        raise BadInput(str(error) or "out of memory") from None
     results = {name: np.asarray(x) for name, x in results.items()}
     print(_table(results["eigenvalues"]))
     if loss is not None:
@@ -285,22 +282,23 @@ def solve(arguments: argparse.Namespace) -> int:
 
 
 def _gradients(loss: Loss, matrices: list[np.ndarray[Any, Any]], options: dict[str, Any]) -> dict[str, Any]:
-    # In one precision and batch shape first, so that the gradient of a B shared by a batch is one for each member of it.
+    # In one batch shape first, so that a B shared by a batch has a gradient for each member of it.
     batch = np.broadcast_shapes(*(x.shape[:-2] for x in matrices))
-    dtype = jnp.result_type(*matrices)
-    dtype = dtype if jnp.issubdtype(dtype, jnp.inexact) else jnp.dtype(float)
-    operands = [jnp.broadcast_to(jnp.asarray(x, dtype), batch + x.shape[-2:]) for x in matrices]
-    w, pull = jax.vjp(lambda *xs: eigvalsh(*xs, **options), *operands)
-    value, pull_loss = jax.vjp(loss.value, w)
-    (slopes,) = pull_loss(jnp.ones_like(value))
-    count = _ambiguous(np.asarray(w), np.asarray(slopes))
+    dtype = np.result_type(*matrices)
+    operands = [np.broadcast_to(x.astype(dtype), batch + x.shape[-2:]) for x in matrices]
+    value, pull = jax.vjp(lambda *xs: loss.value(eigvalsh(*xs, **options)), *operands)
+
+    # An eigenvalue left out by --subset may equal one that is in it, so the whole spectrum is looked at.
+    spectrum = np.asarray(eigvalsh(*operands, **{**options, "subset_by_index": None}))
+    first, last = options["subset_by_index"] or (0, spectrum.shape[-1] - 1)
+    count = _ambiguous(spectrum, np.pad(loss.treatment.astype(float), (first, spectrum.shape[-1] - 1 - last)))
     if count:
         _note(
-            f"{loss.text} treats equal eigenvalues unequally in {count} of {value.size} matrices: it has no derivative there, and what is written "
-            "is one subgradient of many"
+            f"{loss.text} treats equal eigenvalues unequally in {count} of {value.size} matrices: it has no derivative "
+            "there, and what is written is one subgradient of many"
         )
-    names = ("grad_a", "grad_b")
-    return {"value": value, **{name: jnp.conj(g) for name, g in zip(names, pull(slopes), strict=False)}}
+    gradients = (jnp.conj(g) for g in pull(jnp.ones_like(value)))  # from JAX's convention
+    return {"value": value, **dict(zip(("grad_a", "grad_b"), gradients, strict=False))}
 
 
 def _warn_not_hermitian(name: str, x: np.ndarray[Any, Any]) -> None:
@@ -310,13 +308,14 @@ def _warn_not_hermitian(name: str, x: np.ndarray[Any, Any]) -> None:
         distance = np.max(np.abs(x - np.conj(np.swapaxes(x, -1, -2))) / 2)
         if distance > 1e-6 * np.max(np.abs(x)):
             _note(
-                f"{name} is not Hermitian (by {distance:.1e}); its Hermitian part is solved. --lower or --upper read one triangle"
+                f"{name} is not Hermitian (by {distance:.1e}); its Hermitian part is solved. "
+                "--lower or --upper read one triangle"
             )
 
 
 def _table(w: np.ndarray[Any, Any]) -> str:
     """The eigenvalues, or the ends of a long list of them."""
-    rows = w.reshape(-1, w.shape[-1])
+    rows = w.reshape(math.prod(w.shape[:-1]), w.shape[-1])
     lines = [f"{rows.shape[0]} × {rows.shape[1]} eigenvalues" if w.ndim > 1 else f"{rows.shape[1]} eigenvalues"]
     digits = 8 if w.dtype == np.float32 else 15
     if w.ndim == 1:

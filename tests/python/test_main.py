@@ -1,0 +1,263 @@
+"""`python -m eigenpair`: what it says, what it computes, and how it takes bad input."""
+
+import subprocess
+import sys
+
+import eigenpair
+import jax
+import numpy as np
+import pytest
+import scipy.io
+import scipy.linalg
+import scipy.sparse
+from eigenpair.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def _leave_jax_as_it_was():
+    before = jax.config.jax_enable_x64
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs the program in an empty directory; returns exit code, stdout, stderr and the results it wrote to out.npz."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        try:
+            code = main([str(x) for x in arguments])
+        except SystemExit as stop:  # argparse's own errors
+            code = stop.code
+        captured = capsys.readouterr()
+        out = tmp_path / "out.npz"
+        results = dict(np.load(out)) if out.exists() else {}
+        assert "Traceback" not in captured.err
+        return code, captured.out, captured.err, results
+
+    return run
+
+
+def hermitian(n, *, batch=(), seed=0, complex_=False):
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal((*batch, n, n)) + (1j * rng.standard_normal((*batch, n, n)) if complex_ else 0)
+    return (a + np.conj(np.swapaxes(a, -1, -2))) / 2
+
+
+def positive(n, **options):
+    a = hermitian(n, seed=1, **options)
+    return a @ np.conj(np.swapaxes(a, -1, -2)) + np.eye(n)
+
+
+def test_report_names_every_part():
+    done = subprocess.run([sys.executable, "-m", "eigenpair"], capture_output=True, text=True, check=True)
+    lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
+    assert set(lines) == {"eigenpair", "jax", "python", "lapack", "kernels", "devices", "libeigenpair", "julia"}
+    assert lines["eigenpair"].startswith(eigenpair.__version__)
+    assert "integers" in lines["lapack"]
+    assert "threads" in lines["lapack"]
+    assert str(eigenpair.native.library_path() or "not built") in lines["libeigenpair"]
+
+
+def test_report_without_kernels_says_why(monkeypatch):
+    monkeypatch.setenv("EIGENPAIR_KERNELS", "off")
+    done = subprocess.run([sys.executable, "-m", "eigenpair"], capture_output=True, text=True, check=True)
+    assert "EIGENPAIR_KERNELS=off" in done.stdout
+
+
+def test_solve_prints_and_writes(run):
+    a = hermitian(5)
+    np.save("a.npy", a)
+    code, out, _, results = run("solve", "a.npy", "-o", "out.npz")
+    w, v = results["eigenvalues"], results["eigenvectors"]
+    assert code == 0
+    assert f"{w[0]: .15g}" in out
+    np.testing.assert_allclose(w, np.linalg.eigvalsh(a), rtol=1e-13)
+    np.testing.assert_allclose(a @ v, v * w, atol=1e-13)
+    assert set(results) == {"eigenvalues", "eigenvectors"}
+
+
+@pytest.mark.parametrize("type", [1, 2, 3])
+def test_generalized(run, type):
+    a, b = hermitian(4, complex_=True), positive(4, complex_=True)
+    np.savez("ab.npz", a=a, b=b)
+    code, _, _, results = run("solve", "ab.npz:a", "--b", "ab.npz:b", "--type", type, "--values-only", "-o", "out.npz")
+    assert code == 0
+    assert set(results) == {"eigenvalues"}
+    np.testing.assert_allclose(results["eigenvalues"], scipy.linalg.eigvalsh(a, b, type=type), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "value"),
+    [
+        ("sum", lambda w: w.sum()),
+        ("sum-of-squares", lambda w: (w**2).sum()),
+        ("eigenvalue:2", lambda w: w[2]),
+        ("weights.npy", lambda w: w @ np.arange(1.0, 5.0)),
+    ],
+)
+def test_gradient_against_finite_differences(run, loss, value):
+    a, b = hermitian(4, complex_=True), positive(4, complex_=True)
+    for name, x in (("a", a), ("b", b), ("weights", np.arange(1.0, 5.0))):
+        np.save(f"{name}.npy", x)
+    code, _, _, results = run("solve", "a.npy", "--b", "b.npy", "--gradient", loss, "-o", "out.npz")
+    assert code == 0
+    np.testing.assert_allclose(results["value"], value(scipy.linalg.eigvalsh(a, b)), rtol=1e-12)
+    da, db = hermitian(4, complex_=True, seed=2), hermitian(4, complex_=True, seed=3)
+    h = 1e-5
+    ahead, behind = (value(scipy.linalg.eigvalsh(a + s * da, b + s * db)) for s in (h, -h))
+    rate = np.vdot(results["grad_a"], da).real + np.vdot(results["grad_b"], db).real
+    np.testing.assert_allclose(rate, (ahead - behind) / (2 * h), rtol=1e-7)
+
+
+def test_one_triangle(run):
+    a = hermitian(4)
+    np.save("a.npy", np.tril(a) + np.triu(np.full((4, 4), np.nan), 1))
+    code, _, _, results = run("solve", "a.npy", "--lower", "--gradient", "eigenvalue:0", "-o", "out.npz")
+    v = results["eigenvectors"][:, 0]
+    assert code == 0
+    np.testing.assert_allclose(results["grad_a"], np.tril(2 * np.outer(v, v)) - np.diag(v**2), atol=1e-13)
+
+
+def test_subset(run):
+    a = hermitian(6)
+    np.save("a.npy", a)
+    code, _, _, results = run("solve", "a.npy", "--subset", 1, 3, "--gradient", "eigenvalue:0", "-o", "out.npz")
+    v = results["eigenvectors"]
+    assert code == 0
+    assert v.shape == (6, 3)
+    np.testing.assert_allclose(results["eigenvalues"], np.linalg.eigvalsh(a)[1:4], rtol=1e-12)
+    np.testing.assert_allclose(results["grad_a"], np.outer(v[:, 0], v[:, 0]), atol=1e-13)
+
+
+def test_batch_shares_b(run):
+    a, b = hermitian(3, batch=(12,)), positive(3)
+    np.save("a.npy", a)
+    np.save("b.npy", b)
+    code, out, _, results = run("solve", "a.npy", "--b", "b.npy", "--gradient", "sum", "-o", "out.npz")
+    assert code == 0
+    assert "12 × 3 eigenvalues" in out
+    assert results["value"].shape == (12,)
+    inverse = np.linalg.inv(b)  # Σλ = tr(B⁻¹A)
+    np.testing.assert_allclose(results["grad_a"], np.broadcast_to(inverse, (12, 3, 3)), atol=1e-12)
+    np.testing.assert_allclose(results["grad_b"], -inverse @ a @ inverse, atol=1e-12)
+
+
+def test_sparse_is_made_dense_and_said(run):
+    a = scipy.sparse.diags_array([2.0, -1.0, -1.0], offsets=[0, 1, -1], shape=(8, 8))
+    scipy.io.mmwrite("a.mtx", a)
+    scipy.sparse.save_npz("a.npz", a.tocsr())
+    for name in ("a.mtx", "a.npz"):
+        code, _, err, results = run("solve", name, "-o", "out.npz")
+        assert code == 0
+        assert "made dense: 8×8" in err
+        np.testing.assert_allclose(results["eigenvalues"], np.linalg.eigvalsh(a.toarray()), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "int32", ">f8"])
+def test_precision_of_the_file(run, dtype):
+    np.save("a.npy", np.diag([3, 1, 2]).astype(dtype))
+    code, _, _, results = run("solve", "a.npy", "--gradient", "sum", "-o", "out.npz")
+    assert code == 0
+    assert results["eigenvalues"].tolist() == [1, 2, 3]
+    assert results["eigenvalues"].dtype == ("float32" if dtype in ("float32", "complex64") else "float64")
+    assert results["eigenvalues"].dtype == results["value"].dtype
+
+
+def test_subgradient_is_called_one(run):
+    np.save("a.npy", np.diag([1.0, 2.0, 2.0]))
+    for arguments in (["--gradient", "eigenvalue:1"], ["--gradient", "sum", "--subset", 0, 1]):
+        code, _, err, _ = run("solve", "a.npy", *arguments, "-o", "out.npz")
+        assert code == 0
+        assert "subgradient" in err
+    for loss in ("eigenvalue:0", "sum", "sum-of-squares"):
+        assert "subgradient" not in run("solve", "a.npy", "--gradient", loss, "-o", "out.npz")[2]
+
+
+def test_not_hermitian_is_said(run):
+    np.save("a.npy", np.array([[1.0, 2.0], [0.0, 1.0]]))
+    code, _, err, results = run("solve", "a.npy", "-o", "out.npz")
+    assert code == 0
+    assert "not Hermitian" in err
+    np.testing.assert_allclose(results["eigenvalues"], [0, 2], atol=1e-15)
+
+
+def test_failed_matrix_is_counted(run):
+    a = hermitian(3, batch=(4,))
+    a[2, 0, 0] = np.nan
+    np.save("a.npy", a)
+    code, _, err, results = run("solve", "a.npy", "-o", "out.npz")
+    assert code == 1
+    assert "1 of 4" in err
+    assert np.isnan(results["eigenvalues"]).any(axis=-1).tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.npy"], "no file missing.npy"),
+        (["notes.txt"], "must end in"),
+        (["broken.npy"], "broken.npy cannot be read"),
+        (["broken.npz"], "broken.npz cannot be read"),
+        (["broken.mtx"], "broken.mtx cannot be read"),
+        (["vector.npy"], "a must be a square matrix"),
+        (["oblong.npy"], "a must be square"),
+        (["text.npy"], "which has no eigensolver"),
+        (["half.npy"], "which has no eigensolver"),
+        (["objects.npy"], "objects.npy cannot be read"),
+        (["two.npz"], "say which array"),
+        (["two.npz:c"], "say which array"),
+        (["huge.mtx"], "eigsh"),
+        (["a.npy", "--b", "three.npy"], "b must have the size of a"),
+        (["a.npy", "--type", "2"], "give --b"),
+        (["a.npy", "--b", "a.npy", "--type", "4"], "--type"),
+        (["a.npy", "--lower", "--upper"], "not allowed"),
+        (["a.npy", "--subset", "1", "5"], "subset_by_index"),
+        (["a.npy", "--subset", "1", "x"], "--subset"),
+        (["a.npy", "--gradient", "median"], "unknown loss"),
+        (["a.npy", "--gradient", "eigenvalue:2"], "there are 2 eigenvalues"),
+        (["a.npy", "--gradient", "eigenvalue:-1"], "there are 2 eigenvalues"),
+        (["a.npy", "--gradient", "nowhere.npy"], "no file nowhere.npy"),
+        (["a.npy", "--gradient", "a.npy"], "must be 2 real numbers"),
+        (["a.npy", "-o", "out.txt"], "must end in .npz"),
+        (["a.npy", "-o", "nowhere/out.npz"], "no such directory"),
+    ],
+)
+def test_bad_input(run, arguments, said):
+    np.save("a.npy", np.eye(2))
+    np.save("vector.npy", np.ones(3))
+    np.save("oblong.npy", np.ones((2, 3)))
+    np.save("three.npy", np.eye(3))
+    np.save("text.npy", np.array([["a", "b"], ["c", "d"]]))
+    np.save("half.npy", np.eye(2, dtype="float16"))
+    np.save("objects.npy", np.array([[None, 1], [1, None]]), allow_pickle=True)
+    np.savez("two.npz", a=np.eye(2), b=np.eye(2))
+    for name in ("broken.npy", "broken.npz", "broken.mtx", "notes.txt"):
+        with open(name, "w") as file:
+            file.write("nothing of the kind")
+    with open("huge.mtx", "w") as file:
+        file.write("%%MatrixMarket matrix coordinate real symmetric\n1000000 1000000 1\n1 1 1.0\n")
+    code, out, err, _ = run("solve", *arguments)
+    assert code == 2
+    assert said in err
+    assert out == ""
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3, 3), (2, 0, 0), (1, 1)])
+def test_empty_and_tiny(run, shape):
+    np.save("a.npy", np.zeros(shape))
+    code, out, _, results = run("solve", "a.npy", "--gradient", "sum", "-o", "out.npz")
+    assert code == 0
+    assert f"{shape[-1]} eigenvalues" in out
+    assert results["grad_a"].shape == shape
+
+
+def test_runs_as_a_program(tmp_path):
+    np.save(tmp_path / "a.npy", np.diag([3.0, 1e-9, 2.0]))
+    command = [sys.executable, "-m", "eigenpair", "solve", "a.npy"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "3 eigenvalues" in done.stdout
+    missing = subprocess.run([*command[:-1], "b.npy"], cwd=tmp_path, capture_output=True, text=True)
+    assert missing.returncode == 2
+    assert missing.stderr.startswith("error: there is no file b.npy")
