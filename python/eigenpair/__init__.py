@@ -1,9 +1,10 @@
 """Differentiable eigendecomposition: if it returns a number, the number is right."""
 
-from . import degeneracy, native
+from . import degeneracy, functions, native
 from .gauge import fix_gauge
 from .general import EigBothResult, EigLeftResult, EigResult, condition_numbers, eig, eigvals
 from .hermitian import EighResult, eigh, eigvalsh
+from .spectral import spectral_map, spectral_projector, spectral_sum
 
 __version__ = "0.1.0"
 
@@ -19,5 +20,9 @@ __all__ = [
     "eigvals",
     "eigvalsh",
     "fix_gauge",
+    "functions",
     "native",
+    "spectral_map",
+    "spectral_projector",
+    "spectral_sum",
 ]

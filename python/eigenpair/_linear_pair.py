@@ -130,7 +130,7 @@ def batched(primitive: Primitive, full: Callable[[dict[str, Any]], int] | None =
             else:
                 moved.append(jnp.broadcast_to(x, (size, *x.shape)) if index < count else x[None])
         results = primitive.bind(*moved, **params)
-        return list(results), [0] * len(results)
+        return (list(results), [0] * len(results)) if primitive.multiple_results else (results, 0)
 
     return batch
 

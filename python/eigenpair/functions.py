@@ -1,0 +1,36 @@
+"""Scalar functions for `spectral_map` and `spectral_sum`. Any other function written with `jax.numpy` does as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+__all__ = ["exp", "fermi_dirac", "inv_sqrt", "log", "power", "sign", "sqrt"]
+
+exp = jnp.exp
+log = jnp.log
+sqrt = jnp.sqrt
+sign = jnp.sign
+
+
+def inv_sqrt(x: Array) -> Array:
+    """`1/√x`: Löwdin orthogonalization, whitening."""
+    return 1 / jnp.sqrt(x)
+
+
+def power(p: ArrayLike) -> Callable[[Array], Array]:
+    """`x ↦ xᵖ`; real on the positive numbers, and everywhere if `p` is a Python integer."""
+    return lambda x: x**p
+
+
+def fermi_dirac(mu: ArrayLike, beta: ArrayLike) -> Callable[[Array], Array]:
+    """`x ↦ 1/(1 + exp(β(x − μ)))`: occupations at chemical potential `mu` and inverse temperature `beta`, which may
+    be traced.
+
+    `mu` in the units of the eigenvalues, `beta` in their inverse.
+    """
+    return lambda x: jax.nn.sigmoid(-beta * (x - mu))

@@ -1,0 +1,122 @@
+"""Functions of a Hermitian matrix that have a derivative at any degeneracy. See `docs/derivations.md`, "Spectral
+functions"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from . import _arguments, _differences
+from ._spectral_forms import Jet, closed, opened, step_first
+from .degeneracy import check
+from .hermitian import _solve_jit, hermitian_part
+
+__all__ = ["spectral_map", "spectral_projector", "spectral_sum"]
+
+
+def spectral_map(f: Callable[[Array], Array], a: Any) -> Array:
+    """`f(A) = V f(Λ) Vᴴ` of the Hermitian part of `a`, exact at any degeneracy. `scipy.linalg.funm`, differentiable.
+
+    **Arguments:**
+
+    - `f`: a scalar function of a real number, differentiable on the spectrum and between its points, written with
+        `jax.numpy`. What it closes over is differentiated too. Complex values are allowed (`lambda x: jnp.exp(-1j * x
+        * t)`).
+    - `a`: `(…, n, n)`.
+
+    **Returns:** `(…, n, n)`, Hermitian when `f` is real.
+
+    First and second derivatives, in any mode, are those of the Daleckii–Kreĭn theorem (Higham, *Functions of
+    Matrices*, thm 3.11), with divided differences that stay accurate at gaps of any size. A third derivative raises
+    `NotImplementedError`.
+
+    **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
+    """
+    a = _arguments.matrices("a", a)
+    f = _function(f, a)
+    a = hermitian_part(a)
+    w, v = _eigen(a)
+    values = f(w)
+    return opened(_jet(jnp.zeros_like(values), f, w), a, w, v)
+
+
+def spectral_sum(f: Callable[[Array], Array], a: Any) -> Array:
+    """`Σ f(λᵢ) = tr f(A)` of the Hermitian part of `a`, three times differentiable at any degeneracy. Its gradient is
+    `f'(A)`.
+
+    Arguments and errors as for `spectral_map`; shape `(…,)`.
+    """
+    a = _arguments.matrices("a", a)
+    f = _function(f, a)
+    a = hermitian_part(a)
+    w, v = _eigen(a)
+    return closed(_jet(f(w), _differences.derivative(f), w), a, w, v)
+
+
+def spectral_projector(a: Any, k: int) -> Array:
+    """The orthogonal projector on the eigenvectors of the `k` lowest eigenvalues of the Hermitian part of `a`.
+
+    Only the gap between eigenvalues `k` and `k + 1` matters to its first and second derivatives; degeneracy on either
+    side does not. Where that gap is no larger than rounding (as for `eigenpair.degeneracy.check`), there is no such
+    projector: all is NaN.
+
+    **Arguments:** `a`: `(…, n, n)`; `k`: an integer, `0 ≤ k ≤ n`.
+
+    **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
+    """
+    a = _arguments.matrices("a", a)
+    n = a.shape[-1]
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
+        raise TypeError(f"k must be a Python integer, got {k!r}")
+    if not 0 <= k <= n:
+        raise ValueError(f"k must satisfy 0 ≤ k ≤ {n}, got {k}")
+    a = hermitian_part(a)
+    w, v = _eigen(a)
+    honest = _gap_or_nan(w, int(k))
+    values = (jnp.arange(n) < k) * honest
+    scale = jnp.broadcast_to(honest[..., None], v.shape)
+    jet = Jet(jnp.zeros_like(w), values, step_first(w, int(k)) * scale, scale)
+    return opened(jet, a, w, v, step=int(k))
+
+
+def _function(f: Any, a: Array) -> Callable[[Array], Array]:
+    """`f` elementwise, once it has been seen to take a number to a number."""
+    if not callable(f):
+        raise TypeError(f"f must be a function of a number, got {f!r}")
+    result = jax.eval_shape(f, jax.ShapeDtypeStruct((), jnp.finfo(a.dtype).dtype))
+    if getattr(result, "shape", None) != () or not jnp.issubdtype(result.dtype, jnp.inexact):
+        raise TypeError(f"f must return a floating-point number for a number, it returned {result}")
+    return _elementwise(f)
+
+
+def _eigen(a: Array) -> tuple[Array, Array]:
+    """Eigenvalues and vectors as constants: derivatives take their way through the forms."""
+    w, v = _solve_jit(lax.stop_gradient(a), type=0, triangle="hermitian", policy=check(), vectors=True)
+    return lax.stop_gradient(w), lax.stop_gradient(v)
+
+
+def _elementwise(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda x: jax.vmap(f)(x.reshape(-1)).reshape(x.shape)
+
+
+def _jet(antiderivative: Array, f: Callable[[Array], Array], w: Array) -> Jet:
+    x, y = jnp.broadcast_arrays(w[..., :, None], w[..., None, :])
+    difference = jnp.triu(_differences.first(f, x, y))
+    # Exactly symmetric, whichever way rounding went.
+    first = difference + jnp.swapaxes(jnp.triu(difference, 1), -1, -2)
+    return Jet(antiderivative, f(w), first, _differences.slope(f, x, y))
+
+
+def _gap_or_nan(w: Array, k: int) -> Array:
+    """1, or NaN where the gap above the `k`-th eigenvalue is no larger than rounding; shape `(…, 1)`."""
+    n = w.shape[-1]
+    if k in (0, n):
+        return jnp.ones((*w.shape[:-1], 1), w.dtype)
+    tol = check().c * math.sqrt(n) * jnp.finfo(w.dtype).eps * jnp.max(jnp.abs(w), axis=-1)
+    return jnp.where(w[..., k] - w[..., k - 1] > tol, 1, jnp.nan).astype(w.dtype)[..., None]
