@@ -120,7 +120,7 @@ def batched(primitive: Primitive, full: Callable[[dict[str, Any]], int] | None =
     of size 1.
     """
 
-    def batch(operands: Arrays, axes: Sequence[Any], **params: Any) -> tuple[list[Any], list[int]]:
+    def batch(operands: Arrays, axes: Sequence[Any], **params: Any) -> tuple[Any, Any]:
         size = next(x.shape[d] for x, d in zip(operands, axes, strict=True) if d is not None)
         count = len(operands) if full is None else full(params)
         moved = []

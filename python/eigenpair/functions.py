@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.typing import ArrayLike
 
 __all__ = ["exp", "fermi_dirac", "inv_sqrt", "log", "power", "sign", "sqrt"]
 
@@ -22,12 +22,12 @@ def inv_sqrt(x: Array) -> Array:
     return 1 / jnp.sqrt(x)
 
 
-def power(p: ArrayLike) -> Callable[[Array], Array]:
+def power(p: Any) -> Callable[[Array], Array]:
     """`x ↦ xᵖ`; real on the positive numbers, and everywhere if `p` is a Python integer."""
     return lambda x: x**p
 
 
-def fermi_dirac(mu: ArrayLike, beta: ArrayLike) -> Callable[[Array], Array]:
+def fermi_dirac(mu: Any, beta: Any) -> Callable[[Array], Array]:
     """`x ↦ 1/(1 + exp(β(x − μ)))`: occupations at chemical potential `mu` and inverse temperature `beta`, which may
     be traced.
 

@@ -336,7 +336,9 @@ def _cotangent(
         (pulled,) = jax.vjp(_normalize, u)[1](jnp.conj(left_bar))
         u_bar = jnp.conj(pulled) if u_bar is None else u_bar + jnp.conj(pulled)
     alpha, beta = _homogeneous(w)
-    k_bar, kappa, h_bar = None, 0, None
+    k_bar: Any = None
+    h_bar: Any = None
+    kappa: Any = 0
     if v_bar is not None:
         k_bar, kappa = _matmul(_adjoint(v), v_bar), largest_column(v) * largest_column(v_bar)
     if u_bar is not None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -259,8 +259,8 @@ def pushforward(
 
 
 def pullback(
-    w_bar: Array | None, k_bar: Array | None, w: Array, v: Array, u: Array | None, f: Array | None, type: int
-) -> tuple[Any, Any]:
+    w_bar: Any, k_bar: Any, w: Array, v: Array, u: Array | None, f: Any, type: int
+) -> tuple[Callable[[], Array], Callable[[], Array]]:
     """Functions that return `Ā` and `B̄`, given `λ̄` and `K̄ = VᴴV̄ − ŪᴴU` (`None`: zero)."""
     x, y = _bases(type, v, u)
     n = w.shape[-1]
@@ -272,7 +272,7 @@ def pullback(
 
     def a_bar() -> Array:
         if m_bar is None:
-            return _matmul(x * w_bar[..., None, :], _adjoint(x))  # type: ignore[index]
+            return _matmul(x * w_bar[..., None, :], _adjoint(x))
         return _matmul(x, _matmul(m_bar, _adjoint(x)))
 
     def b_bar() -> Array:
@@ -280,7 +280,7 @@ def pullback(
         if m_bar is None:
             return _matmul(y * (sign * w * w_bar)[..., None, :], _adjoint(y))
         mean = (w[..., :, None] + w[..., None, :]) / 2
-        inner = sign * mean * m_bar + (1 if type == 3 else -1) * (k_bar + _adjoint(k_bar)) / 4  # type: ignore[operator]
+        inner = sign * mean * m_bar + (1 if type == 3 else -1) * (k_bar + _adjoint(k_bar)) / 4
         return _matmul(y, _matmul(inner, _adjoint(y)))
 
     return a_bar, b_bar
@@ -296,7 +296,8 @@ def _tangent(
     policy: Policy,
 ) -> list[Array]:
     w, v, u, scale = _unpack(residuals)
-    dw, k = pushforward(*linear, w, v, u, inverse_gaps(policy, w, lax.stop_gradient(scale)), type)
+    da, db = linear
+    dw, k = pushforward(da, db, w, v, u, inverse_gaps(policy, w, lax.stop_gradient(scale)), type)
     results = (lambda: dw, lambda: _matmul(v, k), lambda: -_matmul(u, _adjoint(k)))
     return [result() for result, wanted in zip(results, outputs, strict=True) if wanted]
 
@@ -313,16 +314,18 @@ def _cotangent(
     w, v, u, scale = _unpack(residuals)
     scale = lax.stop_gradient(scale)
     w_bar, v_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
-    k_bar, kappa, f = None, None, None
+    k_bar: Any = None
+    kappa: Any = 0
+    f = None
     if v_bar is not None:
         k_bar, kappa = _matmul(_adjoint(v), v_bar), largest_column(v) * largest_column(v_bar)
     if u_bar is not None:
-        k, size = _matmul(_adjoint(u_bar), u), largest_column(u) * largest_column(u_bar)  # type: ignore[arg-type]
-        k_bar, kappa = (-k, size) if k_bar is None else (k_bar - k, kappa + size)
+        k, size = _matmul(_adjoint(u_bar), u), largest_column(u) * largest_column(u_bar)
+        k_bar, kappa = (-k if k_bar is None else k_bar - k), kappa + size
     answer = None
     if k_bar is not None:
         f = inverse_gaps(policy, w, scale)
-        answer = verdict(policy, w, w_bar, k_bar, kappa, scale)  # type: ignore[arg-type]
+        answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
     results = []
     for wanted, bar in zip(inputs, pullback(w_bar, k_bar, w, v, u, f, type), strict=True):
         if wanted:
