@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import mpmath
+import plan_general
 import plan_hermitian
 import plan_spectral
 from oracle import FIRST_DIGITS, SECOND_DIGITS
@@ -28,7 +29,7 @@ from oracle_cases import Spec, assemble
 from oracle_inputs import WORK_DIGITS, Redraw
 
 HERE = Path(__file__).resolve().parent
-FAMILIES = {"hermitian": plan_hermitian, "spectral": plan_spectral}
+FAMILIES = {"hermitian": plan_hermitian, "spectral": plan_spectral, "general": plan_general}
 ATTEMPTS = 400
 CHECK_SHARE, CHECK_TIME = 0.05, 0.02  # of the cases, of the time
 Job = tuple[str, Spec]

@@ -76,6 +76,8 @@ def solve_hermitian(kind: int, a: Matrix, b: Matrix | None, vectors: bool) -> tu
 def solve_general(a: Matrix, b: Matrix | None, vectors: bool) -> tuple[list[Any], Matrix | None]:
     """Eigenvalues sorted by (Re, Im) and right eigenvectors of unit 2-norm; conjugate pairs tie in Re."""
     m = a if b is None else mp.inverse(b) * a
+    if m.rows == 1:
+        return [mp.mpc(m[0])], mp.eye(1)
     tie = largest(m) * mp.mpf(10) ** (-mp.mp.dps // 2)
     w, v = (mp.eig(m, left=False, right=False), None) if not vectors else mp.eig(m)
 
@@ -235,7 +237,7 @@ def relative_change(base: Inputs, moved: Inputs) -> Any:
 def amplification(
     f: Callable[[Inputs], Inputs], base: Inputs, inputs: Inputs, is_complex: bool, seed: str, count: int
 ) -> Any:
-    """How much `f`, with value `base` at `inputs`, amplifies relative changes of the input (worst seen, with a margin)."""
+    """How much `f`, with value `base` there, amplifies relative changes of the input: the worst seen, with a margin."""
     with mp.workdps(FIRST_DIGITS):
         changes = [relative_change(base, f(x)) for x in perturbations(inputs, is_complex, seed, count)]
         return SAFETY * max(changes) * mp.mpf(10) ** 20

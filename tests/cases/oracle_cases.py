@@ -16,7 +16,8 @@ from oracle import (
     hvp,
 )
 from oracle_inputs import Redraw, is_complex, random_matrix
-from oracle_losses import EIGENVALUE_LOSSES, Matrix, gauge_margin, largest, loss_magnitude, number, to_mp
+from oracle_losses import Matrix, gauge_margin, largest, loss_magnitude
+from oracle_noise import noise_ratio, rounding_noise
 
 PERTURBATIONS = 3  # behind each condition number
 
@@ -72,7 +73,7 @@ class Parts:
     has_value: bool = True
     clarke: bool = False
     extra: dict[str, Any] | None = None
-    least_value: Any = 0
+    least_value: Any = None  # a smaller value has cancelled; None: an eighth of the loss's largest term
 
 
 def plain(x: Any) -> float:
@@ -133,70 +134,11 @@ def check_draw(parts: Parts, ref: Reference, value: Any, w: list[Any], v: Matrix
     """Refuse draws whose value cancels or whose gauge is about to jump."""
     if not parts.has_value:
         return
-    least = parts.least_value if ref.spectral else loss_magnitude(parts.loss, w, v) / 8
+    least = loss_magnitude(parts.loss, w, v) / 8 if parts.least_value is None else parts.least_value
     if abs(value) < least:
         raise Redraw("cancelled value")
     if parts.loss["name"] == "fixed_gauge" and gauge_margin(v) > 0.9:
         raise Redraw("two components nearly tie for the largest")
-
-
-def cotangent_sizes(loss: dict[str, Any], w: list[Any], v: Matrix) -> tuple[Any, Any]:
-    """Sizes of ∂loss/∂v and ∂loss/∂w, from the loss formula: how large the numbers a program rounds there are."""
-    name = loss["name"]
-    if name in EIGENVALUE_LOSSES:
-        if name == "weighted_sum":
-            return mp.mpf(0), max(abs(number(c)) for c in loss["c"])
-        if name == "sum_squares":
-            return mp.mpf(0), 2 * max(abs(x) for x in w)
-        return mp.mpf(0), max(1 / abs(number(loss["z"]) - x) ** 2 for x in w)
-    c = mp.mnorm(to_mp(loss["C"]), "f")
-    v_size = max(mp.norm(v[:, j]) for j in range(v.cols))
-    factor = 1 if name == "fixed_gauge" else 2 * v_size
-    return c * factor, c * v_size**2 / mp.mpf(loss["s"]) if name == "density" else mp.mpf(0)
-
-
-def rounding_noise(
-    spec: Spec, loss: dict[str, Any], ref: Reference, inputs: Inputs, direction: Inputs | None
-) -> tuple[Any, ...]:
-    """Errors, in units of eps, that a gradient through rounded (w, v) has even where the exact derivative is harmless.
-
-    A loss built from eigenvectors hands back a rounded cotangent; its rounding is not gauge-invariant and is divided by
-    every gap among the columns used. Perturbing the input does not show this, so it is estimated from the gaps.
-    Returns (for the gradient in a, in b, for the hvp in a, in b).
-    """
-    w, v = ref.solve(inputs)
-    n = len(w)
-    dual = mp.inverse(v).H
-    x, y = (dual if spec.kind == 2 else v), (dual if spec.kind == 3 else v)
-    if ref.general:
-        x, y = v, dual
-    top = max(abs(t) for t in w)
-    v_bar, w_bar = cotangent_sizes(loss, w, v)
-    used = loss.get("k", n)
-    sizes = [[mp.norm(m[:, j]) for j in range(n)] for m in (x, y)]
-    first_a = first_b = spin = mp.mpf(0)
-    for i in range(n):
-        for j in range(i):
-            gap = abs(w[i] - w[j])
-            if spec.degenerate and gap <= top / 10**4:
-                continue
-            pair_a = sizes[0][i] * sizes[1 if ref.general else 0][j]
-            pair_b = top * (pair_a if ref.general else sizes[1][i] * sizes[1][j])
-            if j < used:
-                turn = v_bar * max(mp.norm(v[:, i]), mp.norm(v[:, j])) / gap
-                first_a, first_b = max(first_a, turn * pair_a), max(first_b, turn * pair_b)
-            if direction is not None:
-                moved = pair_a * mp.mnorm(direction[0], "f")
-                moved += pair_b * mp.mnorm(direction[1], "f") if direction[1] is not None else 0
-                spin = max(spin, moved / gap)
-    flat_a, flat_b = w_bar * max(sizes[0]) ** 2, w_bar * top * max(sizes[1]) ** 2
-    return first_a, first_b, spin * (first_a + flat_a), spin * (first_b + flat_b)
-
-
-def noise_ratio(noise: tuple[Any, Any], grads: Inputs) -> Any:
-    """Noise in a and in b relative to the largest entry of each derivative."""
-    pairs = [(e, largest(g)) for e, g in zip(noise, grads, strict=True) if g is not None]
-    return max((e / g for e, g in pairs if g), default=mp.mpf(0))
 
 
 def column(values: list[Any]) -> Matrix:
@@ -227,7 +169,7 @@ def first_order(
     condition = amplification(observe, base, inputs, complex_, spec.id, PERTURBATIONS)
     noise = (mp.mpf(0),) * 4
     if not ref.spectral and parts.differentiable:
-        noise = rounding_noise(spec, parts.loss, ref, inputs, direction)
+        noise = rounding_noise(spec.degenerate, ref, inputs, direction)
         condition = max(condition, noise_ratio(noise[:2], base[:2]))
     case["condition"] = two_digits(condition)
     return noise

@@ -1,0 +1,93 @@
+"""What rounding does to a gradient that passes through rounded eigenvectors, beyond the function's own conditioning.
+
+A loss built from eigenvectors hands back a rounded cotangent; its rounding is not gauge-invariant, so it is divided by
+every gap among the columns used, even where the exact derivative is harmless. Perturbing the input does not show this.
+The estimates here only widen tolerances; no reference number depends on them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mpmath as mp
+from oracle import Inputs, Reference
+from oracle_losses import EIGENVALUE_LOSSES, Loss, Matrix, largest, number, to_mp
+
+
+def cotangent_sizes(loss: Loss, w: list[Any], v: Matrix) -> tuple[Any, Any]:
+    """Sizes of ∂loss/∂v and ∂loss/∂w, from the loss formula: how large the numbers a program rounds there are."""
+    name = loss["name"]
+    if name in EIGENVALUE_LOSSES:
+        if name == "weighted_sum":
+            return mp.mpf(0), max(abs(number(c)) for c in loss["c"])
+        if name == "sum_squares":
+            return mp.mpf(0), 2 * max(abs(x) for x in w)
+        return mp.mpf(0), max(1 / abs(number(loss["z"]) - x) ** 2 for x in w)
+    c = mp.mnorm(to_mp(loss["C"]), "f")
+    v_size = max(mp.norm(v[:, j]) for j in range(v.cols))
+    factor = 1 if name == "fixed_gauge" else 2 * v_size
+    return c * factor, c * v_size**2 / mp.mpf(loss["s"]) if name == "density" else mp.mpf(0)
+
+
+def outer_sizes(ref: Reference, inputs: Inputs, v: Matrix) -> tuple[list[Any], list[Any], list[Any], list[Any]]:
+    """Column norms (left, right) of the outer products that make the gradient in a, and the same in b."""
+
+    def norms(m: Matrix) -> list[Any]:
+        return [mp.norm(m[:, j]) for j in range(m.cols)]
+
+    dual = mp.inverse(v).H
+    if ref.general:
+        left = norms(dual if inputs[1] is None else mp.inverse(inputs[1]).H * dual)
+        return left, norms(v), left, norms(v)
+    x, y = norms(dual if ref.kind == 2 else v), norms(dual if ref.kind == 3 else v)
+    return x, x, y, y
+
+
+def value_noise(ref: Reference, inputs: Inputs, w: list[Any], sizes: list[Any]) -> Any:
+    """For eigenvalues alone: the errors of spectral projectors of these norms, if they are not orthogonal.
+
+    Eigenvectors of one Schur form share its backward error; beyond that, each is off by eps ‖A‖ over its gap.
+    """
+    if not ref.general:
+        return max(sizes)
+    a, b = inputs
+    norm = mp.mnorm(a if b is None else mp.inverse(b) * a, "f")
+    n = range(len(w))
+    return max(sizes[i] * (1 + max((norm / abs(w[i] - w[j]) for j in n if j != i), default=0)) for i in n)
+
+
+def rounding_noise(degenerate: bool, ref: Reference, inputs: Inputs, direction: Inputs | None) -> tuple[Any, ...]:
+    """Errors in units of eps: of the gradient in a and in b, of the Hessian-vector product in a and in b.
+
+    At a degenerate spectrum, gaps inside clusters are left out: nothing is divided by them.
+    """
+    w, v = ref.solve(inputs)
+    n, top = len(w), max(abs(t) for t in w)
+    v_bar, w_bar = cotangent_sizes(ref.loss, w, v)
+    if ref.general:  # a solve with V takes the place of a product with Vᴴ
+        v_bar *= mp.mnorm(v, "f") * mp.mnorm(mp.inverse(v), "f") / n
+    left_a, right_a, left_b, right_b = outer_sizes(ref, inputs, v)
+    first_a = first_b = spin = mp.mpf(0)
+    for i in range(n):
+        for j in range(i):
+            gap = abs(w[i] - w[j])
+            if degenerate and gap <= top / 10**4:
+                continue
+            pair_a = max(left_a[i] * right_a[j], left_a[j] * right_a[i])
+            pair_b = top * max(left_b[i] * right_b[j], left_b[j] * right_b[i])
+            if j < ref.loss.get("k", n):
+                turn = v_bar * max(mp.norm(v[:, i]), mp.norm(v[:, j])) / gap
+                first_a, first_b = max(first_a, turn * pair_a), max(first_b, turn * pair_b)
+            for pair, d in zip((pair_a, pair_b), direction or (), strict=False):
+                spin = max(spin, pair * mp.mnorm(d, "f") / gap if d is not None else 0)
+    flat_a = w_bar * value_noise(ref, inputs, w, [x * y for x, y in zip(left_a, right_a, strict=True)])
+    flat_b = w_bar * value_noise(ref, inputs, w, [x * y for x, y in zip(left_b, right_b, strict=True)]) * top
+    if ref.general:
+        first_a, first_b = first_a + flat_a, first_b + flat_b
+    return first_a, first_b, spin * (first_a + flat_a), spin * (first_b + flat_b)
+
+
+def noise_ratio(noise: tuple[Any, Any], grads: Inputs) -> Any:
+    """Noise in a and in b relative to the largest entry of each derivative."""
+    pairs = [(e, largest(g)) for e, g in zip(noise, grads, strict=True) if g is not None]
+    return max((e / g for e, g in pairs if g), default=mp.mpf(0))
