@@ -48,7 +48,7 @@ class GeneralDriver {
         routine_(find_routine(lapack, routine_name<T>(generalized ? "ggev" : "geev"))) {
     T a{}, b{}, vl{}, vr{}, work{}, numerators{}, denominators{};
     R reals[8] = {};
-    call(&a, &b, &numerators, reals, &denominators, &vl, &vr, &work, -1, reals);
+    check_query(call(&a, &b, &numerators, reals, &denominators, &vl, &vr, &work, -1, reals));
     lwork_ = checked<Int>(at_least<R>(8 * n, std::real(work)));
   }
 

@@ -26,6 +26,7 @@ class HermitianProblem final : public Problem {
     require(p.type >= 0 && p.type <= 3, "problem.type must be 0, 1, 2 or 3");
     require(p.triangle >= EIGENPAIR_HERMITIAN_PART && p.triangle <= EIGENPAIR_UPPER, "problem.triangle is unknown");
     require(p.driver >= EIGENPAIR_DRIVER_AUTO && p.driver <= EIGENPAIR_DRIVER_EVR, "problem.driver is unknown");
+    require(p.reserved == 0, "problem.reserved is not 0");
     require(p.u == nullptr || p.v != nullptr, "problem.u needs problem.v");
     if (p.n == 0 || p.batch == 0) return;
     require((p.b != nullptr) == (p.type != 0), "problem.b must be NULL for type 0 and a matrix for types 1 to 3");
@@ -81,7 +82,7 @@ class HermitianProblem final : public Problem {
       if (!load_hermitian(a_in, p.n, p.triangle, p.layout, a)) return EIGENPAIR_INFO_NOT_FINITE;
       if (b != nullptr && !load_hermitian(b_in, p.n, p.triangle, p.layout, b)) return EIGENPAIR_INFO_NOT_FINITE;
       const int64_t info = driver(a, b, w, v, work_.get(), rwork_.get(), iwork_.get());
-      if (info > p.n) return EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
+      if (b != nullptr && cholesky_failed(b, info)) return EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
       // Overflow inside the reduction of a generalized problem shows as Inf or NaN among the eigenvalues.
       if (info != 0 || !all_finite(w, p.n)) return EIGENPAIR_INFO_NO_CONVERGENCE;
       if (u != nullptr && !dual_basis(v, b, u)) return EIGENPAIR_INFO_NO_CONVERGENCE;
@@ -90,6 +91,13 @@ class HermitianProblem final : public Problem {
         if (u != nullptr) transpose_in_place(u, p.n);
       }
       return EIGENPAIR_INFO_OK;
+    }
+
+    // Info n + i means that the i-th leading minor of B is not positive. But with vectors, divide and conquer counts
+    // its failures up to n(n + 2); what tells the two apart is the pivot that Cholesky stopped at.
+    bool cholesky_failed(const T* b, int64_t info) const {
+      const int64_t n = problem_.p_.n, i = info - n - 1;
+      return i >= 0 && i < n && !(std::real(b[i + i * n]) > 0);
     }
 
     // U = V^-H from B = L L^H: V itself for type 0, L (L^H V) for types 1 and 2, L^-H (L^-1 V) for type 3.

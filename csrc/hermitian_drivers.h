@@ -48,7 +48,7 @@ class HermitianDriver {
 
  private:
   // Divide and conquer is the fastest with vectors, and without them every driver runs the same QL. But its workspace
-  // of 2n² entries overflows 32-bit integers from n = 32,766 on, so an LP64 LAPACK then takes a driver whose workspace
+  // of 2n² entries overflows 32-bit integers from n = 32,767 on, so an LP64 LAPACK then takes a driver whose workspace
   // grows like n.
   int32_t choose() const {
     const double n = static_cast<double>(n_);
@@ -61,7 +61,7 @@ class HermitianDriver {
     T a{}, b{}, z{}, work{};
     R w{}, rwork{};
     Int iwork[2] = {0, 0};
-    call(&a, &b, &w, &z, &work, -1, &rwork, -1, iwork, -1);
+    check_query(call(&a, &b, &w, &z, &work, -1, &rwork, -1, iwork, -1));
     const int64_t n = n_;
     const bool quadratic = driver_ == EIGENPAIR_DRIVER_EVD && job_ == 'V';
     int64_t least_work = 3 * n + 1, least_rwork = 3 * n + 1, least_iwork = 1;

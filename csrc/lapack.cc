@@ -83,7 +83,11 @@ eigenpair_status eigenpair_lapack_set_threading(eigenpair_lapack* lapack, int32_
 }
 
 int32_t eigenpair_lapack_has(const eigenpair_lapack* lapack, const char* routine) {
-  return lapack != nullptr && routine != nullptr && lapack->routines.count(routine) != 0 ? 1 : 0;
+  int32_t found = 0;
+  guarded([&] {  // a std::string is made of the name
+    found = lapack != nullptr && routine != nullptr && lapack->routines.count(routine) != 0 ? 1 : 0;
+  });
+  return found;
 }
 
 void eigenpair_lapack_destroy(eigenpair_lapack* lapack) { delete lapack; }

@@ -91,7 +91,15 @@ Int checked(int64_t value) {
 // single precision may have rounded down: so a margin, and never less than the documented minimum.
 template <typename R>
 int64_t at_least(int64_t minimum, R reported) {
-  return std::max(minimum, static_cast<int64_t>(static_cast<double>(reported) * (1 + 2e-7)) + 1);
+  const double optimum = static_cast<double>(reported) * (1 + 2e-7);
+  constexpr double kMost = 4e18;  // what is more, or NaN, still becomes a number that no memory can serve
+  return std::max(minimum, static_cast<int64_t>(optimum < kMost ? optimum : kMost) + 1);
+}
+
+inline void check_query(int64_t info) {
+  if (info == 0) return;
+  throw Failure(EIGENPAIR_INTERNAL, "the lent LAPACK refuses a workspace query with info = " + std::to_string(info) +
+                                        "; are its integers of the size it was lent with?");
 }
 
 // While it lives, LAPACK runs on one thread, because the batch around it runs on several.

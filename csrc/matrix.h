@@ -21,6 +21,9 @@ class Buffer {
   explicit Buffer(int64_t count) {
     if (count <= 0) return;
     constexpr int64_t kAlignment = 64;
+    if (count > (std::numeric_limits<int64_t>::max() - kAlignment) / static_cast<int64_t>(sizeof(T))) {
+      throw std::bad_alloc();
+    }
     const int64_t bytes = (count * static_cast<int64_t>(sizeof(T)) + kAlignment - 1) / kAlignment * kAlignment;
     data_ = static_cast<T*>(std::aligned_alloc(kAlignment, static_cast<size_t>(bytes)));
     if (data_ == nullptr) throw std::bad_alloc();

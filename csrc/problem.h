@@ -75,6 +75,7 @@ eigenpair_status create_job(const eigenpair_lapack* lapack, const Description* p
 
 template <template <typename, typename> class Kind, typename Description>
 eigenpair_status run(const eigenpair_lapack* lapack, const Description* problem, int32_t threads) {
+  if (threads < 0) return guarded([] { require(false, "threads is negative"); });
   eigenpair_job* job = nullptr;
   const int32_t workers = threads > 0 ? threads : hardware_threads();
   const eigenpair_status status = create_job<Kind>(lapack, problem, workers, &job);

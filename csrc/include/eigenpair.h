@@ -129,9 +129,9 @@ typedef struct eigenpair_hermitian_problem {
  * +Inf + 0i, and undetermined ones (a singular pencil) last, as NaN. Each vector has unit 2-norm, and its largest
  * component is real and positive.
  *
- * u is the dual basis: V^-H, or (B V)^-H. Its columns are left vectors, scaled so that u_i^H (B) v_i = 1 (for an infinite
- * eigenvalue u_i^H A v_i = 1), and its column norms are the condition numbers of the eigenvalues. A matrix so nearly
- * defective that they exceed 1/(10 sqrt(n) epsilon) has NaN in all of u, and everything else as computed.
+ * u is the dual basis: V^-H, or (B V)^-H. Its columns are left vectors, scaled so that u_i^H (B) v_i = 1 (for an
+ * infinite eigenvalue u_i^H A v_i = 1), and its column norms are the condition numbers of the eigenvalues. A matrix so
+ * nearly defective that they exceed 1/(10 sqrt(n) epsilon) has NaN in all of u, and everything else as computed.
  */
 typedef struct eigenpair_general_problem {
   int64_t struct_size; /* sizeof(eigenpair_general_problem) */
@@ -172,7 +172,8 @@ EIGENPAIR_API int32_t eigenpair_job_workers(const eigenpair_job* job);
  * pool's own threads, at any time between retain and release, even after the job is finished. */
 EIGENPAIR_API void eigenpair_job_work(eigenpair_job* job);
 
-/* For a worker that may start late: the job's memory stays until every retain has its release. */
+/* For a worker that may start late: the job's memory stays until every retain has its release. To release a job instead
+ * of finishing it abandons it, if nobody has worked on it. */
 EIGENPAIR_API void eigenpair_job_retain(eigenpair_job* job);
 EIGENPAIR_API void eigenpair_job_release(eigenpair_job* job);
 

@@ -19,27 +19,27 @@ _Noreturn void check_give_up(void);
 /* Why the running test cannot be run. */
 void check_skip(const char* reason);
 
-#define TEST(test_name)                                                                  \
-  static void test_name(void);                                                           \
-  __attribute__((constructor)) static void register_##test_name(void) {                  \
-    static check_test test = {.name = #test_name, .run = test_name};                     \
-    check_register(&test);                                                               \
-  }                                                                                      \
+#define TEST(test_name)                                                 \
+  static void test_name(void);                                          \
+  __attribute__((constructor)) static void register_##test_name(void) { \
+    static check_test test = {.name = #test_name, .run = test_name};    \
+    check_register(&test);                                              \
+  }                                                                     \
   static void test_name(void)
 
 /* The message, as for printf, says with which data. Goes on after a failure; may be used on any thread. */
-#define CHECK(condition, ...)                                                            \
-  do {                                                                                   \
-    if (!(condition)) check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);         \
+#define CHECK(condition, ...)                                                    \
+  do {                                                                           \
+    if (!(condition)) check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__); \
   } while (0)
 
 /* Ends the whole program: what follows would make no sense. */
-#define REQUIRE(condition, ...)                                                          \
-  do {                                                                                   \
-    if (!(condition)) {                                                                  \
-      check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);                         \
-      check_give_up();                                                                   \
-    }                                                                                    \
+#define REQUIRE(condition, ...)                                  \
+  do {                                                           \
+    if (!(condition)) {                                          \
+      check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__); \
+      check_give_up();                                           \
+    }                                                            \
   } while (0)
 
 #endif

@@ -173,7 +173,8 @@ int same_bits(const problem_data* x, int64_t k, const problem_data* y, int64_t m
                  {x->problem.u, y->problem.u, vectors}};
   for (int i = 0; i < 3; ++i) {
     const size_t bytes = outputs[i].bytes;
-    if (outputs[i].x != NULL && memcmp(outputs[i].x + (size_t)k * bytes, outputs[i].y + (size_t)m * bytes, bytes) != 0) {
+    if (outputs[i].x != NULL &&
+        memcmp(outputs[i].x + (size_t)k * bytes, outputs[i].y + (size_t)m * bytes, bytes) != 0) {
       return 0;
     }
   }

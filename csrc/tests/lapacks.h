@@ -22,10 +22,10 @@ int test_lapacks(test_lapack* out, int room);
 eigenpair_lapack* lend(const test_lapack* lapack, int threading);
 
 /* Runs the body once per LAPACK, with `lapack` its description; marks the test as skipped when there is none. */
-#define FOR_EACH_LAPACK(lapack)                                                              \
-  test_lapack lapack##_all[8];                                                               \
-  const int lapack##_count = test_lapacks(lapack##_all, 8);                                  \
-  if (lapack##_count == 0) check_skip("EIGENPAIR_TEST_LAPACK names no LAPACK");              \
+#define FOR_EACH_LAPACK(lapack)                                                 \
+  test_lapack lapack##_all[8];                                                  \
+  const int lapack##_count = test_lapacks(lapack##_all, 8);                     \
+  if (lapack##_count == 0) check_skip("EIGENPAIR_TEST_LAPACK names no LAPACK"); \
   for (const test_lapack* lapack = lapack##_all; lapack < lapack##_all + lapack##_count; ++lapack)
 
 #endif

@@ -147,8 +147,8 @@ problem_data make_problem(problem_spec spec) {
 }
 
 void free_problem(problem_data* data) {
-  void* all[] = {data->a,         data->b,         data->a_stored,  data->b_stored,  data->a_before,
-                 data->b_before,  data->problem.w, data->problem.v, data->problem.u, data->problem.info};
+  void* all[] = {data->a,        data->b,         data->a_stored,  data->b_stored,  data->a_before,
+                 data->b_before, data->problem.w, data->problem.v, data->problem.u, data->problem.info};
   for (size_t i = 0; i < sizeof all / sizeof *all; ++i) free(all[i]);
   memset(data, 0, sizeof *data);
 }

@@ -18,7 +18,7 @@ typedef struct {
   int32_t dtype, type, triangle, layout, driver;
   int want;
   int64_t n, batch;
-  int64_t gap;        /* elements between the matrices of a batch, all NaN */
+  int64_t gap;            /* elements between the matrices of a batch, all NaN */
   int shared_a, shared_b; /* stride 0 */
   unsigned seed;
 } problem_spec;
@@ -35,7 +35,8 @@ typedef struct {
   size_t a_bytes, b_bytes;
 } problem_data;
 
-/* Entries outside what the specification says is read are NaN: another triangle, the diagonal's imaginary part, gaps. */
+/* Entries outside what the specification says is read are NaN: another triangle, the diagonal's imaginary part, gaps.
+ */
 problem_data make_problem(problem_spec spec);
 void free_problem(problem_data* data);
 

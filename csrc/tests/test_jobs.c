@@ -50,7 +50,7 @@ static void same_batch(const problem_data* x, const problem_data* y, const char*
   }
 }
 
-/* Enough matrices for every one of 7 threads. LAPACK itself on one thread, or it would not give the same bits twice. */
+/* Enough matrices for every one of 7 threads. LAPACK itself runs on one, or it would not give the same bits twice. */
 static const problem_spec kBatches[] = {
     {.dtype = EIGENPAIR_FLOAT64, .n = 4, .batch = 700, .want = WANT_VECTORS},
     {.dtype = EIGENPAIR_COMPLEX64, .type = 1, .n = 12, .batch = 150, .want = WANT_DUAL},
@@ -61,7 +61,6 @@ enum { kBatchCount = sizeof kBatches / sizeof *kBatches };
 
 TEST(same_bits_on_1_2_and_7_threads) {
   FOR_EACH_LAPACK(lapack) {
-    if (lapack->set_threads != NULL) lapack->set_threads(1);
     eigenpair_lapack* handle = lend(lapack, 0);
     for (int i = 0; i < kBatchCount; ++i) {
       problem_data alone = make_problem(kBatches[i]);
@@ -77,7 +76,8 @@ TEST(same_bits_on_1_2_and_7_threads) {
         free_problem(&by_core);
       }
       problem_data as_many_as_there_are = make_problem(kBatches[i]);
-      CHECK(eigenpair_hermitian(handle, &as_many_as_there_are.problem, 0) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+      CHECK(eigenpair_hermitian(handle, &as_many_as_there_are.problem, 0) == EIGENPAIR_OK, "%s",
+            eigenpair_last_error());
       same_batch(&alone, &as_many_as_there_are, "on all threads");
       free_problem(&as_many_as_there_are);
       free_problem(&alone);
@@ -90,10 +90,13 @@ TEST(same_bits_on_1_2_and_7_threads) {
 TEST(workers_that_come_after_finish) {
   FOR_EACH_LAPACK(lapack) {
     eigenpair_lapack* handle = lend(lapack, 1);
+    if (lapack->set_threads != NULL) lapack->set_threads(2);
     problem_data data = make_problem(kBatches[0]);
     eigenpair_job* job = make_job(handle, &data, kMaxThreads);
     for (int i = 0; i < 3; ++i) eigenpair_job_retain(job);
+    CHECK(lapack->get_threads == NULL || lapack->get_threads() == 1, "LAPACK has %d threads", lapack->get_threads());
     CHECK(eigenpair_job_finish(job) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+    CHECK(lapack->get_threads == NULL || lapack->get_threads() == 2, "LAPACK has %d threads", lapack->get_threads());
     judge(&data);
     free_problem(&data);
     eigenpair_lapack_destroy(handle);
@@ -150,9 +153,9 @@ TEST(no_more_workers_than_are_worth_it) {
       problem_spec spec;
       int32_t least, most;
     } cases[] = {
-        {{.dtype = EIGENPAIR_FLOAT64, .n = 4, .batch = 2}, 1, 1},    /* cheaper than waking anyone */
-        {{.dtype = EIGENPAIR_FLOAT64, .n = 100, .batch = 1}, 1, 1},  /* one matrix is LAPACK's own to parallelize */
-        {{.dtype = EIGENPAIR_FLOAT64, .n = 100, .batch = 3}, 2, 3},  /* never more workers than matrices */
+        {{.dtype = EIGENPAIR_FLOAT64, .n = 4, .batch = 2}, 1, 1},      /* cheaper than waking anyone */
+        {{.dtype = EIGENPAIR_FLOAT64, .n = 100, .batch = 1}, 1, 1},    /* one matrix is LAPACK's own to parallelize */
+        {{.dtype = EIGENPAIR_FLOAT64, .n = 100, .batch = 3}, 2, 3},    /* never more workers than matrices */
         {{.dtype = EIGENPAIR_FLOAT64, .n = 20, .batch = 400}, 64, 64}, /* all that are offered */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
@@ -193,7 +196,6 @@ TEST(many_jobs_and_lapacks_at_once) {
   caller callers[8][2];
   pthread_t threads[8][2];
   for (int i = 0; i < count; ++i) {
-    if (lapacks[i].set_threads != NULL) lapacks[i].set_threads(1);
     handles[i] = lend(&lapacks[i], 1);
     for (int c = 0; c < 2; ++c) {
       expected[i][c] = make_problem(kBatches[c]);
