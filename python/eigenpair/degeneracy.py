@@ -8,16 +8,32 @@ subspace does. A policy says what is done about it. See `docs/derivations.md`, s
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+import warnings
+from contextlib import AbstractContextManager
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
-__all__ = ["Policy", "broaden", "check", "mask", "raw"]
+__all__ = ["DegeneracyWarning", "Policy", "broaden", "check", "mask", "policy", "raw"]
 
 # Both constants, and all of `clusters` and `verdict`, have their twins in julia/src/degeneracy.jl.
 ROUNDING_OF_COTANGENT = 64.0
+
+
+def _require_number(name: str, value: Any, *, positive: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a Python number, got {value!r}")
+    if not math.isfinite(value) or value < 0 or (positive and value == 0):
+        raise ValueError(f"{name} must be {'positive' if positive else 'zero or positive'} and finite, got {value!r}")
+
+
+class DegeneracyWarning(UserWarning):
+    """A gradient is NaN because eigenvalues coincide and the loss depends on what that leaves undetermined."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,15 +54,28 @@ class check(Policy):
     the test.
 
     **Limit.** The test is necessary, not sufficient: at `A = I` and `B = [[0, 1], [1, 0]]`, `tr(B V Λ Vᵀ)` and
-    `mean(λ)·tr(B V Vᵀ)` hand over the same cotangents and have different derivatives.
+    `mean(λ)·tr(B V Vᵀ)` hand over the same cotangents and have different derivatives, because the basis that LAPACK
+    returns there is a special one. `generic_basis=True` closes the gap.
 
-    **Arguments:** `c`: width of the clusters, positive.
+    **Arguments:**
+
+    - `c`: width of the clusters, positive.
+    - `generic_basis`: turn the basis inside each cluster by a fixed, generic unitary, in the value as well. A loss that
+        depends on the basis is then found out with probability one; in return, `eigh(I)` is no longer `I`.
+        For Hermitian problems.
+    - `explain`: when a gradient is refused, say why in a `DegeneracyWarning`: which matrix, which eigenvalues, which
+        test, and what to call instead. Works under `jit`, where the warning comes when the computation runs.
     """
 
     c: float = 10.0
+    generic_basis: bool = False
+    explain: bool = False
 
     def __post_init__(self) -> None:
         _require_number("c", self.c, positive=True)
+        for name in ("generic_basis", "explain"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,21 +108,28 @@ class raw(Policy):
     """Divide by the gaps, whatever they are: Inf or NaN where one is zero."""
 
 
+_default = jax.make_user_context(default_value=check())
+
+
+def policy(value: Policy) -> AbstractContextManager[None]:
+    """A policy for a block of code: `with eigenpair.degeneracy.policy(mask(1e-6)): ...`
+
+    It holds for calls that do not name one themselves, and for functions jitted outside of the block: they are traced
+    anew inside of it.
+    """
+    return _default(as_policy(value))
+
+
 def as_policy(value: Any) -> Policy:
-    """The policy itself, or an error that says what would be one."""
+    """The policy itself, the block's for `None`, or an error that says what would be one."""
+    if value is None:
+        return _default.value
     if isinstance(value, Policy) and type(value) is not Policy:
         return value
     raise TypeError(
         "degeneracy must be a policy, such as eigenpair.degeneracy.check(), mask(tol), broaden(eps) or raw(); "
         f"got {value!r}"
     )
-
-
-def _require_number(name: str, value: Any, *, positive: bool = False) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a Python number, got {value!r}")
-    if not math.isfinite(value) or value < 0 or (positive and value == 0):
-        raise ValueError(f"{name} must be {'positive' if positive else 'zero or positive'} and finite, got {value!r}")
 
 
 def norm(x: Array, axis: int | tuple[int, ...]) -> Array:
@@ -155,8 +191,62 @@ def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: 
         w_bar = lax.stop_gradient(w_bar)
         split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
         wrong |= ~(mixing <= small * kappa) & ~(split <= small * jnp.max(jnp.abs(w_bar), axis=-1)[..., None, None])
-    wrong = jnp.any(pair & wrong, axis=(-1, -2), keepdims=True)
-    return jnp.where(wrong, jnp.nan, 1).astype(w.dtype)
+    wrong &= pair
+    if policy.explain:
+        explain("eigh", policy, w, wrong, ~(rotation <= small * kappa))
+    return nan_where(wrong, w.dtype)
+
+
+def nan_where(wrong: Array, dtype: Any) -> Array:
+    """NaN for matrices with a pair that failed, else 1; shape `(…, 1, 1)`."""
+    return jnp.where(jnp.any(wrong, axis=(-1, -2), keepdims=True), jnp.nan, 1).astype(dtype)
+
+
+def explain(function: str, policy: check, w: Array, wrong: Array, depends_on_basis: Array) -> None:
+    """Warns about the pairs marked `wrong`, when there are any and when the computation runs."""
+    tell = functools.partial(_warn, function, policy)
+    lax.cond(
+        jnp.any(wrong),
+        lambda *xs: jax.debug.callback(tell, *xs),
+        lambda *xs: None,
+        *(w, wrong, jnp.broadcast_to(depends_on_basis, wrong.shape)),
+    )
+
+
+def _warn(function: str, policy: check, w: Any, wrong: Any, depends_on_basis: Any) -> None:
+    w, wrong, depends_on_basis = (np.asarray(x) for x in (w, wrong, depends_on_basis))
+    *batch, i, j = (int(index) for index in np.argwhere(wrong)[0])
+    values = w[tuple(batch)] if w.ndim == len(batch) + 1 else w.reshape(-1, w.shape[-1])[0]
+    where = f" of matrix {tuple(batch)}" if batch else ""
+    count = int(np.sum(np.any(wrong, axis=(-1, -2))))
+    reason = (
+        "the loss depends on the choice of their eigenvectors, which is arbitrary"
+        if depends_on_basis[(*batch, i, j)]
+        else "the loss tells them apart, by their order alone, in a way that has no derivative"
+    )
+    warnings.warn(
+        f"the gradient of {function} is NaN for {count} matrix(es): eigenvalues {i} and {j}{where}, {values[i]!s} and "
+        f"{values[j]!s}, are one cluster (they differ by {abs(values[i] - values[j]):.1e}), and {reason}. "
+        "If the loss is a function of the matrix, write it with spectral_map, spectral_sum or spectral_projector; "
+        f"if it needs these vectors, it has no derivative here. Policy: {policy}.",
+        DegeneracyWarning,
+        stacklevel=2,
+    )
+
+
+def generic_rotation(policy: check, w: Array, scale: Array, dtype: Any) -> Array:
+    """A unitary that mixes each cluster and nothing else: one reflection per cluster, at a fixed vector of no
+    symmetry."""
+    n = w.shape[-1]
+    same = clusters(policy, w, scale)
+    k = np.arange(1, n + 1)
+    vector = jnp.asarray(1 + np.modf(k * (np.sqrt(5) - 1) / 2)[0], w.dtype)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        vector = vector * jnp.asarray(np.exp(2j * np.pi * np.modf(k * np.sqrt(2))[0]), dtype)
+    inside = same & (jnp.sum(same, axis=-1, keepdims=True) > 1)
+    length = jnp.sum(same * jnp.abs(vector) ** 2, axis=-1, keepdims=True)
+    reflection = 2 * vector[:, None] * jnp.conj(vector)[None, :] / length
+    return (jnp.eye(n, dtype=dtype) - jnp.where(inside, reflection, 0)).astype(dtype)
 
 
 def second_order_factor(policy: Policy, w: Array, scale: Array) -> Array:

@@ -23,8 +23,10 @@ from .degeneracy import (
     as_policy,
     broaden,
     check,
+    explain,
     largest_column,
     mask,
+    nan_where,
     norm,
 )
 from .hermitian import _adjoint, _matmul
@@ -60,7 +62,7 @@ def eig(
     *,
     left: bool = False,
     right: bool = True,
-    degeneracy: Policy = check(),  # noqa: B008 - a frozen value
+    degeneracy: Policy | None = None,
 ) -> EigResult | EigLeftResult | EigBothResult | Array:
     """Eigenvalues and eigenvectors of a square matrix, or of a pair: `A v = λ v`, `A v = λ B v`. `scipy.linalg.eig`,
     differentiable.
@@ -72,7 +74,8 @@ def eig(
     - `a`, `b`: `(…, n, n)`, real or complex, single or double precision; batch axes broadcast; integers become floats.
     - `left`: also return left vectors, `yᴴA = λ yᴴ` or `yᴴA = λ yᴴB`.
     - `right`: return right vectors.
-    - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`.
+    - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`; `check()` unless
+        set for the block.
 
     **Returns:** `(w, v)`, `(w, vl)` or `(w, vl, v)`, named; `w` alone when neither is asked for. All are complex.
 
@@ -98,7 +101,7 @@ def eig(
     return EigLeftResult(w, vectors[0]) if left else w
 
 
-def eigvals(a: Any, b: Any = None, *, degeneracy: Policy = check()) -> Array:  # noqa: B008
+def eigvals(a: Any, b: Any = None, *, degeneracy: Policy | None = None) -> Array:
     """Eigenvalues alone: complex, `(…, n)`. Arguments, order and errors as for `eig`.
 
     The gradient is `Σ λ̄ᵢ yᵢ xᵢᴴ / (yᵢᴴxᵢ)`, the same for a matrix that happens to be symmetric as for its
@@ -267,8 +270,11 @@ def verdict(
         w_bar = lax.stop_gradient(w_bar)
         split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
         wrong |= ~(split <= small * jnp.max(jnp.abs(w_bar), axis=-1)[..., None, None])
-    bad = jnp.any(pair & wrong, axis=(-1, -2), keepdims=True)
-    return jnp.where(bad, jnp.nan, 1).astype(reach.dtype)
+    wrong &= pair
+    if policy.explain:
+        rotates = jnp.zeros_like(pair) if k_bar is None else ~(jnp.abs(k_bar) <= small * kappa)
+        explain("eig", policy, w, wrong, rotates)
+    return nan_where(wrong, reach.dtype)
 
 
 def _gauge(v: Array) -> tuple[Array, Array]:

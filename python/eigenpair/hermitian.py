@@ -19,6 +19,7 @@ from .degeneracy import (
     Policy,
     as_policy,
     check,
+    generic_rotation,
     inverse_gaps,
     largest_column,
     norm,
@@ -46,7 +47,7 @@ def eigh(
     lower: bool | None = None,
     eigvals_only: bool = False,
     subset_by_index: tuple[int, int] | None = None,
-    degeneracy: Policy = check(),  # noqa: B008 - a frozen value
+    degeneracy: Policy | None = None,
 ) -> EighResult | Array:
     """Eigenvalues and eigenvectors of a Hermitian matrix or of a definite pair. `scipy.linalg.eigh`, differentiable.
 
@@ -66,7 +67,8 @@ def eigh(
         on it, off-diagonal entries doubled.
     - `eigvals_only`: return the eigenvalues alone.
     - `subset_by_index`: `(first, last)`, both included, counted from 0.
-    - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`.
+    - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`; `check()` unless
+        set for the block.
 
     **Returns:** `EighResult(eigenvalues, eigenvectors)`, which unpacks like a tuple. A matrix that cannot be solved
     (NaN or Inf among the entries read, `b` not positive definite, no convergence) gives NaN for itself alone.
@@ -92,7 +94,7 @@ def eigvalsh(
     type: int = 1,
     lower: bool | None = None,
     subset_by_index: tuple[int, int] | None = None,
-    degeneracy: Policy = check(),  # noqa: B008
+    degeneracy: Policy | None = None,
 ) -> Array:
     """Eigenvalues alone, real and ascending, shape `(…, k)`. Arguments and errors as for `eigh`.
 
@@ -155,7 +157,21 @@ def _solve_abstract(a: Any, *b: Any, type: int, triangle: str, policy: Policy, v
 
 def _solve_native(*operands: Array, type: int, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
     call = jax.ffi.ffi_call("eigenpair_hermitian", _result_shapes(operands[0], type, vectors))
-    return call(*operands, type=np.int32(type), triangle=np.int32(_TRIANGLES[triangle]))
+    results = call(*operands, type=np.int32(type), triangle=np.int32(_TRIANGLES[triangle]))
+    return _in_generic_basis(results, operands, type, triangle, policy)
+
+
+def _in_generic_basis(
+    results: Sequence[Array], operands: Sequence[Array], type: int, triangle: str, policy: Policy
+) -> Sequence[Array]:
+    """The same solution in the basis that the policy asks for."""
+    if not isinstance(policy, check) or not policy.generic_basis or len(results) == 1:
+        return results
+    w, v, *u = results
+    a, *b = (hermitian_part(x, triangle) for x in operands)
+    scale = _scale(type, a, b[0] if b else None, w, *_bases(type, v, u[0] if u else None))
+    turn = generic_rotation(policy, w, scale, v.dtype)
+    return [w, *(_matmul(x, turn) for x in (v, *u))]
 
 
 def _solve_by_xla(*operands: Array, type: int, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
@@ -181,7 +197,8 @@ def _solve_by_xla(*operands: Array, type: int, triangle: str, policy: Policy, ve
         results = [w, dual, primal] if type == 3 else [w, primal, dual]
     results = results[: len(_result_shapes(operands[0], type, vectors))]
     good = finite[..., 0] & jnp.all(jnp.isfinite(results[0]), axis=-1, keepdims=True)
-    return [jnp.where(good if r.ndim < a.ndim else good[..., None], r, jnp.nan) for r in results]
+    results = [jnp.where(good if r.ndim < a.ndim else good[..., None], r, jnp.nan) for r in results]
+    return _in_generic_basis(results, operands, type, triangle, policy)
 
 
 def _triangular_solver(factor: Array) -> Any:
