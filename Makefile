@@ -1,0 +1,67 @@
+# make demo | test | bench | docs | lint | format | sanitize | cases | clean
+#
+# All set-up included: needs Python 3.10 or later and a C++17 compiler, and brings everything else from PyPI into .venv.
+# Julia is used when there is one on PATH; tools/julia_runner.py says how. With pixi, see pixi.toml.
+PYTHON ?= python3
+SUITES ?=
+
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
+
+# What the installed package is made of.
+SOURCES := CMakeLists.txt pyproject.toml README.md \
+  $(shell find csrc python julia/src julia/ext julia/Project.toml -type f ! -path '*/tests/*' ! -path '*/__pycache__/*')
+
+.PHONY: all demo test bench docs lint format sanitize cases clean
+all: $(VENV)/package
+
+demo: $(VENV)/package
+	python examples/demo.py
+
+test: $(VENV)/package
+	@python tools/run_tests.py $(SUITES)
+
+sanitize: $(VENV)/package
+	@python tools/run_tests.py address thread
+
+bench: $(VENV)/package
+	python benchmarks/run.py
+
+docs: $(VENV)/package $(VENV)/docs
+	mkdocs build --strict
+
+lint: $(VENV)/package
+	@python tools/lint.py
+
+format: $(VENV)/package
+	@python tools/lint.py --fix
+
+cases: $(VENV)/package
+	python tests/cases/generate.py
+
+clean:
+	rm -rf build $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "eigenpair needs Python 3.10 or later"'
+	@echo "Making $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv is missing: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/dependencies: pyproject.toml tools/requirements.py | $(VENV)/bin/python
+	@echo "Installing build tools and dependencies"
+	@$(VENV)/bin/python tools/requirements.py build demo test lint > $(VENV)/requirements.txt
+	@$(PIP) install -r $(VENV)/requirements.txt
+	@touch $@
+
+# Without isolation, which would download JAX a second time.
+$(VENV)/package: $(SOURCES) $(VENV)/dependencies
+	@echo "Building and installing eigenpair"
+	@$(PIP) install --no-build-isolation --no-deps .
+	@touch $@
+
+$(VENV)/docs: pyproject.toml | $(VENV)/bin/python
+	@$(VENV)/bin/python tools/requirements.py docs > $(VENV)/requirements-docs.txt
+	@$(PIP) install -r $(VENV)/requirements-docs.txt
+	@touch $@

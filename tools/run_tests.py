@@ -1,0 +1,145 @@
+"""Runs the suites and adds them up.
+
+    python tools/run_tests.py                lint, C, Python (with conformance and both languages together), Julia
+    python tools/run_tests.py SUITE ...      of those, or `address` and `thread`: the C tests under sanitizers
+
+The last line is `N passed, M failed, K skipped`; the exit status is 0 only if nothing failed and something passed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import NamedTuple
+
+import julia_runner
+import lint
+
+ROOT = Path(__file__).resolve().parent.parent
+REPORTS = ROOT / "build" / "reports"
+
+
+class Counts(NamedTuple):
+    """Of one suite."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+
+def junit(report: Path, code: int) -> Counts:
+    """Counts from a JUnit report. A runner that died, or failed without saying at which test, counts as a failure."""
+    if not report.exists():
+        return Counts(failed=1)
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    failed = sum(case.find("failure") is not None or case.find("error") is not None for case in cases)
+    skipped = sum(case.find("skipped") is not None or case.get("status") == "notrun" for case in cases)
+    lost = code != 0 and failed == 0
+    return Counts(len(cases) - failed - skipped, failed + lost, skipped)
+
+
+def lapacks() -> str:
+    """Shared libraries of the BLAS and LAPACK that SciPy and NumPy brought along, which the C tests borrow."""
+    ask = (
+        "import numpy, scipy.linalg, threadpoolctl;"
+        "print(':'.join(x['filepath'] for x in threadpoolctl.threadpool_info() if x['user_api'] == 'blas'))"
+    )
+    return subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def ctest(sanitizers: str = "") -> Counts:
+    """Builds core and C tests, and runs them."""
+    name = "c" + "".join(f"-{s}" for s in sanitizers.split(",") if s)
+    build, report = ROOT / "build" / name, REPORTS / f"{name}.xml"
+    configure = ["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", "-DEIGENPAIR_BUILD_TESTS=ON"]
+    for command in ([*configure, f"-DEIGENPAIR_SANITIZE={sanitizers}"], ["cmake", "--build", build]):
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            print(done.stdout, done.stderr, sep="\n", flush=True)
+            return Counts(failed=1)
+    environment = {**os.environ, "EIGENPAIR_TEST_LAPACK": os.environ.get("EIGENPAIR_TEST_LAPACK") or lapacks()}
+    command = ["ctest", "--test-dir", build, "--output-on-failure", "--output-junit", report, "-j", "2"]
+    return junit(report, subprocess.run([*without_layout(), *command], check=False, env=environment).returncode)
+
+
+def without_layout() -> list[str]:
+    """`setarch -R` where it works: the thread sanitizer of older compilers cannot start under much randomization."""
+    setarch = shutil.which("setarch")
+    works = setarch and subprocess.run([setarch, "-R", "true"], check=False, capture_output=True).returncode == 0
+    return [setarch, "-R"] if setarch and works else []
+
+
+def python() -> Counts:
+    """Unit tests, cases against the oracle, and both languages against each other."""
+    julia = julia_runner.find()
+    environment = julia.environment() if julia else None
+    report = REPORTS / "python.xml"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests", f"--junitxml={report}"]
+    return junit(report, subprocess.run(command, cwd=ROOT, check=False, env=environment).returncode)
+
+
+def julia() -> Counts:
+    """The Julia package's own tests."""
+    found = julia_runner.find()
+    if not found:
+        count = len(list((ROOT / "julia" / "test").glob("test_*.jl")))
+        print(f"Julia: {found.why_not}, so the {count} files of Julia tests were skipped.", flush=True)
+        return Counts(skipped=count)
+    done = subprocess.Popen(
+        found.command(ROOT / "tools" / "julia_tests.jl"), env=found.environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert done.stdout is not None
+    counts = None
+    for line in done.stdout:
+        print(line, end="", flush=True)
+        if said := re.fullmatch(r"julia: (\d+) passed, (\d+) failed, (\d+) skipped", line.strip()):
+            counts = Counts(*map(int, said.groups()))
+    if done.wait() == 0 and counts:
+        return counts
+    return counts if counts and counts.failed else Counts(failed=1)
+
+
+SUITES = {
+    "lint": lambda: Counts(*lint.run()),
+    "c": ctest,
+    "julia": julia,
+    "python": python,
+    "address": lambda: ctest("address,undefined"),
+    "thread": lambda: ctest("thread"),
+}
+
+
+def main() -> int:
+    """The command line."""
+    names = sys.argv[1:] or ["lint", "c", "julia", "python"]
+    if unknown := [name for name in names if name not in SUITES]:
+        print(f"No suite is called {unknown[0]}; there are {', '.join(SUITES)}.", file=sys.stderr)
+        return 2
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for name in names:
+        print(f"\n── {name} {'─' * (100 - len(name))}", flush=True)
+        (REPORTS / f"{name}.xml").unlink(missing_ok=True)
+        start = time.monotonic()
+        try:
+            counts = SUITES[name]()
+        except Exception as error:
+            print(f"{name}: {error}", flush=True)
+            counts = Counts(failed=1)
+        rows.append((name, counts, time.monotonic() - start))
+    print(f"\n{'suite':10}{'passed':>9}{'failed':>9}{'skipped':>9}{'seconds':>9}")
+    for name, counts, seconds in rows:
+        print(f"{name:10}{counts.passed:>9}{counts.failed:>9}{counts.skipped:>9}{seconds:>9.0f}")
+    total = Counts(*(sum(column) for column in zip(*(counts for _, counts, _ in rows), strict=True)))
+    print(f"\n{total.passed} passed, {total.failed} failed, {total.skipped} skipped", flush=True)
+    return 0 if total.failed == 0 and total.passed > 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
