@@ -27,7 +27,7 @@ from oracle_losses import (
 
 FIRST_DIGITS, SECOND_DIGITS = 100, 130
 STEP_BITS = 116  # a power of two (about 1e-35), so that entry ± step is exact and equal reads share one evaluation
-SAFETY = 5  # condition numbers come from a few random directions
+FLOOR, MARGIN = 3, 2  # a few roundings whatever the conditioning; a few random directions are not the worst
 Inputs = tuple[Matrix, Matrix | None]
 
 
@@ -240,4 +240,4 @@ def amplification(
     """How much `f`, with value `base` there, amplifies relative changes of the input: the worst seen, with a margin."""
     with mp.workdps(FIRST_DIGITS):
         changes = [relative_change(base, f(x)) for x in perturbations(inputs, is_complex, seed, count)]
-        return SAFETY * max(changes) * mp.mpf(10) ** 20
+        return FLOOR + MARGIN * max(changes) * mp.mpf(10) ** 20
