@@ -17,7 +17,7 @@ WORK_DIGITS = 60
 Levels = list[Any]
 
 
-class Redraw(Exception):  # noqa: N818 - a signal, not an error
+class Redraw(Exception):
     """This draw of the inputs would make a poor test (a tie, a cancelled value): take the next."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import mpmath as mp
@@ -141,7 +141,7 @@ def check_order(spec: Spec, w: list[Any]) -> None:
         least = mp.mpf(spec.variant) / 20
     top = max(abs(x) for x in w)
     tiny = top * mp.mpf(10) ** -40
-    for x, y in zip(w, w[1:], strict=False):
+    for x, y in pairwise(w):
         partner = not spec.complex and x.imag < -tiny and abs(y - mp.conj(x)) < tiny
         if not partner and y.real - x.real < least * top:
             raise Redraw("real parts too close to order by")

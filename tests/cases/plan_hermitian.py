@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import mpmath as mp
@@ -149,14 +149,14 @@ def check_clusters(spec: Spec, inputs: Inputs, w: list[Any], v: Any) -> None:
     tol = documented_tolerance(spec, inputs, w, v)
     spread = w[-1] - w[0] or abs(w[0])
     merged = 0
-    for low, high in zip(w, w[1:], strict=False):
+    for low, high in pairwise(w):
         inside = spec.degenerate and high - low < spread / 10**3
         merged += inside
         if inside and high - low > tol / 4:
             raise Redraw("rounding split the cluster too far")
         if not inside and high - low < 4 * tol:
             raise Redraw("a gap near the tolerance")
-    least = min((high - low for low, high in zip(w, w[1:], strict=False)), default=spread)
+    least = min((high - low for low, high in pairwise(w)), default=spread)
     if spec.spectrum == "distinct" and least < spread / (8 * spec.n):
         raise Redraw("not distinct enough")
     if spec.degenerate and not merged:
