@@ -50,6 +50,23 @@ static int64_t answer(fake_call call) {
   return behaviour.info;
 }
 
+/* The same for the general drivers, whose real and imaginary parts may come apart, and over a denominator. */
+static int64_t answer_general(fake_call call, void* w, void* imaginary, void* denominators) {
+  if (call.lwork == -1) {
+    record.query = call;
+    set_element(call.work, call.dtype, 0, behaviour.work);
+    return behaviour.query_info;
+  }
+  record.solution = call;
+  touch(&call);
+  for (int64_t i = 0; i < call.n; ++i) {
+    set_element(w, call.dtype, i, behaviour.first_value + (double)i);
+    if (imaginary != NULL) set_element(imaginary, call.dtype, i, 0);
+    if (denominators != NULL) set_element(denominators, call.dtype, i, 1);
+  }
+  return behaviour.info;
+}
+
 static void answer_dual(fake_call call) {
   record.dual = call;
   ++record.duals;

@@ -42,8 +42,7 @@ int64_t stored_index(const problem_spec* spec, int shared, int64_t k, int64_t i,
   return k * stride + (spec->layout == EIGENPAIR_ROW_MAJOR ? i * spec->n + j : i + j * spec->n);
 }
 
-/* Multiples of 1/64 between -1 and 1: sums and means of a few are exact, in single precision too. */
-static double next_random(unsigned* state) {
+double next_random(unsigned* state) {
   *state = *state * 1664525u + 1013904223u;
   return (double)((int)(*state >> 16) % 129 - 64) / 64;
 }

@@ -56,6 +56,8 @@ double epsilon(int32_t dtype);
 double complex get_element(const void* data, int32_t dtype, int64_t index);
 void set_element(void* data, int32_t dtype, int64_t index, double complex value);
 double get_real(const void* data, int32_t dtype, int64_t index);
+/* Multiples of 1/64 between -1 and 1: sums and means of a few are exact, in single precision too. */
+double next_random(unsigned* state);
 /* Where entry (i, j) of the k-th stored matrix lies. */
 int64_t stored_index(const problem_spec* spec, int shared, int64_t k, int64_t i, int64_t j);
 /* One line that names the specification, for messages. Overwritten by the next call on the thread. */
