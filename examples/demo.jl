@@ -1,11 +1,8 @@
 # The numbers of demo.py, computed by EigenPair.jl and differentiated by Zygote.
 #
-#     julia --project=… examples/demo.jl demo/inputs.txt demo/julia.txt
+#     python tools/julia_runner.py examples/demo.jl demo/inputs.txt demo/julia.txt
 #
 # demo.py writes the first file, runs this, and compares.
-
-# A prepared project may hold everything but the package at hand.
-Base.find_package("EigenPair") === nothing && push!(LOAD_PATH, joinpath(@__DIR__, "..", "julia"))
 
 using EigenPair, Zygote
 
@@ -23,7 +20,7 @@ function read_arrays(path)
 end
 
 function write_arrays(path, arrays)
-    open(path, "w") do file
+    return open(path, "w") do file
         for (name, x) in arrays
             println(file, join((name, "real", size(x)...), ' '))
             println(file, join(x, ' '))
