@@ -21,8 +21,10 @@ from jax import Array, lax
 
 __all__ = ["DegeneracyWarning", "Policy", "broaden", "check", "mask", "policy", "raw"]
 
-# Both constants, and all of `clusters` and `verdict`, have their twins in julia/src/degeneracy.jl.
+# These constants, and all of `clusters`, `verdict` and `without_noise`, have their twins in julia/src/degeneracy.jl.
 ROUNDING_OF_COTANGENT = 64.0
+NOISE_OF_COTANGENT = 8.0
+NEAR = 1e-3
 
 
 def _require_number(name: str, value: Any, *, positive: bool = False) -> None:
@@ -172,6 +174,13 @@ def inverse_gaps(policy: Policy, w: Array, scale: Array) -> Array:
     return jnp.where(dropped, 0, 1 / jnp.where(dropped, 1, gap))
 
 
+def parts(k_bar: Array) -> tuple[Array, Array]:
+    """Sizes of the anti-Hermitian part, which turns vectors into each other, and of the Hermitian part, which mixes
+    them."""
+    adjoint = jnp.conj(jnp.swapaxes(k_bar, -1, -2))
+    return jnp.abs(k_bar - adjoint) / 2, jnp.abs(k_bar + adjoint) / 2
+
+
 def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: Array, scale: Array) -> Array | None:
     """1 where the gradient may be computed without the gaps inside clusters, NaN where it may not; shape `(…, 1, 1)`.
 
@@ -182,9 +191,7 @@ def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: 
     w, k_bar, kappa = (lax.stop_gradient(x) for x in (w, k_bar, kappa))
     pair = clusters(policy, w, scale) & ~jnp.eye(w.shape[-1], dtype=bool)
     small = ROUNDING_OF_COTANGENT * math.sqrt(w.shape[-1]) * jnp.finfo(w.dtype).eps
-    adjoint = jnp.conj(jnp.swapaxes(k_bar, -1, -2))
-    rotation = jnp.abs(k_bar - adjoint) / 2
-    mixing = jnp.abs(k_bar + adjoint) / 2
+    rotation, mixing = parts(k_bar)
     # `not <=` rather than `>`: a NaN in the cotangent fails the test.
     wrong = ~(rotation <= small * kappa)
     if w_bar is not None:
@@ -195,6 +202,35 @@ def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: 
     if policy.explain:
         explain("eigh", policy, w, wrong, ~(rotation <= small * kappa))
     return nan_where(wrong, w.dtype)
+
+
+def without_noise(
+    policy: Policy,
+    f: Array,
+    gap: Array,
+    coupling: Array,
+    mixing: Array,
+    w_bar: Array | None,
+    kappa: Array,
+    scale: Array,
+) -> Array:
+    """`F` without the pairs of close eigenvalues whose cotangent is rounding noise.
+
+    A loss that is symmetric in two close eigenvalues has no coupling between their vectors, but a rounding error
+    where it would be; divided by the gap, that is all one would see.
+    """
+    if not isinstance(policy, check):
+        return f
+    n = f.shape[-1]
+    eps = math.sqrt(n) * jnp.finfo(gap.dtype).eps
+    noise = NOISE_OF_COTANGENT * eps * kappa
+    near = jnp.abs(gap) <= NEAR * scale
+    symmetric = jnp.array(True)
+    if w_bar is not None:
+        split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
+        same = split <= ROUNDING_OF_COTANGENT * eps * jnp.max(jnp.abs(w_bar), axis=-1)[..., None, None]
+        symmetric = same | (mixing <= noise)
+    return jnp.where(lax.stop_gradient(near & (coupling <= noise) & symmetric), 0, f)
 
 
 def nan_where(wrong: Array, dtype: Any) -> Array:

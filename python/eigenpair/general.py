@@ -28,6 +28,7 @@ from .degeneracy import (
     mask,
     nan_where,
     norm,
+    without_noise,
 )
 from .hermitian import _adjoint, _matmul
 
@@ -355,7 +356,12 @@ def _cotangent(
     n_bar = jnp.zeros_like(v) if h_bar is None else h_bar
     if k_bar is not None:
         k_bar = k_bar + _matmul(_adjoint(v), _phase_transpose(v, jnp.diagonal(k_bar, axis1=-2, axis2=-1)))
-        e = jnp.conj(inverse_gaps(policy, w, reach)) * k_bar
+        f = inverse_gaps(policy, w, reach)
+        size = jnp.abs(k_bar)
+        coupling = jnp.maximum(size, jnp.swapaxes(size, -1, -2))
+        scale = jnp.max(reach, axis=-1)[..., None, None]
+        f = without_noise(policy, f, jnp.abs(_gaps(w)), coupling, coupling, w_bar, kappa, scale)
+        e = jnp.conj(f) * k_bar
         m_bar = m_bar + e * jnp.conj(beta)[..., None, :]
         n_bar = n_bar - e * jnp.conj(alpha)[..., None, :]
     answer = verdict(policy, w, w_bar, k_bar, kappa, reach)

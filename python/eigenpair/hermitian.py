@@ -23,8 +23,10 @@ from .degeneracy import (
     inverse_gaps,
     largest_column,
     norm,
+    parts,
     second_order_factor,
     verdict,
+    without_noise,
 )
 
 __all__ = ["EighResult", "eigh", "eigvalsh"]
@@ -341,7 +343,9 @@ def _cotangent(
         k_bar, kappa = (-k if k_bar is None else k_bar - k), kappa + size
     answer = None
     if k_bar is not None:
+        gap = w[..., None, :] - w[..., :, None]
         f = inverse_gaps(policy, w, scale)
+        f = without_noise(policy, f, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
         answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
     results = []
     for wanted, bar in zip(inputs, pullback(w_bar, k_bar, w, v, u, f, type), strict=True):
