@@ -1,0 +1,114 @@
+# Clusters of the general problem, its inverse gaps, and the verdict on a cotangent; docs/derivations.md, "The general
+# problem". Eigenvalues stand in homogeneous form α/β: (λ, 1), or (1, 0) where infinite.
+
+homogeneous(λ) = isinf(λ) ? (one(λ), zero(λ)) : (λ, one(λ))
+
+# αⱼβᵢ − βⱼαᵢ: λⱼ − λᵢ for finite ones.
+function homogeneous_gap(λᵢ, λⱼ)
+    (αᵢ, βᵢ), (αⱼ, βⱼ) = homogeneous(λᵢ), homogeneous(λⱼ)
+    return αⱼ * βᵢ - βⱼ * αᵢ
+end
+
+"""
+`F[i, j]` of one matrix under a policy, entry by entry. `cluster[i]` is the first member of the cluster of `λ[i]`.
+"""
+struct GeneralGaps{D <: DegeneracyPolicy, L <: AbstractVector}
+    policy::D
+    λ::L
+    cluster::Vector{Int}
+    tol::Vector{Float64}
+end
+
+function GeneralGaps(policy::DegeneracyPolicy, λ, U, V, normA, normB)
+    n = length(λ)
+    return GeneralGaps(policy, λ, collect(1:n), zeros(n))
+end
+function GeneralGaps(policy::Check, λ, U, V, normA, normB)
+    n = length(λ)
+    δ = policy.c * sqrt(n) * eps(real(plain_type(eltype(λ))))
+    # How far rounding reaches: the condition number ‖u‖‖v‖ times the size of what is rounded.
+    function reach(i)
+        λᵢ = plain(λ[i])
+        size = normA + (normB === nothing || isinf(λᵢ) ? zero(normA) : abs(λᵢ) * normB)
+        return size * plain(norm(view(U, :, i))) * plain(norm(view(V, :, i)))
+    end
+    tol = Float64[δ * reach(i) for i in 1:n]
+    cluster = collect(1:n)
+    for j in 2:n, i in 1:(j - 1)
+        together(plain(λ[i]), plain(λ[j]), max(tol[i], tol[j])) || continue
+        low, high = minmax(cluster[i], cluster[j])
+        replace!(cluster, high => low)
+    end
+    return GeneralGaps(policy, λ, cluster, tol)
+end
+
+# `!(>)` rather than `<=`: what NaN makes unknown is taken to be a cluster.
+together(λᵢ, λⱼ, tol) = isinf(λᵢ) == isinf(λⱼ) && !(abs(homogeneous_gap(λᵢ, λⱼ)) > tol)
+
+clustered(F::GeneralGaps, i, j) = F.cluster[i] == F.cluster[j]
+has_cluster(F::GeneralGaps) = any(i -> F.cluster[i] != i, eachindex(F.cluster))
+
+Base.getindex(F::GeneralGaps, i, j) =
+    i == j ? zero(eltype(F.λ)) : inverse_gap(F.policy, homogeneous_gap(F.λ[i], F.λ[j]), clustered(F, i, j))
+
+# (∂F/∂g, ∂F/∂ḡ) for the gap g, of finite eigenvalues; only `broaden` is not holomorphic.
+slopes(F::GeneralGaps, i, j) =
+    i == j ? (zero(eltype(F.λ)), zero(eltype(F.λ))) : inverse_gap_slopes(F.policy, F.λ[j] - F.λ[i], clustered(F, i, j))
+
+inverse_gap_slopes(policy, g, clustered) = -inverse_gap(policy, g, clustered)^2, zero(g)
+# 1/(g + ε/ḡ) = ḡ/(|g|² + ε), likewise written so that no square can underflow.
+inverse_gap(policy::Broaden, g::Complex, clustered) = iszero(g) ? zero(g) : inv(g + policy.eps / conj(g))
+function inverse_gap_slopes(policy::Broaden, g, clustered)
+    iszero(g) && return zero(g), one(g) / policy.eps
+    F = inverse_gap(policy, g, clustered)
+    return -F^2, F^2 * policy.eps / conj(g)^2
+end
+
+# No second derivative: through a cluster under `check`, or of a pencil with an infinite eigenvalue.
+undetermined(F::GeneralGaps) = any(isinf, F.λ)
+undetermined(F::GeneralGaps{Check}) = any(isinf, F.λ) || has_cluster(F)
+
+"""
+    general_violation(F, K̄, λ̄, κ)
+
+The first pair of a cluster at which the loss has no derivative that the cotangent determines, and why, or `nothing`.
+`K̄` and `λ̄` may be `nothing`; `κ` is the size that the entries of `K̄` are compared with.
+"""
+general_violation(::GeneralGaps, K̄, λ̄, κ) = nothing
+function general_violation(F::GeneralGaps{Check}, K̄, λ̄, κ)
+    has_cluster(F) || return nothing
+    n = length(F.λ)
+    δ = 64 * sqrt(n) * eps(real(plain_type(eltype(F.λ))))
+    largest = λ̄ === nothing ? 0 : maximum(x -> abs(plain(x)), λ̄)
+    # `!(<=)`: a NaN in the cotangent fails.
+    for j in 1:n, i in 1:n
+        (i != j && clustered(F, i, j)) || continue
+        if K̄ !== nothing && !(abs(plain(K̄[i, j])) <= δ * κ)
+            return (; i, j, reason = "the loss depends on which eigenvectors represent the cluster")
+        elseif λ̄ !== nothing && !(abs(plain(λ̄[i]) - plain(λ̄[j])) <= δ * largest)
+            return (; i, j, reason = "the loss tells them apart, and no multiple eigenvalue has a derivative of its own")
+        end
+    end
+    return nothing
+end
+
+function warn_general(F::GeneralGaps{Check}, found, k, count)
+    F.policy.explain || return nothing
+    (; i, j, reason) = found
+    λᵢ, λⱼ = plain(F.λ[i]), plain(F.λ[j])
+    @warn """
+    eig: no derivative, so the gradient is NaN$(count > 1 ? " for matrix $k of $count" : "").
+    Eigenvalues $(min(i, j)) and $(max(i, j)), $λᵢ and $λⱼ, belong to one cluster: they are $(abs(λᵢ - λⱼ)) apart, and \
+    rounding, by their condition numbers, reaches $(max(F.tol[i], F.tol[j])). Also, $reason.
+    If the matrix is nearly defective, so it is; EigenPair.condition_numbers says how nearly. If the cluster is an \
+    accident, perturb the matrix. EigenPair.mask, broaden and raw give numbers without asking whether they are right.""" maxlog = 5
+    return nothing
+end
+
+function warn_general_second_order(F::GeneralGaps, k, count)
+    (F.policy isa Check && F.policy.explain) || return nothing
+    @warn """
+    eig: the second derivative is NaN$(count > 1 ? " for matrix $k of $count" : ""), because some of its eigenvalues \
+    are infinite, or closer than rounding resolves, and eigenpairs do not determine a second derivative there.""" maxlog = 5
+    return nothing
+end

@@ -1,0 +1,243 @@
+# Hermitian problems: the functions, and their first derivatives as docs/derivations.md writes them. All four types are
+# one rule: with X, Y, s, t from the table there, L = (λᵢ + λⱼ)/2 and F the inverse gaps under the degeneracy policy,
+#
+#     M = Xᴴ dA X,  N = Yᴴ dB Y,  dλ = Re diag(M + s L∘N),  K = F∘(M + s L∘N) + (t/2) N,  dV = V K,  dU = −U Kᴴ.
+
+"""
+    EighResult(eigenvalues, eigenvectors)
+
+What [`eigh`](@ref) returns; `w, v = eigh(a)` unpacks it.
+"""
+struct EighResult{W <: AbstractArray, V <: AbstractArray}
+    eigenvalues::W
+    eigenvectors::V
+end
+
+Base.iterate(r::EighResult) = (r.eigenvalues, Val(:eigenvectors))
+Base.iterate(r::EighResult, ::Val{:eigenvectors}) = (r.eigenvectors, Val(:done))
+Base.iterate(::EighResult, ::Val{:done}) = nothing
+Base.length(::EighResult) = 2
+
+"""
+    eigh(a, b = nothing; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing,
+         degeneracy = EigenPair.check())
+
+Eigenvalues (real, ascending) and eigenvectors (columns) of a Hermitian matrix or a definite pair, as an
+[`EighResult`](@ref); the eigenvalues alone if `eigvals_only`.
+
+| | problem | normalization |
+|:--|:--|:--|
+| no `b` | `A v = λ v` | `VᴴV = I` |
+| `type = 1` | `A v = λ B v` | `VᴴBV = I` |
+| `type = 2` | `A B v = λ v` | `VᴴBV = I` |
+| `type = 3` | `B A v = λ v` | `VᴴB⁻¹V = I` |
+
+`A` is the Hermitian part `(a + aᴴ)/2` with `lower = nothing`, or what the lower (`true`) or upper (`false`) triangle of
+`a` stands for; `B` likewise. A `Symmetric` or `Hermitian` argument selects its triangle itself. Derivatives are those of
+the function so defined: the gradient is Hermitian, or lives on the triangle that is read (the strict triangle
+doubled, the diagonal real), or is a `Symmetric`/`Hermitian` matrix.
+
+`a` is `n × n`, or `n × n × batch...`; `b` is broadcast against it along the batch dimensions. Eigenvalues are then
+`k × batch...` and eigenvectors `n × k × batch...`, with `k = n` or as many as `subset_by_index`, a range such as `1:3`,
+selects. Integers are computed in `Float64`; `Float32`, `Float64` and their complex types stay what they are.
+
+`degeneracy` says what derivatives do where eigenvalues coincide: [`EigenPair.check`](@ref), [`EigenPair.mask`](@ref),
+[`EigenPair.broaden`](@ref), [`EigenPair.raw`](@ref).
+
+A matrix with NaN or Inf, or a `b` that is not positive definite, gives NaN for itself and leaves the rest of the batch
+alone. Throws `DimensionMismatch` for arrays that are not square or do not fit each other, and `ArgumentError` for any
+other argument that has no meaning here.
+
+# Examples
+```julia
+w, v = eigh([2.0 1.0; 1.0 2.0])
+w = eigh(a, b; type = 2).eigenvalues
+Zygote.gradient(a -> sum(abs2, eigvalsh(a)), a)
+```
+
+Derivatives: Giles (2008), §3.1; Magnus (1985); Boeddeker et al., arXiv:1701.00392, eqs. 4.60–4.77; derived in
+docs/derivations.md.
+"""
+function eigh(
+        a, b = nothing; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing,
+        degeneracy = check()
+    )
+    check_eigvals_only(eigvals_only)
+    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+    eigvals_only && return present_values(p, hermitian_values(p, a, b))
+    w, V, _ = hermitian_solve(p, a, b)
+    return EighResult(present_values(p, w), present_vectors(p, V))
+end
+
+"""
+    eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = EigenPair.check())
+
+Eigenvalues of a Hermitian matrix or a definite pair, real and ascending: [`eigh`](@ref) with `eigvals_only = true`,
+where every argument is explained. No eigenvector is computed until a derivative asks for it.
+"""
+function eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = check())
+    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+    return present_values(p, hermitian_values(p, a, b))
+end
+
+check_eigvals_only(::Bool) = nothing
+check_eigvals_only(x) = throw(ArgumentError("`eigvals_only` must be true or false, got $(repr(x))"))
+
+# From the flat batch that is computed on to the shapes of the call.
+selects_all(p::HermitianProblem) = p.subset == 1:p.n
+present_values(p::HermitianProblem, w) = reshape(selects_all(p) ? w : w[p.subset, :], length(p.subset), p.batch...)
+present_vectors(p::HermitianProblem, V) =
+    reshape(selects_all(p) ? V : V[:, p.subset, :], p.n, length(p.subset), p.batch...)
+
+# ---- values --------------------------------------------------------------------------------------------------
+
+"""
+    hermitian_solve(p, a, b)
+
+`(w, V, U)`: all eigenvalues `n × count`, eigenvectors and, for types 2 and 3, the dual basis `U = V⁻ᴴ`, `n × n × count`;
+`U` is `nothing` for types 0 and 1, whose rule needs none.
+"""
+function hermitian_solve(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
+    n, count = p.n, prod(p.batch)
+    w = Matrix{real(T)}(undef, n, count)
+    V = Array{T}(undef, n, n, count)
+    U = p.type >= 2 ? similar(V) : nothing
+    native_hermitian!(w, V, U, p.type, p.triangle, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
+    generic_basis(p.degeneracy) && turn_clusters!(p, input_norms(p, a, b), w, V, U)
+    return w, V, U
+end
+
+generic_basis(::DegeneracyPolicy) = false
+generic_basis(policy::Check) = policy.generic_basis
+
+function turn_clusters!(p::HermitianProblem{T}, norms, w, V, U) where {T}
+    for k in axes(w, 2)
+        F, _ = inverse_gaps(p, norms, w, V, U, k)
+        has_cluster(F) || continue
+        H = generic_reflection(T, F)
+        V[:, :, k] = V[:, :, k] * H
+        U === nothing || (U[:, :, k] = U[:, :, k] * H)
+    end
+    return nothing
+end
+
+function hermitian_values(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
+    w = Matrix{real(T)}(undef, p.n, prod(p.batch))
+    native_hermitian!(w, nothing, nothing, p.type, p.triangle, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
+    return w
+end
+# Anything else that can be decomposed is a dual number, whose tangents need the vectors.
+hermitian_values(p::HermitianProblem, a, b) = first(hermitian_solve(p, a, b))
+
+# ---- the rule ------------------------------------------------------------------------------------------------
+
+# X, Y, s and t of the table: dA is seen by X, dB by Y.
+bases(p::HermitianProblem, V, U) = p.type == 2 ? (U, V) : p.type == 3 ? (V, U) : (V, V)
+signs(p::HermitianProblem) = p.type == 1 ? (-1, -1) : p.type == 2 ? (1, -1) : p.type == 3 ? (1, 1) : (0, 0)
+
+function inverse_gaps(p::HermitianProblem, norms, w, V, U, k)
+    X, Y = bases(p, V, U)
+    λ = view(w, :, k)
+    norms_k = norms === nothing ? nothing : (norms[1][k], norms[2][k])
+    tol = cluster_tolerance(p.degeneracy, λ, view(X, :, :, k), view(Y, :, :, k), norms_k)
+    return InverseGaps(p.degeneracy, λ, tol), tol
+end
+
+matrix(::Nothing, k) = nothing
+matrix(x::AbstractArray{<:Any, 3}, k) = view(x, :, :, k)
+column(::Nothing, k) = nothing
+column(x::AbstractMatrix, k) = view(x, :, k)
+at(::Nothing, i) = false
+at(x, i) = x[i]
+at(::Nothing, i, j) = false
+at(x, i, j) = x[i, j]
+
+number_type(::Nothing) = Bool
+number_type(x::AbstractArray) = eltype(x)
+number_type(xs...) = promote_type(map(number_type, xs)...)
+
+congruence!(out, half, X, H) = mul!(out, X', mul!(half, H, X))
+
+"""
+    hermitian_pushforward(p, norms, w, V, U, Ȧ, Ḃ)
+
+`(ẇ, V̇, U̇)` along the tangents `Ȧ`, `Ḃ` of the Hermitian matrices, either of which may be `nothing`.
+"""
+function hermitian_pushforward(p::HermitianProblem, norms, w, V, U, Ȧ, Ḃ)
+    S = number_type(V, Ȧ, Ḃ)
+    n, count = size(w)
+    X, Y = bases(p, V, U)
+    s, t = signs(p)
+    ẇ = Matrix{real(S)}(undef, n, count)
+    V̇ = Array{S}(undef, n, n, count)
+    U̇ = U === nothing ? nothing : similar(V̇)
+    M, N, K, half = (zeros(S, n, n) for _ in 1:4)
+    for k in 1:count
+        F, _ = inverse_gaps(p, norms, w, V, U, k)
+        Ȧ === nothing || congruence!(M, half, matrix(X, k), matrix(Ȧ, k))
+        Ḃ === nothing || congruence!(N, half, matrix(Y, k), matrix(Ḃ, k))
+        for j in 1:n, i in 1:n
+            MsLN = M[i, j] + s * (w[i, k] + w[j, k]) / 2 * N[i, j]
+            K[i, j] = F[i, j] * MsLN + t * N[i, j] / 2
+            i == j && (ẇ[i, k] = real(MsLN))
+        end
+        mul!(matrix(V̇, k), matrix(V, k), K)
+        U === nothing || mul!(matrix(U̇, k), matrix(U, k), K', -1, 0)
+    end
+    return ẇ, V̇, U̇
+end
+
+"""
+    hermitian_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
+
+`(M̄, N̄)` such that `Ā = X M̄ Xᴴ` and `B̄ = Y N̄ Yᴴ` are the Hermitian gradients; `N̄` is `nothing` for type 0. Any of the
+cotangents may be `nothing`. A loss of the eigenvalues alone has diagonal `M̄` and `N̄`, given as their diagonals,
+`n × count`.
+"""
+hermitian_pullback(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū) =
+    hermitian_pullback(number_type(w, V, λ̄, V̄, Ū), p, norms, w, V, U, λ̄, V̄, Ū)
+
+function hermitian_pullback(::Type, p::HermitianProblem, norms, w, V, U, λ̄, ::Nothing, ::Nothing)
+    p.type == 0 && return λ̄, nothing
+    s, _ = signs(p)
+    return λ̄, s .* w .* λ̄
+end
+
+function hermitian_pullback(::Type{S}, p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū) where {S}
+    n, count = size(w)
+    s, t = signs(p)
+    M̄ = Array{S}(undef, n, n, count)
+    N̄ = p.type == 0 ? nothing : similar(M̄)
+    K̄ = Matrix{S}(undef, n, n)
+    for k in 1:count
+        rotation_cotangent!(K̄, matrix(V, k), matrix(U, k), matrix(V̄, k), matrix(Ū, k))
+        F, tol = inverse_gaps(p, norms, w, V, U, k)
+        λ̄ₖ = column(λ̄, k)
+        broken = violation(F, tol, K̄, λ̄ₖ, cotangent_size(matrix(V, k), matrix(V̄, k)) + cotangent_size(matrix(U, k), matrix(Ū, k)))
+        if broken !== nothing
+            warn_violation(broken, k, count)
+            fill!(matrix(M̄, k), NaN)
+            N̄ === nothing || fill!(matrix(N̄, k), NaN)
+            continue
+        end
+        for j in 1:n, i in 1:n
+            M̄[i, j, k] = F[i, j] * (K̄[i, j] - conj(K̄[j, i])) / 2
+            i == j && (M̄[i, i, k] += at(λ̄ₖ, i))
+            N̄ === nothing && continue
+            N̄[i, j, k] = s * (w[i, k] + w[j, k]) / 2 * M̄[i, j, k] + t * (K̄[i, j] + conj(K̄[j, i])) / 4
+        end
+    end
+    return M̄, N̄
+end
+
+# K̄ = Vᴴ V̄ − Ūᴴ U
+function rotation_cotangent!(K̄, V, U, V̄, Ū)
+    V̄ === nothing ? fill!(K̄, 0) : mul!(K̄, V', V̄)
+    Ū === nothing || mul!(K̄, Ū', U, -1, 1)
+    return K̄
+end
+
+# What entries of K̄ are compared with: they are inner products of a column of V̄ with one of V.
+cotangent_size(V, ::Nothing) = false
+cotangent_size(V, V̄) = longest_column(V) * longest_column(V̄)
+longest_column(V) = maximum(norm, eachcol(V); init = zero(real(eltype(V))))

@@ -1,0 +1,176 @@
+# ChainRules adapters of hermitian.jl. The body of a reverse rule is itself differentiated when a user asks for second
+# order, so it mutates nothing and calls only functions that have rules here.
+
+@non_differentiable hermitian_problem(::Any, ::Any, ::Any)
+@non_differentiable input_norms(::Any, ::Any, ::Any)
+
+present(::AbstractZero) = nothing
+present(x::AbstractThunk) = present(unthunk(x))
+present(x) = x
+
+tangent_or_zero(::Nothing) = ZeroTangent()
+tangent_or_zero(x) = x
+
+# ---- the solve -----------------------------------------------------------------------------------------------
+
+function ChainRulesCore.frule((_, _, ȧ, ḃ), ::typeof(hermitian_solve), p, a, b)
+    w, V, U = hermitian_solve(p, a, b)
+    norms = input_norms(p, a, b)
+    Ω̇ = hermitian_pushforward(p, norms, w, V, U, hermitian_tangent(p, p.a, ȧ), hermitian_tangent(p, p.b, ḃ))
+    return (w, V, U), Ω̇
+end
+
+function ChainRulesCore.rrule(::typeof(hermitian_solve), p, a, b)
+    w, V, U = hermitian_solve(p, a, b)
+    norms = input_norms(p, a, b)
+    X, Y = bases(p, V, U)
+    function hermitian_solve_pullback(Ω̄)
+        λ̄, V̄, Ū = cotangent(w, Ω̄[1]), cotangent(V, Ω̄[2]), cotangent(U, Ω̄[3])
+        if λ̄ === nothing && V̄ === nothing && Ū === nothing
+            return NoTangent(), NoTangent(), ZeroTangent(), p.b === nothing ? NoTangent() : ZeroTangent()
+        end
+        M̄, N̄ = hermitian_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
+        ā = @thunk(input_gradient(p, p.a, X, M̄))
+        b̄ = p.b === nothing ? NoTangent() : @thunk(input_gradient(p, p.b, Y, N̄))
+        return NoTangent(), NoTangent(), ā, b̄
+    end
+    hermitian_solve_pullback(::AbstractZero) = (NoTangent(), NoTangent(), ZeroTangent(), ZeroTangent())
+    return (w, V, U), hermitian_solve_pullback
+end
+
+# Real outputs have real cotangents, whatever the rest of the loss was made of.
+cotangent(primal, x) = real_if(primal, present(x))
+real_if(primal, ::Nothing) = nothing
+real_if(::AbstractArray{<:Real}, x::AbstractArray{<:Complex}) = real(x)
+real_if(primal, x) = x
+
+# ---- the pullback, for second order --------------------------------------------------------------------------
+
+function ChainRulesCore.rrule(::typeof(hermitian_pullback), p, norms, w, V, U, λ̄, V̄, Ū)
+    function hermitian_pullback_pullback(Δ)
+        M̌, Ň = present(Δ[1]), present(Δ[2])
+        ∂s = second_order_pullback(p, norms, w, V, U, λ̄, V̄, Ū, M̌, Ň)
+        return NoTangent(), NoTangent(), NoTangent(), map(tangent_or_zero, ∂s)...
+    end
+    return hermitian_pullback(p, norms, w, V, U, λ̄, V̄, Ū), hermitian_pullback_pullback
+end
+
+function ChainRulesCore.frule(
+        (_, _, _, ẇ, V̇, U̇, dλ̄, dV̄, dŪ), ::typeof(hermitian_pullback), p, norms, w, V, U, λ̄, V̄, Ū
+    )
+    tangents = map(present, (ẇ, V̇, U̇, dλ̄, dV̄, dŪ))
+    Ω = hermitian_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
+    return Ω, second_order_pushforward(p, norms, w, V, U, λ̄, V̄, Ū, tangents...)
+end
+
+function ChainRulesCore.rrule(::typeof(input_gradient), p, input::HermitianInput, X, M̄)
+    function input_gradient_pullback(Δ)
+        Ǎ = gradient_cotangent(p, input, unthunk(Δ))
+        Ǎ === nothing && return NoTangent(), NoTangent(), NoTangent(), ZeroTangent(), ZeroTangent()
+        X̌, M̌ = input_gradient_adjoint(Ǎ, X, M̄)
+        return NoTangent(), NoTangent(), NoTangent(), X̌, M̌
+    end
+    return input_gradient(p, input, X, M̄), input_gradient_pullback
+end
+
+# A structural cotangent of a gradient that is a Symmetric or Hermitian belongs to its parent, which is filled.
+gradient_cotangent(p, input, Δ) = hermitian_tangent(p, input, Δ)
+gradient_cotangent(p, input, Δ::Tangent) = hermitian_tangent(p, input, unthunk(Δ.data), HERMITIAN_PART)
+
+# Of X M̄ Xᴴ, all Hermitian: 2 Ǎ X M̄ and Xᴴ Ǎ X.
+function input_gradient_adjoint(Ǎ, X, M̄)
+    S = number_type(Ǎ, X, M̄)
+    n, _, count = size(X)
+    X̌ = Array{S}(undef, n, n, count)
+    M̌ = Array{ndims(M̄) == 2 ? real(S) : S}(undef, size(M̄))
+    ǍX, XᴴǍX = Matrix{S}(undef, n, n), Matrix{S}(undef, n, n)
+    for k in 1:count
+        mul!(ǍX, matrix(Ǎ, k), matrix(X, k))
+        mul!(XᴴǍX, matrix(X, k)', ǍX)
+        ndims(M̄) == 2 ? (column(M̌, k) .= real.(diag(XᴴǍX))) : (matrix(M̌, k) .= XᴴǍX)
+        ǍX .*= 2
+        times!(matrix(X̌, k), ǍX, slice(M̄, k))
+    end
+    return X̌, M̌
+end
+
+# ---- eigh and eigvalsh ---------------------------------------------------------------------------------------
+
+function eigh_and_pushforward(
+        ȧ, ḃ, a, b; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing, degeneracy = check()
+    )
+    check_eigvals_only(eigvals_only)
+    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+    (w, V, _), (ẇ, V̇, _) = frule((NoTangent(), NoTangent(), ȧ, ḃ), hermitian_solve, p, a, b)
+    values, values_tangent = present_values(p, w), present_values(p, ẇ)
+    eigvals_only && return values, values_tangent
+    Ω = EighResult(values, present_vectors(p, V))
+    return Ω, Tangent{typeof(Ω)}(; eigenvalues = values_tangent, eigenvectors = present_vectors(p, V̇))
+end
+
+function eigh_and_pullback(
+        a, b; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing, degeneracy = check()
+    )
+    check_eigvals_only(eigvals_only)
+    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+    (w, V, _), solve_pullback = rrule(hermitian_solve, p, a, b)
+    function inputs_pullback(λ̄, V̄)
+        _, _, ā, b̄ = solve_pullback((embed_values(p, λ̄), embed_vectors(p, V̄), ZeroTangent()))
+        return ā, b̄
+    end
+    if eigvals_only
+        return present_values(p, w), Ω̄ -> inputs_pullback(unthunk(Ω̄), ZeroTangent())
+    else
+        return EighResult(present_values(p, w), present_vectors(p, V)), Ω̄ -> inputs_pullback(parts(unthunk(Ω̄))...)
+    end
+end
+
+parts(Ω̄::AbstractZero) = (Ω̄, Ω̄)
+parts(Ω̄) = (Ω̄.eigenvalues, Ω̄.eigenvectors)
+# What comes back when the result was splatted.
+parts(Ω̄::Union{Tuple, Tangent{<:Any, <:Tuple}}) = (Ω̄[1], Ω̄[2])
+
+# Cotangents of a subset, among zeros for the rest.
+embed_values(p, λ̄::AbstractZero) = λ̄
+embed_values(p, λ̄::AbstractThunk) = embed_values(p, unthunk(λ̄))
+function embed_values(p, λ̄)
+    count = prod(p.batch)
+    flat_λ̄ = reshape(λ̄, length(p.subset), count)
+    selects_all(p) && return flat_λ̄
+    before, after = zeros_around(p, eltype(λ̄), count)
+    return vcat(before, flat_λ̄, after)
+end
+embed_vectors(p, V̄::AbstractZero) = V̄
+embed_vectors(p, V̄::AbstractThunk) = embed_vectors(p, unthunk(V̄))
+function embed_vectors(p, V̄)
+    count = prod(p.batch)
+    flat_V̄ = reshape(V̄, p.n, length(p.subset), count)
+    selects_all(p) && return flat_V̄
+    before, after = zeros_around(p, eltype(V̄), count)
+    beside(x) = repeat(reshape(x, 1, size(x)...), p.n)
+    return cat(beside(before), flat_V̄, beside(after); dims = 2)
+end
+zeros_around(p, ::Type{T}, count) where {T} = zeros(T, first(p.subset) - 1, count), zeros(T, p.n - last(p.subset), count)
+@non_differentiable zeros_around(::Any, ::Any, ::Any)
+
+for f in (:eigh, :eigvalsh)
+    values = f == :eigvalsh ? (:(eigvals_only = true),) : ()
+    pullback = Symbol(f, :_pullback)
+    @eval begin
+        ChainRulesCore.frule((_, ȧ), ::typeof($f), a; options...) =
+            eigh_and_pushforward(ȧ, NoTangent(), a, nothing; options..., $(values...))
+        ChainRulesCore.frule((_, ȧ, ḃ), ::typeof($f), a, b; options...) =
+            eigh_and_pushforward(ȧ, ḃ, a, b; options..., $(values...))
+
+        function ChainRulesCore.rrule(::typeof($f), a; options...)
+            Ω, inputs_pullback = eigh_and_pullback(a, nothing; options..., $(values...))
+            $pullback(Ω̄) = (NoTangent(), inputs_pullback(Ω̄)[1])
+            return Ω, $pullback
+        end
+        function ChainRulesCore.rrule(::typeof($f), a, b; options...)
+            Ω, inputs_pullback = eigh_and_pullback(a, b; options..., $(values...))
+            $pullback(Ω̄) = (NoTangent(), inputs_pullback(Ω̄)...)
+            return Ω, $pullback
+        end
+    end
+end

@@ -1,0 +1,60 @@
+# Inputs and helpers that several test files share.
+module Problems
+
+using ChainRulesCore
+using EigenPair
+using LinearAlgebra
+using Random
+
+export random_matrix, random_definite, spectrum_matrix, gauged_eigh, quiet, relative_error
+
+random_matrix(rng, T, n, batch...) = randn(rng, T, n, n, batch...)
+
+function random_definite(rng, T, n, batch...)
+    b = randn(rng, T, n, n, batch...)
+    for k in CartesianIndices(axes(b)[3:end])
+        b[:, :, k] = b[:, :, k] * b[:, :, k]' / n + I
+    end
+    return b
+end
+
+"A Hermitian matrix with the eigenvalues `λ`, up to rounding."
+function spectrum_matrix(rng, T, λ)
+    Q = Matrix(qr(randn(rng, T, length(λ), length(λ))).Q)
+    A = Q * Diagonal(T.(λ)) * Q'
+    return (A + A') / 2
+end
+
+relative_error(x, y) = norm(x - y) / norm(y)
+
+quiet(f) = Base.CoreLogging.with_logger(f, Base.CoreLogging.NullLogger())
+
+"""
+`eigh` with its vectors in a fixed gauge, which makes every entry of the result a function of the matrix. Its rules are
+those of the two functions, one after the other.
+"""
+function gauged_eigh(args...; options...)
+    w, v = eigh(args...; options...)
+    return EighResult(w, fix_gauge(v))
+end
+
+function ChainRulesCore.frule((_, ẋs...), ::typeof(gauged_eigh), xs...; options...)
+    (w, v), Ω̇ = frule((NoTangent(), ẋs...), eigh, xs...; options...)
+    y, ẏ = frule((NoTangent(), Ω̇.eigenvectors), fix_gauge, v)
+    Ω = EighResult(w, y)
+    return Ω, Tangent{typeof(Ω)}(; eigenvalues = Ω̇.eigenvalues, eigenvectors = ẏ)
+end
+
+function ChainRulesCore.rrule(::typeof(gauged_eigh), xs...; options...)
+    (w, v), eigh_pullback = rrule(eigh, xs...; options...)
+    y, fix_gauge_pullback = rrule(fix_gauge, v)
+    function gauged_eigh_pullback(Ω̄)
+        Ω̄ = unthunk(Ω̄)
+        _, v̄ = fix_gauge_pullback(Ω̄.eigenvectors)
+        _, x̄s... = eigh_pullback(Tangent{EighResult}(; eigenvalues = Ω̄.eigenvalues, eigenvectors = v̄))
+        return NoTangent(), x̄s...
+    end
+    return EighResult(w, y), gauged_eigh_pullback
+end
+
+end

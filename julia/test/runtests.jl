@@ -1,0 +1,25 @@
+# Everything, or only the files named: julia test/runtests.jl batch native
+using Aqua
+using ChainRulesCore
+using ChainRulesTestUtils
+using EigenPair
+using FiniteDifferences
+using ForwardDiff
+using Libdl
+using LinearAlgebra
+using Random
+using Test
+using Zygote
+
+include("problems.jl")
+include("losses.jl")
+using .Problems
+
+const FILES = ["aqua", "bad_input", "native", "batch", "rrule", "frule", "zygote", "degeneracy", "conformance"]
+
+@testset "EigenPair" begin
+    for file in (isempty(ARGS) ? FILES : ARGS)
+        seconds = @elapsed include("test_$file.jl")
+        @info "test_$file.jl: $(round(seconds; digits = 1)) s"
+    end
+end

@@ -1,0 +1,3 @@
+@testset "Aqua" begin
+    Aqua.test_all(EigenPair)
+end

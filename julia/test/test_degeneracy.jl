@@ -1,0 +1,165 @@
+@testset "degeneracy" begin
+    rng = Xoshiro(4)
+    check, mask, broaden, raw = EigenPair.check, EigenPair.mask, EigenPair.broaden, EigenPair.raw
+    C = randn(rng, 5, 5)
+    projector(v) = sum(C .* (v * v'))
+    lowest(k; options...) = a -> projector(eigh(a; options...).eigenvectors[:, 1:k])
+    # By Daleckii and Kreĭn, which needs no gap inside the cluster.
+    function projector_gradient(A, k)
+        w, v = eigh(A)
+        G = [(i <= k) == (j <= k) ? 0.0 : 1 / (min(w[i], w[j]) - max(w[i], w[j])) for i in 1:5, j in 1:5]
+        return v * (G .* (v' * (C + C') / 2 * v)) * v'
+    end
+    gradient(f, a) = quiet(() -> Zygote.gradient(f, a)[1])
+
+    @testset "the cluster's projector, at size $scale" for scale in (1.0e-12, 1.0, 1.0e10, 1.0e-150, 1.0e150)
+        A = scale * spectrum_matrix(rng, Float64, [1, 1, 1, 2, 3])
+        @test relative_error(gradient(lowest(3), A), projector_gradient(A, 3)) < 1e-11
+        @test all(isnan, gradient(lowest(2), A))
+    end
+
+    @testset "a cluster wherever it is, $λ" for λ in ([1, 2, 2, 3, 4], [1, 2, 3, 4, 4], [1, 1, 2, 2, 3])
+        A = spectrum_matrix(rng, Float64, λ)
+        cut = findfirst(i -> λ[i] == λ[i + 1], 1:4)
+        whole = findfirst(i -> λ[i] != λ[i + 1], 1:4)
+        @test all(isnan, gradient(lowest(cut), A))
+        @test relative_error(gradient(lowest(whole), A), projector_gradient(A, whole)) < 1e-11
+    end
+
+    @testset "exact degeneracy, and the zero matrix" begin
+        A = Matrix(Diagonal([1.0, 1, 1, 2, 3]))
+        @test relative_error(gradient(lowest(3), A), projector_gradient(A, 3)) < 1e-12
+        @test gradient(lowest(5), zeros(5, 5)) == zeros(5, 5)
+        @test all(isnan, gradient(lowest(1), zeros(5, 5)))
+    end
+
+    @testset "resolved gaps are divided by" begin
+        A = spectrum_matrix(rng, Float64, [1, 1 + 1e-8, 2, 3, 4])
+        @test relative_error(gradient(lowest(1), A), projector_gradient(A, 1)) < 1e-6
+        @test gradient(lowest(1), A) == gradient(lowest(1; degeneracy = raw()), A)
+    end
+
+    @testset "the second test: values and vectors together" begin
+        A = spectrum_matrix(rng, Float64, [1, 1, 1, 2, 3])
+        density(f; options...) = function (a)
+            w, v = eigh(a; options...)
+            return sum(C .* ((v .* f.(w)') * v'))
+        end
+        @test all(isnan, gradient(density(exp), A))
+        @test gradient(density(one), A) ≈ zeros(5, 5) atol = 1e-12
+        @test all(isfinite, gradient(density(exp; degeneracy = mask(1e-6)), A))
+    end
+
+    @testset "eigenvalues alone need no test" begin
+        A = spectrum_matrix(rng, Float64, [1, 1, 1, 2, 3])
+        @test gradient(a -> sum(abs2, eigvalsh(a)), A) ≈ 2A
+        @test all(isfinite, gradient(a -> eigvalsh(a)[1], A))
+    end
+
+    @testset "type $type" for type in 1:3
+        B = random_definite(rng, Float64, 5)
+        L = cholesky(Hermitian(B)).L
+        Λ = spectrum_matrix(rng, Float64, [1, 1, 1, 2, 3])
+        A = type == 1 ? L * Λ * L' : L' \ Λ / L
+        A = (A + A') / 2
+        f(k; options...) = (a, b) -> projector(eigh(a, b; type, options...).eigenvectors[:, 1:k])
+        fdm = central_fdm(5, 1; max_range = 1e-2)
+        ā, b̄ = quiet(() -> Zygote.gradient(f(3), A, B))
+        ā_fd, b̄_fd = grad(fdm, f(3), A, B)
+        @test relative_error(ā, ā_fd) < 1e-7 && relative_error(b̄, b̄_fd) < 1e-7
+        @test all(x -> all(isnan, x), quiet(() -> Zygote.gradient(f(2), A, B)))
+    end
+
+    @testset "only the matrix concerned" begin
+        A = stack([spectrum_matrix(rng, Float64, λ) for λ in ([1, 1, 2, 3, 4], 1:5, [1, 2, 2, 3, 4])])
+        f(a) = sum(k -> projector(eigh(a).eigenvectors[:, 1:1, k]), 1:3)
+        ā = gradient(f, A)
+        @test all(isnan, ā[:, :, 1])
+        for k in 2:3
+            @test relative_error(ā[:, :, k], projector_gradient(A[:, :, k], 1)) < 1e-11
+        end
+    end
+
+    @testset "what the other policies do" begin
+        A = Matrix(Diagonal([1.0, 1.0, 2.0]))
+        v̄ = randn(rng, 3, 3)
+        pullback(policy) = Zygote.pullback(a -> eigh(a; degeneracy = policy).eigenvectors, A)[2](v̄)[1]
+        S = (v̄ - v̄') / 2
+        gaps = [λ - μ for μ in (1, 1, 2), λ in (1, 1, 2)]
+        @test pullback(broaden(0.1)) ≈ S .* gaps ./ (gaps .^ 2 .+ 0.1)
+        @test pullback(mask(1e-3)) ≈ S .* [g == 0 ? 0.0 : 1 / g for g in gaps]
+        @test pullback(mask(2)) == zeros(3, 3)
+        @test !all(isfinite, pullback(raw()))
+        @test all(isnan, quiet(() -> pullback(check())))
+        # Clusters as wide as the user says.
+        B = Matrix(Diagonal([1.0, 1 + 1e-9, 2.0]))
+        f(policy) = gradient(a -> sum(v̄ .* eigh(a; degeneracy = policy).eigenvectors), B)
+        @test all(isfinite, f(check())) && all(isnan, f(check(c = 1e7)))
+    end
+
+    @testset "second derivatives through a cluster are NaN" begin
+        A = spectrum_matrix(rng, Float64, [1, 1, 2])
+        for f in (
+                a -> sum(abs2, eigvalsh(a)), a -> (((w, v) = eigh(a)); sum(w .^ 2)),
+                a -> sum(abs2, eigh(a).eigenvectors[1, 1:2]),
+            )
+            for hessian in (Zygote.hessian, Zygote.hessian_reverse, ForwardDiff.hessian)
+                @test all(isnan, quiet(() -> hessian(f, A)))
+            end
+        end
+        @test all(isfinite, Zygote.hessian(a -> sum(abs2, eigvalsh(a; degeneracy = mask(1e-6))), A))
+        # Another matrix of the batch is not concerned, nor one that the derivative does not reach.
+        batch = stack([A, Matrix(Diagonal([1.0, 2, 3]))])
+        distinct(a) = sum(k -> sum(abs2, eigvalsh(a)[:, k]), 2:2)
+        H = quiet(() -> Zygote.hessian_reverse(a -> sum(abs2, eigvalsh(a)), batch))
+        @test H[10:18, 10:18] ≈ Zygote.hessian(a -> sum(abs2, eigvalsh(a)), batch[:, :, 2])
+        @test all(isnan, H[1:9, 1:9])
+    end
+
+    @testset "broadened and masked second derivatives are those of the first" begin
+        A = Matrix(Diagonal([1.0, 1.0, 2.0])) + 1e-2 * random_matrix(rng, Float64, 3)
+        for policy in (broaden(0.01), mask(1e-6), raw())
+            v̄ = randn(rng, 3, 3)
+            f(a) = sum(v̄ .* eigh(a; degeneracy = policy).eigenvectors .^ 2)
+            @test Zygote.hessian(f, A) ≈ Zygote.hessian_reverse(f, A) || policy isa EigenPair.Broaden
+        end
+    end
+
+    @testset "a generic basis" begin
+        # At the identity LAPACK's basis is a special one, in which the two losses have the same cotangents.
+        B = [0.0 1.0; 1.0 0.0]
+        bad(policy) = a -> (((w, v) = eigh(a; degeneracy = policy)); tr(B * v * Diagonal(w) * v'))
+        identity = Matrix(1.0I, 2, 2)
+        @test gradient(bad(check()), identity) == zeros(2, 2)
+        @test all(isnan, gradient(bad(check(generic_basis = true)), identity))
+        for T in (Float64, ComplexF64), λ in ([1, 1, 2, 2, 2], 1:5)
+            A = spectrum_matrix(rng, T, λ)
+            w, v = eigh(A; degeneracy = check(generic_basis = true))
+            @test A * v ≈ v * Diagonal(w) && v' * v ≈ I
+            @test (v ≈ eigh(A).eigenvectors) == (λ == 1:5)
+            M = random_definite(rng, T, 5)
+            for type in 2:3
+                w, v = eigh(A, M; type, degeneracy = check(generic_basis = true))
+                @test (type == 2 ? A * M : M * A) * v ≈ v * Diagonal(w)
+            end
+        end
+        A = spectrum_matrix(rng, Float64, [1, 1, 1, 2, 3])
+        policy = check(generic_basis = true)
+        @test relative_error(gradient(lowest(3; degeneracy = policy), A), projector_gradient(A, 3)) < 1e-11
+    end
+
+    @testset "the warning" begin
+        A = Matrix(Diagonal([1.0, 2.0, 2.0]))
+        f(a) = sum(eigh(a).eigenvectors)
+        logger = Test.TestLogger(; respect_maxlog = false)
+        Base.CoreLogging.with_logger(() -> Zygote.gradient(f, A), logger)
+        message = only(logger.logs).message
+        for words in ("Eigenvalues 2 and 3", "2.0 and 2.0", "0.0 apart", "which eigenvectors", "spectral_map", "EigenPair.mask")
+            @test occursin(words, message)
+        end
+        logger = Test.TestLogger(; respect_maxlog = false)
+        Base.CoreLogging.with_logger(() -> Zygote.gradient(f, stack([Matrix(Diagonal([1.0, 2, 3])), A])), logger)
+        @test occursin("for matrix 2 of 2", only(logger.logs).message)
+        @test_logs Zygote.gradient(f, Matrix(Diagonal([1.0, 2.0, 3.0])))
+    end
+end

@@ -1,0 +1,119 @@
+@testset "Zygote" begin
+    rng = Xoshiro(2)
+    fdm = central_fdm(5, 1)
+    weights(n) = reshape(range(-1, 2; length = n * n), n, n)
+    # Gauge-invariant, and uses values and vectors together.
+    loss(w, v) = sum(cos, w) + sum(weights(length(w)) .* abs2.(v)) + w[1] * abs2(v[1, 2])
+    loss((w, v)::EighResult) = loss(w, v)
+
+    @testset "gradient, $T, type $type" for T in (Float64, ComplexF64), type in 1:3
+        a, b = random_matrix(rng, T, 3), random_definite(rng, T, 3)
+        f(a, b) = loss(eigh(a, b; type))
+        ā, b̄ = Zygote.gradient(f, a, b)
+        ā_fd, b̄_fd = grad(fdm, f, a, b)
+        @test relative_error(ā, ā_fd) < 1e-9
+        @test relative_error(b̄, b̄_fd) < 1e-9
+        @test ishermitian(ā) && ishermitian(b̄)
+        # One of the two alone.
+        @test Zygote.gradient(b -> f(a, b), b)[1] ≈ b̄
+    end
+
+    @testset "ways to take the result apart" begin
+        a = random_matrix(rng, Float64, 3)
+        expected = Zygote.gradient(a -> loss(eigh(a)), a)[1]
+        @test Zygote.gradient(a -> (r = eigh(a); loss(r.eigenvalues, r.eigenvectors)), a)[1] ≈ expected
+        @test Zygote.gradient(a -> loss(eigh(a)...), a)[1] ≈ expected
+        @test Zygote.gradient(a -> ((w, v) = eigh(a); loss(w, v)), a)[1] ≈ expected
+        @test Zygote.gradient(a -> sum(eigvalsh(a)), a)[1] ≈ I
+        @test Zygote.gradient(a -> 1.0, a)[1] === nothing
+    end
+
+    @testset "$wrap(a, $uplo) as the user writes it" for wrap in (Symmetric, Hermitian), uplo in (:L, :U)
+        a = random_matrix(rng, Float64, 3)
+        f(a) = loss(eigh(wrap(a, uplo)))
+        @test relative_error(Zygote.gradient(f, a)[1], grad(fdm, f, a)[1]) < 1e-9
+        @test Zygote.gradient(A -> loss(eigh(A)), wrap(a, uplo))[1] isa wrap
+    end
+
+    @testset "a wrapped a with a plain b, and with one of the other triangle" begin
+        a, b = random_matrix(rng, ComplexF64, 3), random_definite(rng, ComplexF64, 3)
+        f(a, b) = loss(eigh(Hermitian(a, :U), b))
+        g(a, b) = loss(eigh(Hermitian(a, :U), Hermitian(b, :L); type = 2))
+        for h in (f, g)
+            @test all(map((x, y) -> relative_error(x, y) < 1e-9, Zygote.gradient(h, a, b), grad(fdm, h, a, b)))
+        end
+    end
+
+    @testset "symmetric by accident" begin
+        # The gradient is full, not collapsed onto a triangle, and continuous across exact symmetry.
+        a = [1.0 2.0; 2.0 3.0]
+        f(a) = eigvalsh(a)[2]
+        v = eigh(a).eigenvectors[:, 2]
+        @test Zygote.gradient(f, a)[1] ≈ v * v'
+        @test Zygote.gradient(f, a + [0 1e-9; 0 0])[1] ≈ v * v' rtol = 1e-8
+    end
+
+    @testset "batches" begin
+        a, b = random_matrix(rng, Float64, 3, 2), random_definite(rng, Float64, 3)
+        f(a, b) = sum(k -> loss(map(x -> selectdim(x, ndims(x), k), (eigh(a, b)...,))...), 1:2)
+        ā, b̄ = Zygote.gradient(f, a, b)
+        ā_fd, b̄_fd = grad(fdm, f, a, b)
+        @test relative_error(ā, ā_fd) < 1e-9 && relative_error(b̄, b̄_fd) < 1e-9
+    end
+
+    @testset "Hessian, lower = $lower" for lower in (nothing, true)
+        a = random_matrix(rng, Float64, 3)
+        f(a) = loss(eigh(a; lower))
+        H = Zygote.hessian(f, a)
+        @test H ≈ H'
+        @test relative_error(H, jacobian(fdm, x -> Zygote.gradient(f, x)[1], a)[1]) < 1e-9
+        @test Zygote.hessian_reverse(f, a) ≈ H
+        @test ForwardDiff.hessian(f, a) ≈ H
+        @test ForwardDiff.gradient(f, a) ≈ Zygote.gradient(f, a)[1]
+    end
+
+    @testset "Hessian through a wrapper, a subset, a gauge" begin
+        a = random_matrix(rng, Float64, 4)
+        for f in (
+                a -> sum(weights(4) .* abs2.(eigh(Symmetric(a, :L)).eigenvectors)),
+                a -> sum(weights(4)[:, 1:2] .* abs2.(eigh(a; subset_by_index = 2:3).eigenvectors)),
+                a -> sum(weights(4) .* fix_gauge(eigh(a).eigenvectors)),
+            )
+            @test relative_error(Zygote.hessian(f, a), jacobian(fdm, x -> Zygote.gradient(f, x)[1], a)[1]) < 1e-8
+        end
+        f(a) = sum(weights(4)[:, 1:2] .* fix_gauge(eigh(a; subset_by_index = 2:3).eigenvectors))
+        @test Zygote.hessian_reverse(f, a) ≈ Zygote.hessian(f, a)
+    end
+
+    @testset "second order, type $type, $T" for type in 1:3, T in (Float64, ComplexF64)
+        a, b = random_matrix(rng, T, 3), random_definite(rng, T, 3)
+        da, db = random_matrix(rng, T, 3), random_matrix(rng, T, 3)
+        f(a, b) = loss(eigh(a, b; type))
+        slope(a, b) = (gs = Zygote.gradient(f, a, b); real(dot(da, gs[1]) + dot(db, gs[2])))
+        ā, b̄ = Zygote.gradient(slope, a, b)
+        ā_fd, b̄_fd = grad(fdm, slope, a, b)
+        @test relative_error(ā, ā_fd) < 1e-8 && relative_error(b̄, b̄_fd) < 1e-8
+        # Forward over reverse: Hessians are symmetric, so this is the same vector.
+        g(t) = Zygote.gradient(f, a + t * da, b + t * db)
+        for (i, reference) in enumerate((ā, b̄))
+            parts = map(part -> ForwardDiff.derivative(t -> part.(g(t)[i]), 0.0), (real, imag))
+            @test relative_error(complex.(parts...), reference) < 1e-10
+        end
+    end
+
+    @testset "second order of eigenvalues, type $type" for type in 1:3
+        a, b = random_matrix(rng, Float64, 3), random_definite(rng, Float64, 3)
+        f(b) = sum(cos, eigvalsh(a, b; type, subset_by_index = 1:2))
+        H = Zygote.hessian(f, b)
+        @test relative_error(H, jacobian(fdm, x -> Zygote.gradient(f, x)[1], b)[1]) < 1e-8
+        @test Zygote.hessian_reverse(f, b) ≈ H
+    end
+
+    @testset "with respect to parameters of the loss, through the gradient" begin
+        a, c = random_matrix(rng, Float64, 3), randn(rng, 3)
+        f(a, c) = sum(c .* sin.(eigvalsh(a)))
+        g(c) = sum(weights(3) .* Zygote.gradient(a -> f(a, c), a)[1])
+        @test relative_error(Zygote.gradient(g, c)[1], grad(fdm, g, c)[1]) < 1e-9
+        @test relative_error(ForwardDiff.gradient(g, c), grad(fdm, g, c)[1]) < 1e-9
+    end
+end
