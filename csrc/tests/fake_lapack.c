@@ -1,5 +1,6 @@
 #include "fake_lapack.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "check.h"
@@ -8,6 +9,9 @@
 static _Thread_local fake_behaviour behaviour;
 static _Thread_local fake_record record;
 
+static atomic_llong solutions;
+
+int64_t fake_lapack_solutions(void) { return atomic_load(&solutions); }
 void fake_lapack_behave(fake_behaviour what) { behaviour = what; }
 const fake_record* fake_lapack_record(void) { return &record; }
 
@@ -41,6 +45,7 @@ static int64_t answer(fake_call call) {
     return behaviour.query_info;
   }
   record.solution = call;
+  atomic_fetch_add(&solutions, 1);
   touch(&call);
   for (int64_t i = 0; i < call.n; ++i) set_element(call.w, real, i, behaviour.first_value + (double)i);
   const int64_t pivot = behaviour.info - call.n - 1;
@@ -58,6 +63,7 @@ static int64_t answer_general(fake_call call, void* w, void* imaginary, void* de
     return behaviour.query_info;
   }
   record.solution = call;
+  atomic_fetch_add(&solutions, 1);
   touch(&call);
   for (int64_t i = 0; i < call.n; ++i) {
     set_element(w, call.dtype, i, behaviour.first_value + (double)i);
@@ -99,5 +105,6 @@ eigenpair_lapack* fake_lapack_lend(int32_t integer_bits) {
           eigenpair_last_error());
   fake_lapack_behave((fake_behaviour){.work = 1, .rwork = 1, .iwork = 1});
   record = (fake_record){0};
+  atomic_store(&solutions, 0);
   return lapack;
 }

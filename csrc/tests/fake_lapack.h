@@ -35,6 +35,9 @@ typedef struct {
 } fake_record;
 const fake_record* fake_lapack_record(void);
 
+/* How many matrices it was asked to solve, on all threads together, since it was lent. */
+int64_t fake_lapack_solutions(void);
+
 /* A handle on it, with nothing recorded and the default behaviour: small optima, success. */
 eigenpair_lapack* fake_lapack_lend(int32_t integer_bits);
 

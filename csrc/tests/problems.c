@@ -102,11 +102,11 @@ static void* copy_of(const void* data, size_t bytes) {
   return copy;
 }
 
-/* NaN everywhere, and a canary behind. */
+/* Numbers, so that it shows where the core should have written NaN; and a canary behind. */
 static void* output(int64_t count, size_t each) {
   const size_t bytes = (size_t)count * each;
   unsigned char* data = malloc(bytes + kCanaryBytes);
-  memset(data, 0xFF, bytes);
+  memset(data, 0x3F, bytes);
   memset(data + bytes, kCanary, kCanaryBytes);
   return data;
 }

@@ -1,4 +1,4 @@
-/* A batch on several threads holds LAPACK's own threads at one, and gives them back. */
+/* A batch on several threads: shared out exactly, and LAPACK's own threads held at one and given back. */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -134,4 +134,28 @@ TEST(counted_over_concurrent_jobs) {
   for (int i = 0; i < 4; ++i) pthread_join(threads[i], NULL);
   CHECK(get_threads() == 5, "LAPACK was left with %d threads", get_threads());
   eigenpair_lapack_destroy(lapack);
+}
+
+static void* work_and_release(void* job) {
+  eigenpair_job_work(job);
+  eigenpair_job_release(job);
+  return NULL;
+}
+
+TEST(every_matrix_is_solved_exactly_once) {
+  for (int repeat = 0; repeat < 30; ++repeat) {
+    eigenpair_lapack* lapack = fake_lapack_lend(32);
+    problem_data data = make_problem((problem_spec){.dtype = EIGENPAIR_FLOAT64, .n = 1, .batch = 30000});
+    eigenpair_job* job = make_job(lapack, &data, 64);
+    pthread_t threads[7];
+    for (int i = 0; i < 7; ++i) {
+      eigenpair_job_retain(job);
+      REQUIRE(pthread_create(&threads[i], NULL, work_and_release, job) == 0, "no thread");
+    }
+    finish(job);
+    for (int i = 0; i < 7; ++i) pthread_join(threads[i], NULL);
+    CHECK(fake_lapack_solutions() == 30000, "%lld of 30000", (long long)fake_lapack_solutions());
+    free_problem(&data);
+    eigenpair_lapack_destroy(lapack);
+  }
 }
