@@ -28,11 +28,13 @@ PACKAGE = ROOT / "julia"
 INSTALLED = ROOT / "build" / "julia"
 OLDEST = (1, 10)
 
-# Prints the version and then the packages that the project files given as arguments need and that are not there.
+# Prints the version, the EigenPair that would be used, and the packages that the project files given as arguments need
+# and that are not there.
 PROBE = """
 using TOML
 needed = mapreduce(file -> collect(keys(get(TOML.parsefile(file), "deps", Dict()))), vcat, ARGS)
 println(VERSION.major, ' ', VERSION.minor)
+println(something(Base.find_package("EigenPair"), ""))
 print(join(sort!(unique!(filter(name -> Base.find_package(name) === nothing, needed))), ' '))
 """
 
@@ -61,8 +63,8 @@ class Julia:
     def environment(self) -> dict[str, str]:
         """This process's, plus where Julia (by itself or through juliacall) finds its packages and the core."""
         changes = {
-            # The package's own project comes first, so that no other copy of EigenPair is tested by mistake.
-            "JULIA_LOAD_PATH": os.pathsep.join(["@", self.packages, "@stdlib"]),
+            # In this order: a package that two entries name must be installed in the first of them.
+            "JULIA_LOAD_PATH": os.pathsep.join([self.packages, str(PACKAGE), "@stdlib"]),
             # juliacall then leaves the search for Julia and packages to us.
             "PYTHON_JULIACALL_EXE": self.executable,
             "PYTHON_JULIACALL_PROJECT": str(PACKAGE),
@@ -109,9 +111,11 @@ def _judge(julia: Julia, place: str) -> Julia:
     done = julia.run("-e", PROBE, *projects, capture_output=True, text=True)
     if done.returncode != 0:
         return Julia(why_not=f"{julia.executable} does not work: {_last_line(done.stderr)}")
-    version, _, missing = done.stdout.partition("\n")
+    version, found, missing = done.stdout.split("\n")
     if tuple(map(int, version.split())) < OLDEST:
         return Julia(why_not=f"{julia.executable} is older than {'.'.join(map(str, OLDEST))}")
+    if found and Path(found).resolve().parents[1] != PACKAGE:
+        return Julia(why_not=f"{place} holds another EigenPair, {found}")
     if missing:
         return Julia(why_not=f"{place} lacks the Julia packages {', '.join(missing.split())}")
     return julia
