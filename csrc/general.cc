@@ -108,7 +108,12 @@ class GeneralProblem final : public Problem {
           values_(n_),
           scratch_(problem.driver_) {}
 
-    void solve(int64_t index) noexcept override {
+    void solve(int64_t first, int64_t last) noexcept override {
+      for (int64_t index = first; index < last; ++index) solve_one(index);
+    }
+
+   private:
+    void solve_one(int64_t index) noexcept {
       const eigenpair_general_problem& p = problem_.p_;
       C* w = at(static_cast<C*>(p.w), index, n_);
       C* outputs[] = {at(static_cast<C*>(p.v), index, square()), at(static_cast<C*>(p.vl), index, square()),
@@ -126,7 +131,6 @@ class GeneralProblem final : public Problem {
       if (p.info != nullptr) p.info[index] = info;
     }
 
-   private:
     int64_t square() const { return problem_.p_.n * problem_.p_.n; }
 
     int32_t solve(const T* a_in, const T* b_in, C* w, C* const* outputs) {

@@ -5,6 +5,7 @@
 #include "hermitian_drivers.h"
 #include "matrix.h"
 #include "problem.h"
+#include "small_hermitian.h"
 
 namespace eigenpair {
 
@@ -55,7 +56,12 @@ class HermitianProblem final : public Problem {
           rwork_(problem.driver_.workspace().rwork),
           iwork_(problem.driver_.workspace().iwork) {}
 
-    void solve(int64_t index) noexcept override {
+    void solve(int64_t first, int64_t last) noexcept override {
+      for (int64_t index = first; index < last; ++index) solve_one(index);
+    }
+
+   private:
+    void solve_one(int64_t index) noexcept {
       const eigenpair_hermitian_problem& p = problem_.p_;
       R* w = at(static_cast<R*>(p.w), index, p.n);
       T* v = at(static_cast<T*>(p.v), index, square());
@@ -70,7 +76,6 @@ class HermitianProblem final : public Problem {
       if (p.info != nullptr) p.info[index] = info;
     }
 
-   private:
     int64_t square() const { return problem_.p_.n * problem_.p_.n; }
 
     int32_t solve(const T* a_in, const T* b_in, R* w, T* v, T* u) noexcept {
@@ -131,6 +136,51 @@ class HermitianProblem final : public Problem {
   void* potrs_;
 };
 
+// Small matrices of the standard problem, one per SIMD lane; no LAPACK.
+class SmallProblem final : public Problem {
+ public:
+  SmallProblem(const SmallKernels& kernels, const eigenpair_hermitian_problem& problem)
+      : kernels_(kernels), p_(problem) {}
+
+  static bool fits(const SmallKernels& kernels, const eigenpair_hermitian_problem& p) {
+    const int limit = 2 * p.batch >= kernels.lanes[p.dtype] ? kSmallLimit : kSingleLimit;
+    return p.type == 0 && p.driver == EIGENPAIR_DRIVER_AUTO && p.n > 0 && p.n <= limit && p.batch > 0;
+  }
+
+  int64_t batch() const override { return p_.batch; }
+  int64_t together() const override { return kernels_.lanes[p_.dtype]; }
+  double nanoseconds_each() const override {
+    const double n = static_cast<double>(p_.n);
+    return (p_.v != nullptr ? 1.0 : 0.5) * (p_.dtype >= EIGENPAIR_COMPLEX64 ? 2.0 : 1.0) * (10 + n * n * (2 + n));
+  }
+  std::unique_ptr<Worker> worker() const override { return std::make_unique<SmallWorker>(*this); }
+
+ private:
+  class SmallWorker final : public Worker {
+   public:
+    explicit SmallWorker(const SmallProblem& problem)
+        : problem_(problem), scratch_(static_cast<int64_t>(problem.kernels_.scratch_bytes[problem.p_.dtype]())) {}
+    void solve(int64_t first, int64_t last) noexcept override {
+      problem_.kernels_.solve[problem_.p_.dtype](problem_.p_, first, last, scratch_.get());
+    }
+
+   private:
+    const SmallProblem& problem_;
+    Buffer<char> scratch_;
+  };
+
+  const SmallKernels& kernels_;
+  eigenpair_hermitian_problem p_;
+};
+
+std::unique_ptr<Problem> make_hermitian(const eigenpair_lapack& lapack, const eigenpair_hermitian_problem& p) {
+  const SmallKernels* kernels = small_kernels();
+  if (kernels != nullptr && SmallProblem::fits(*kernels, p)) {
+    return std::make_unique<SmallProblem>(*kernels, p);
+  }
+  return make<HermitianProblem>(lapack, p);
+}
+
 }  // namespace
 
 }  // namespace eigenpair
@@ -141,12 +191,12 @@ extern "C" {
 
 eigenpair_status eigenpair_hermitian_job(const eigenpair_lapack* lapack, const eigenpair_hermitian_problem* problem,
                                          int32_t max_workers, eigenpair_job** out) {
-  return create_job<HermitianProblem>(lapack, problem, max_workers, out);
+  return create_job<HermitianProblem>(lapack, problem, max_workers, out, make_hermitian);
 }
 
 eigenpair_status eigenpair_hermitian(const eigenpair_lapack* lapack, const eigenpair_hermitian_problem* problem,
                                      int32_t threads) {
-  return run<HermitianProblem>(lapack, problem, threads);
+  return run<HermitianProblem>(lapack, problem, threads, make_hermitian);
 }
 
 }  // extern "C"

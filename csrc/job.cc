@@ -16,7 +16,7 @@ constexpr int64_t kChunksPerWorker = 8;
 void run_chunk(eigenpair_job* job, Worker& worker, int64_t chunk) noexcept {
   const int64_t first = chunk * job->chunk_size;
   const int64_t last = std::min(first + job->chunk_size, job->problem->batch());
-  for (int64_t index = first; index < last; ++index) worker.solve(index);
+  worker.solve(first, last);
 }
 
 }  // namespace
@@ -26,11 +26,12 @@ eigenpair_job* make_job(const eigenpair_lapack* lapack, std::unique_ptr<Problem>
   auto job = std::make_unique<eigenpair_job>();
   const int64_t batch = problem->batch();
   const double each = std::max(problem->nanoseconds_each(), 1.0);
+  const int64_t together = problem->together();
   job->problem = std::move(problem);
   if (batch > 0) {
     const auto worth_a_chunk = static_cast<int64_t>(std::min(std::max(kChunkNanoseconds / each, 1.0), 1e12));
     const int64_t balanced = std::max<int64_t>(batch / (max_workers * kChunksPerWorker), 1);
-    job->chunk_size = std::min(std::max(worth_a_chunk, balanced), batch);
+    job->chunk_size = std::min((std::max(worth_a_chunk, balanced) + together - 1) / together * together, batch);
     job->chunks = (batch + job->chunk_size - 1) / job->chunk_size;
     job->workers = static_cast<int32_t>(std::min<int64_t>(max_workers, job->chunks));
   }

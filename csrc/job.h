@@ -18,8 +18,8 @@ namespace eigenpair {
 class Worker {
  public:
   virtual ~Worker() = default;
-  // Solves one matrix of the batch. Must not throw: what fails becomes NaN and info.
-  virtual void solve(int64_t index) noexcept = 0;
+  // Solves matrices [first, last) of the batch. Must not throw: what fails becomes NaN and info.
+  virtual void solve(int64_t first, int64_t last) noexcept = 0;
 };
 
 // A checked problem: knows its batch and makes workers.
@@ -29,6 +29,8 @@ class Problem {
   virtual int64_t batch() const = 0;
   // A rough time for one matrix, in nanoseconds on one core: decides chunk size and how many workers are worth waking.
   virtual double nanoseconds_each() const = 0;
+  // How many matrices are solved together: chunks are multiples of it.
+  virtual int64_t together() const { return 1; }
   virtual std::unique_ptr<Worker> worker() const = 0;
 };
 

@@ -41,7 +41,7 @@ class EmptyProblem final : public Problem {
 
 // `Kind<T, Int>` is a Problem made from (lapack, description), with a static `check(description)`.
 template <template <typename, typename> class Kind, typename T, typename Description>
-std::unique_ptr<Problem> make(const eigenpair_lapack& lapack, const Description& p) {
+std::unique_ptr<Problem> make_for(const eigenpair_lapack& lapack, const Description& p) {
   if (lapack.integer_bits == 64) return std::make_unique<Kind<T, int64_t>>(lapack, p);
   return std::make_unique<Kind<T, int32_t>>(lapack, p);
 }
@@ -53,32 +53,36 @@ std::unique_ptr<Problem> make(const eigenpair_lapack& lapack, const Description&
     return std::make_unique<EmptyProblem>();
   }
   switch (p.dtype) {
-    case EIGENPAIR_FLOAT32: return make<Kind, float>(lapack, p);
-    case EIGENPAIR_FLOAT64: return make<Kind, double>(lapack, p);
-    case EIGENPAIR_COMPLEX64: return make<Kind, std::complex<float>>(lapack, p);
-    default: return make<Kind, std::complex<double>>(lapack, p);
+    case EIGENPAIR_FLOAT32: return make_for<Kind, float>(lapack, p);
+    case EIGENPAIR_FLOAT64: return make_for<Kind, double>(lapack, p);
+    case EIGENPAIR_COMPLEX64: return make_for<Kind, std::complex<float>>(lapack, p);
+    default: return make_for<Kind, std::complex<double>>(lapack, p);
   }
 }
 
+template <typename Description>
+using Maker = std::unique_ptr<Problem> (*)(const eigenpair_lapack&, const Description&);
+
 template <template <typename, typename> class Kind, typename Description>
 eigenpair_status create_job(const eigenpair_lapack* lapack, const Description* problem, int32_t max_workers,
-                            eigenpair_job** out) {
+                            eigenpair_job** out, Maker<Description> maker = make<Kind, Description>) {
   return guarded([&] {
     require(out != nullptr, "out is NULL");
     *out = nullptr;
     require(lapack != nullptr, "lapack is NULL");
     require(problem != nullptr, "problem is NULL");
     Kind<double, int32_t>::check(*problem);
-    *out = make_job(lapack, make<Kind>(*lapack, *problem), max_workers);
+    *out = make_job(lapack, maker(*lapack, *problem), max_workers);
   });
 }
 
 template <template <typename, typename> class Kind, typename Description>
-eigenpair_status run(const eigenpair_lapack* lapack, const Description* problem, int32_t threads) {
+eigenpair_status run(const eigenpair_lapack* lapack, const Description* problem, int32_t threads,
+                     Maker<Description> maker = make<Kind, Description>) {
   if (threads < 0) return guarded([] { require(false, "threads is negative"); });
   eigenpair_job* job = nullptr;
   const int32_t workers = threads > 0 ? threads : hardware_threads();
-  const eigenpair_status status = create_job<Kind>(lapack, problem, workers, &job);
+  const eigenpair_status status = create_job<Kind>(lapack, problem, workers, &job, maker);
   return status == EIGENPAIR_OK ? run_on_threads(job) : status;
 }
 

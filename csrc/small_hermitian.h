@@ -1,0 +1,28 @@
+// Small Hermitian problems, one matrix per SIMD lane, in three builds of one source: baseline, AVX2, AVX-512.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "include/eigenpair.h"
+
+namespace eigenpair {
+
+// Orders up to which lanes beat LAPACK: with most of them filled, and with a single one.
+inline constexpr int kSmallLimit = 32;
+inline constexpr int kSingleLimit = 8;
+
+struct SmallKernels {
+  // Solves matrices [first, last) of the batch: results, NaN where it failed, and info. `scratch` holds `scratch_bytes`
+  // and is aligned to 128 bytes. One function for each dtype of the C ABI.
+  void (*solve[4])(const eigenpair_hermitian_problem& problem, int64_t first, int64_t last, void* scratch);
+  size_t (*scratch_bytes[4])();
+  int32_t lanes[4];
+  const char* name;
+};
+
+// The best for this processor, chosen once; EIGENPAIR_ISA=baseline|avx2 in the environment asks for less. Null where
+// the compiler has no vector types.
+const SmallKernels* small_kernels();
+
+}  // namespace eigenpair

@@ -1,0 +1,239 @@
+// Compiled once per instruction set, with EIGENPAIR_ISA naming the namespace and the symbol.
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "small_hermitian.h"
+
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
+#define EIGENPAIR_JOIN_(a, b) a##b
+#define EIGENPAIR_JOIN(a, b) EIGENPAIR_JOIN_(a, b)
+#define EIGENPAIR_TEXT_(a) #a
+#define EIGENPAIR_TEXT(a) EIGENPAIR_TEXT_(a)
+
+namespace eigenpair {
+namespace EIGENPAIR_ISA {
+namespace {
+
+#include "small_lanes.h"
+#include "small_solver.h"
+
+// An element as the caller stores it; std::complex would bring functions of the standard library with it.
+template <typename R>
+struct Complex {
+  R re, im;
+};
+
+template <typename T>
+struct RealPart {
+  using type = T;
+};
+template <typename R>
+struct RealPart<Complex<R>> {
+  using type = R;
+};
+
+template <typename R>
+inline R mean(R x, R y) {
+  return x == y ? x : R(0.5) * x + R(0.5) * y;
+}
+
+// Entry (i, j), i >= j, of the Hermitian matrix that `triangle` of column-major or row-major storage stands for.
+template <typename R>
+inline void read(const R* source, int64_t n, int64_t i, int64_t j, int32_t triangle, bool rows, R* re, R*) {
+  const R below = rows ? source[i * n + j] : source[i + j * n];
+  const R above = rows ? source[j * n + i] : source[j + i * n];
+  *re = triangle == EIGENPAIR_LOWER ? below : (triangle == EIGENPAIR_UPPER ? above : mean(below, above));
+}
+template <typename R>
+inline void read(const Complex<R>* source, int64_t n, int64_t i, int64_t j, int32_t triangle, bool rows, R* re, R* im) {
+  const Complex<R> below = rows ? source[i * n + j] : source[i + j * n];
+  const Complex<R> above = rows ? source[j * n + i] : source[j + i * n];
+  const bool both = triangle == EIGENPAIR_HERMITIAN_PART;
+  *re = both ? mean(below.re, above.re) : (triangle == EIGENPAIR_LOWER ? below.re : above.re);
+  *im = both ? mean(below.im, -above.im) : (triangle == EIGENPAIR_LOWER ? below.im : -above.im);
+  if (i == j) *im = 0;
+}
+
+// 2^-k for the k that brings x to [1, 2), and 2^k; exact both, and clamped well inside the exponent range.
+inline void power_of_two(double x, double* down, double* up) {
+  uint64_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  int64_t k = 1023 - static_cast<int64_t>((bits >> 52) & 2047);
+  k = k > 1000 ? 1000 : (k < -1000 ? -1000 : k);
+  k &= ~int64_t{1};  // even: generalized problems need its square root
+  const uint64_t forward = static_cast<uint64_t>(1023 + k) << 52, back = static_cast<uint64_t>(1023 - k) << 52;
+  std::memcpy(down, &forward, sizeof forward);
+  std::memcpy(up, &back, sizeof back);
+}
+inline void power_of_two(float x, float* down, float* up) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  int32_t k = 127 - static_cast<int32_t>((bits >> 23) & 255);
+  k = k > 120 ? 120 : (k < -120 ? -120 : k);
+  k &= ~1;
+  const uint32_t forward = static_cast<uint32_t>(127 + k) << 23, back = static_cast<uint32_t>(127 - k) << 23;
+  std::memcpy(down, &forward, sizeof forward);
+  std::memcpy(up, &back, sizeof back);
+}
+
+template <typename V, typename R>
+inline R* lanes_of(V& x) {
+  return reinterpret_cast<R*>(&x);
+}
+
+template <typename T, int N>
+struct SmallGroup {
+  using R = typename RealPart<T>::type;
+  using V = Vec<R>;
+  using M = Mask<R>;
+  static constexpr bool kComplex = !std::is_same_v<T, R>;
+  static constexpr int kParts = kComplex ? 2 : 1;
+  static constexpr int kWidth = kLanes<R>;
+  using Solver = SmallSolver<T, R, N>;
+  using S = typename Solver::S;
+
+  // Returns the lanes whose entries are all finite; the others become zero. Scales each matrix to size 1.
+  static M load(const eigenpair_hermitian_problem& p, const void* source, int64_t stride, int64_t first, int count,
+                S* target, int n, V* up) {
+    const bool rows = p.layout == EIGENPAIR_ROW_MAJOR;
+    for (int lane = 0; lane < kWidth; ++lane) {
+      const int64_t index = first + (lane < count ? lane : count - 1);
+      const T* matrix = static_cast<const T*>(source) + index * stride;
+      for (int j = 0; j < n; ++j) {
+        for (int i = j; i < n; ++i) {
+          R re, im = 0;
+          read(matrix, n, i, j, p.triangle, rows, &re, &im);
+          R* entry = reinterpret_cast<R*>(&target[i + j * n]);
+          entry[lane] = re;
+          if (kComplex) entry[kWidth + lane] = im;
+        }
+      }
+    }
+    V largest{}, poison{};
+    for (int j = 0; j < n; ++j) {
+      for (int i = j; i < n; ++i) {
+        const V* entry = reinterpret_cast<const V*>(&target[i + j * n]);
+        for (int part = 0; part < kParts; ++part) {
+          const V size = magnitude(entry[part]);
+          largest = size > largest ? size : largest;
+          poison += entry[part] * R(0);
+        }
+      }
+    }
+    const M finite = poison == V{};
+    V down;
+    for (int lane = 0; lane < kWidth; ++lane)
+      power_of_two(largest[lane], &lanes_of<V, R>(down)[lane], &lanes_of<V, R>(*up)[lane]);
+    for (int j = 0; j < n; ++j) {
+      for (int i = j; i < n; ++i) {
+        V* entry = reinterpret_cast<V*>(&target[i + j * n]);
+        for (int part = 0; part < kParts; ++part) entry[part] = select(finite, entry[part] * down, V{});
+      }
+    }
+    return finite;
+  }
+
+  static void store_nan(const eigenpair_hermitian_problem& p, int64_t index, int n) {
+    const R nan = __builtin_nan("");
+    R* w = static_cast<R*>(p.w) + index * n;
+    for (int i = 0; i < n; ++i) w[i] = nan;
+    void* const matrices[] = {p.v, p.u};
+    for (void* matrix : matrices) {
+      if (matrix == nullptr) continue;
+      R* out = reinterpret_cast<R*>(static_cast<T*>(matrix) + index * n * n);
+      for (int i = 0; i < n * n * kParts; ++i) out[i] = nan;
+    }
+  }
+
+  // The operations that a lane does not need leave it as it is but for the sign of a zero, which depends on the
+  // company; so
+  // + 0, which makes every zero a positive one.
+  static void store_vectors(const S* q, void* target, int64_t index, int lane, const int* order, int n, bool rows) {
+    R* out = reinterpret_cast<R*>(static_cast<T*>(target) + index * n * n);
+    for (int j = 0; j < n; ++j) {
+      for (int i = 0; i < n; ++i) {
+        const R* entry = reinterpret_cast<const R*>(&q[i + order[j] * n]);
+        R* place = out + kParts * (rows ? i * n + j : i + j * n);
+        for (int part = 0; part < kParts; ++part) place[part] = entry[part * kWidth + lane] + R(0);
+      }
+    }
+  }
+
+  static void run(const eigenpair_hermitian_problem& p, int64_t first, int count, SmallSolver<T, R, N>* s) {
+    const int n = s->n();
+    const bool vectors = p.v != nullptr, rows = p.layout == EIGENPAIR_ROW_MAJOR;
+    V up;
+    const M finite = load(p, p.a, p.a_stride, first, count, &s->a(0, 0), n, &up);
+    s->reduce(vectors);
+    const M failed = s->iterate(vectors);
+    for (int lane = 0; lane < count; ++lane) {
+      const int64_t index = first + lane;
+      int32_t info = finite[lane] == 0 ? EIGENPAIR_INFO_NOT_FINITE : EIGENPAIR_INFO_OK;
+      if (info == EIGENPAIR_INFO_OK && failed[lane] != 0) info = EIGENPAIR_INFO_NO_CONVERGENCE;
+      if (p.info != nullptr) p.info[index] = info;
+      if (info != EIGENPAIR_INFO_OK) {
+        store_nan(p, index, n);
+        continue;
+      }
+      int order[kSmallLimit];
+      R values[kSmallLimit];
+      for (int j = 0; j < n; ++j) {
+        const R value = s->d(j)[lane];
+        int place = j;
+        for (; place > 0 && values[place - 1] > value; --place) {
+          values[place] = values[place - 1];
+          order[place] = order[place - 1];
+        }
+        values[place] = value;
+        order[place] = j;
+      }
+      R* w = static_cast<R*>(p.w) + index * n;
+      for (int j = 0; j < n; ++j) w[j] = values[j] * up[lane] + R(0);
+      if (p.v != nullptr) store_vectors(&s->q(0, 0), p.v, index, lane, order, n, rows);
+      if (p.u != nullptr) store_vectors(&s->q(0, 0), p.u, index, lane, order, n, rows);
+    }
+  }
+};
+
+template <typename T, int N>
+void solve_order(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, void* scratch) {
+  using R = typename RealPart<T>::type;
+  auto* solver = static_cast<SmallSolver<T, R, N>*>(scratch);
+  solver->set_order(static_cast<int>(p.n));
+  for (int64_t at = first; at < last; at += kLanes<R>) {
+    const int64_t left = last - at;
+    SmallGroup<T, N>::run(p, at, static_cast<int>(left < kLanes<R> ? left : kLanes<R>), solver);
+  }
+}
+
+template <typename T>
+void solve(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, void* scratch) {
+  // Unrolled where that is most of the time; each instance costs compile time and 10 kB.
+  if constexpr (std::is_same_v<T, typename RealPart<T>::type>) {
+    if (p.n == 2) return solve_order<T, 2>(p, first, last, scratch);
+    if (p.n == 3) return solve_order<T, 3>(p, first, last, scratch);
+    if (p.n == 4) return solve_order<T, 4>(p, first, last, scratch);
+  }
+  solve_order<T, 0>(p, first, last, scratch);
+}
+
+template <typename T>
+size_t scratch_bytes() {
+  return sizeof(SmallSolver<T, typename RealPart<T>::type, 0>);
+}
+
+}  // namespace
+
+extern const SmallKernels kernels;
+const SmallKernels kernels = {
+    {solve<float>, solve<double>, solve<Complex<float>>, solve<Complex<double>>},
+    {scratch_bytes<float>, scratch_bytes<double>, scratch_bytes<Complex<float>>, scratch_bytes<Complex<double>>},
+    {kLanes<float>, kLanes<double>, kLanes<float>, kLanes<double>},
+    EIGENPAIR_TEXT(EIGENPAIR_ISA)};
+
+}  // namespace EIGENPAIR_ISA
+}  // namespace eigenpair

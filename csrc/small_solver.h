@@ -1,0 +1,212 @@
+// The Hermitian eigenproblem, one matrix per lane: Householder reduction to tridiagonal form, then implicit QL.
+//
+// Lanes run in lockstep, each with its own deflation: what a lane does not need is an identity operation for it. So a
+// matrix gets the same bits in whatever company it is solved. Included inside a namespace per instruction set.
+
+// n as a template argument where unrolling pays, else 0.
+template <typename T, typename R, int N>
+struct SmallSolver {
+  using V = Vec<R>;
+  using M = Mask<R>;
+  using S = std::conditional_t<std::is_same_v<T, R>, V, Pair<V>>;
+  static constexpr bool kComplex = !std::is_same_v<T, R>;
+  static constexpr int kMax = N > 0 ? N : kSmallLimit;
+
+  void set_order(int order) { order_ = order; }
+  int n() const { return N > 0 ? N : order_; }
+
+  S& a(int i, int j) { return a_[i + j * n()]; }  // lower triangle in, destroyed
+  S& q(int i, int j) { return q_[i + j * n()]; }  // eigenvectors out, unsorted
+  V& d(int i) { return d_[i]; }                   // eigenvalues out, unsorted
+
+  // Reduces a to a real tridiagonal (d, e), with q the transformation if `vectors`.
+  void reduce(bool vectors) {
+    const V zero{}, one = splat<V>(R(1)), tiny = splat<V>(LaneTypes<R>::kTiny * LaneTypes<R>::kTiny);
+    for (int k = 0; k + 1 < n(); ++k) {
+      d_[k] = real_(a(k, k));
+      S first = a(k + 1, k);
+      V rest = zero;
+      for (int i = k + 2; i < n(); ++i) rest += norm_(a(i, k));
+      const V size = modulus(first, &first);
+      const V whole = root(size * size + rest);
+      // Nothing to reflect: below the subdiagonal all is zero, or too small to matter beside a matrix of size 1.
+      const M skip = rest <= tiny;
+      const S phase = unit(first, size);
+      beta_[k] = zero;
+      if (any(~skip)) {
+        const V head = select(skip, zero, size + whole);
+        const V length = head * head + rest;
+        beta_[k] = select(skip, zero, (one + one) / select(skip, one, length));
+        first = select(skip, first, scaled(phase, -whole));
+        a(k + 1, k) = scaled(phase, head);  // the reflector stays below the diagonal
+        for (int i = k + 2; i < n(); ++i) a(i, k) = select(skip, scaled(a(i, k), zero), a(i, k));
+        update(k);
+      }
+      sub_[k] = first;
+    }
+    d_[n() - 1] = real_(a(n() - 1, n() - 1));
+    if (vectors) accumulate();
+    make_real(vectors);
+  }
+
+  // Implicit QL with Wilkinson's shift (Martin, Wilkinson). Returns the lanes that did not converge.
+  M iterate(bool vectors) {
+    const V zero{}, tiny = splat<V>(LaneTypes<R>::kTiny);
+    const V eps = splat<V>(LaneTypes<R>::kEpsilon);
+    e_[n() - 1] = zero;
+    M failed = zero != zero;
+    for (int l = 0; l + 1 < n(); ++l) {
+      for (int round = 0;; ++round) {
+        // m: where this lane's block ends.
+        V m = splat<V>(R(n() - 1)), dm = d_[n() - 1];
+        for (int i = n() - 2; i >= l; --i) {
+          const M small = magnitude(e_[i]) <= eps * (magnitude(d_[i]) + magnitude(d_[i + 1])) + tiny;
+          m = select(small, splat<V>(R(i)), m);
+          dm = select(small, d_[i], dm);
+        }
+        const M open = m > splat<V>(R(l));
+        if (!any(open)) break;
+        if (round == kRounds) {
+          failed |= open;
+          break;
+        }
+        sweep(l, m, dm, open, vectors);
+      }
+    }
+    return failed;
+  }
+
+ private:
+  static constexpr int kRounds = 60;
+
+  // |x|, with x itself set to zero where its square would underflow: beside a matrix of size 1 that is nothing, but the
+  // phase of such a number would not be of modulus 1.
+  static V modulus(S x, S* kept) {
+    const V square = norm_(x);
+    const M none = square <= splat<V>(LaneTypes<R>::kTiny * LaneTypes<R>::kTiny);
+    *kept = select(none, S{}, x);
+    return root(select(none, V{}, square));
+  }
+
+  static V unit(V x, V) { return x < 0 ? splat<V>(R(-1)) : splat<V>(R(1)); }
+  static Pair<V> unit(Pair<V> x, V size) {
+    const M none = size == V{};
+    const V inverse = splat<V>(R(1)) / select(none, splat<V>(R(1)), size);
+    return {select(none, splat<V>(R(1)), x.re * inverse), x.im * inverse};
+  }
+
+  // A ← H A H for the trailing block, H = I − β v vᴴ.
+  void update(int k) {
+    S p[kMax];
+    const int n_ = n();
+    for (int i = k + 1; i < n_; ++i) p[i] = S{};
+    for (int j = k + 1; j < n_; ++j) {
+      const S vj = a(j, k);
+      S sum = scaled(vj, real_(a(j, j)));
+      for (int i = j + 1; i < n_; ++i) {
+        p[i] = plus(p[i], times(a(i, j), vj));
+        sum = plus(sum, dot(a(i, j), a(i, k)));
+      }
+      p[j] = plus(p[j], sum);
+    }
+    V overlap{};
+    for (int i = k + 1; i < n_; ++i) {
+      p[i] = scaled(p[i], beta_[k]);
+      overlap += real_(dot(a(i, k), p[i]));
+    }
+    overlap *= beta_[k] / 2;
+    for (int i = k + 1; i < n_; ++i) p[i] = minus(p[i], scaled(a(i, k), overlap));
+    for (int j = k + 1; j < n_; ++j) {
+      const S vj = conj_(a(j, k)), pj = conj_(p[j]);
+      for (int i = j; i < n_; ++i) a(i, j) = minus(a(i, j), plus(times(a(i, k), pj), times(p[i], vj)));
+    }
+  }
+
+  // Q = H₀ H₁ …, from the last to the first, so that only trailing blocks are touched.
+  void accumulate() {
+    const int n_ = n();
+    for (int j = 0; j < n_; ++j) {
+      for (int i = 0; i < n_; ++i) q(i, j) = S{};
+      set_one(q(j, j));
+    }
+    for (int k = n_ - 3; k >= 0; --k) {
+      for (int j = k + 1; j < n_; ++j) {
+        S sum{};
+        for (int i = k + 1; i < n_; ++i) sum = plus(sum, dot(a(i, k), q(i, j)));
+        sum = scaled(sum, beta_[k]);
+        for (int i = k + 1; i < n_; ++i) q(i, j) = minus(q(i, j), times(a(i, k), sum));
+      }
+    }
+  }
+
+  static void set_one(V& x) { x = splat<V>(R(1)); }
+  static void set_one(Pair<V>& x) { x.re = splat<V>(R(1)); }
+
+  // Subdiagonal entries become real; for complex matrices their phases go into the columns of q.
+  void make_real(bool vectors) {
+    if constexpr (kComplex) {
+      Pair<V> turn{splat<V>(R(1)), V{}};
+      for (int k = 0; k + 1 < n(); ++k) {
+        const V size = modulus(sub_[k], &sub_[k]);
+        turn = times(turn, unit(sub_[k], size));
+        e_[k] = size;
+        if (!vectors) continue;
+        for (int i = 0; i < n(); ++i) q(i, k + 1) = times(q(i, k + 1), turn);
+      }
+    } else {
+      for (int k = 0; k + 1 < n(); ++k) e_[k] = sub_[k];
+    }
+  }
+
+  void sweep(int l, V m, V dm, M open, bool vectors) {
+    const V zero{}, one = splat<V>(R(1)), tiny = splat<V>(LaneTypes<R>::kTiny * LaneTypes<R>::kTiny);
+    const V el = select(open, e_[l], one);
+    V g = (d_[l + 1] - d_[l]) / (el + el);
+    V r = root(g * g + one);
+    g = dm - d_[l] + el / (g + (g < 0 ? -r : r));
+    V s = one, c = one, p = zero;
+    int top = n() - 1;
+    while (top > l + 1 && !any(m > splat<V>(R(top - 1)))) --top;
+    for (int i = top - 1; i >= l; --i) {
+      const M active = open & (splat<V>(R(i)) < m);
+      const V f = s * e_[i], b = c * e_[i];
+      const V square = f * f + g * g;
+      const M flat = square <= tiny;  // no rotation to speak of
+      r = root(square);
+      const V inverse = one / select(flat, one, r);
+      const V si = select(flat, zero, f * inverse), ci = select(flat, one, g * inverse);
+      const V shifted = d_[i + 1] - p;
+      const V t = (d_[i] - shifted) * si + (ci + ci) * b;
+      const V pi = si * t;
+      e_[i + 1] = select(active, r, e_[i + 1]);
+      d_[i + 1] = select(active, shifted + pi, d_[i + 1]);
+      g = select(active, ci * t - b, g);
+      p = select(active, pi, p);
+      s = select(active, si, s);
+      c = select(active, ci, c);
+      if (vectors) rotate(i, select(active, ci, one), select(active, si, zero));
+    }
+    d_[l] = select(open, d_[l] - p, d_[l]);
+    e_[l] = select(open, g, e_[l]);
+    for (int i = l + 1; i < n(); ++i) e_[i] = select(open & (m == splat<V>(R(i))), zero, e_[i]);
+  }
+
+  void rotate(int i, V c, V s) {
+    V* low = reinterpret_cast<V*>(&q(0, i));
+    V* high = reinterpret_cast<V*>(&q(0, i + 1));
+    const int rows = n() * (kComplex ? 2 : 1);
+    for (int k = 0; k < rows; ++k) {
+      const V h = high[k], x = low[k];
+      high[k] = s * x + c * h;
+      low[k] = c * x - s * h;
+    }
+  }
+
+  S a_[kMax * kMax];
+  S q_[kMax * kMax];
+  S sub_[kMax];
+  V d_[kMax];
+  V e_[kMax];
+  V beta_[kMax];
+  int order_;
+};

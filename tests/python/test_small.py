@@ -1,0 +1,110 @@
+"""The kernels for small matrices: accuracy over spectra and scales, and the same bits in any company."""
+
+import eigenpair as ep
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+DTYPES = ("float32", "float64", "complex64", "complex128")
+SIZES = (*range(1, 18), 24, 32, 33)
+BATCH = 37
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(7)
+
+
+def family(kind, n, dtype, rng):
+    """A batch of Hermitian matrices, as dtype."""
+    single = np.finfo(dtype).eps > 1e-10
+    x = rng.normal(size=(BATCH, n, n))
+    if np.issubdtype(np.dtype(dtype), np.complexfloating):
+        x = x + 1j * rng.normal(size=(BATCH, n, n))
+    q = np.linalg.qr(x)[0]
+    adjoint = q.conj().swapaxes(1, 2)
+    steps = np.arange(n)
+    made = {
+        "random": lambda: x,
+        "degenerate": lambda: (q * rng.integers(0, 2, (BATCH, 1, n))) @ adjoint,
+        "clustered": lambda: (q * (1 + 1e-10 * rng.normal(size=(BATCH, 1, n)))) @ adjoint,
+        "graded": lambda: x * 10.0 ** (-rng.uniform(0, 1, (BATCH, 1, 1)) * np.add.outer(steps, steps)),
+        "rank one": lambda: x[:, :, :1] @ x[:, :, :1].conj().swapaxes(1, 2),
+        "diagonal": lambda: np.eye(n) * x,
+        "zero": lambda: 0 * x,
+        "tiny": lambda: x * (1e-30 if single else 1e-150),
+        "huge": lambda: x * (1e30 if single else 1e150),
+        "denormal": lambda: x * (3e-40 if single else 3e-310),
+        "Wilkinson": lambda: np.eye(n, k=1) + np.eye(n, k=-1) + np.diag(np.abs(steps - n // 2)) + 0 * x,
+    }[kind]()
+    return ((made + made.conj().swapaxes(1, 2)) / 2).astype(dtype)
+
+
+KINDS = (
+    "random",
+    "degenerate",
+    "clustered",
+    "graded",
+    "rank one",
+    "diagonal",
+    "zero",
+    "tiny",
+    "huge",
+    "denormal",
+    "Wilkinson",
+)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", SIZES)
+def test_residual_and_orthogonality(n, dtype, rng):
+    eps, least = np.finfo(dtype).eps, float(np.finfo(dtype).smallest_subnormal)
+    a = np.concatenate([family(kind, n, dtype, rng) for kind in KINDS])
+    w, v = (np.asarray(x) for x in ep.eigh(a))
+    values = np.asarray(ep.eigvalsh(a))
+    wide = np.complex128 if np.iscomplexobj(a) else np.float64
+    # Powers of two bring everything to size 1, where nothing underflows.
+    size = np.abs(a).max(axis=(1, 2)).astype(float)
+    up = np.ldexp(1.0, np.clip(-np.frexp(np.where(size > 0, size, 1))[1], -1000, 1000))[:, None]
+    scaled, w, values = a.astype(wide) * up[:, :, None], w * up, values * up
+    norm = np.maximum(np.linalg.norm(scaled, axis=(1, 2)), np.finfo(float).tiny)
+    slack = 4 * n * least * up[:, 0]  # eigenvalues that are denormal numbers are as coarse as those
+    residual = np.linalg.norm(scaled @ v - v * w[:, None, :], axis=(1, 2)) - slack
+    assert np.all(residual <= 10 * n * eps * norm)
+    assert np.all(np.abs(values - w).max(axis=1) - slack <= 10 * n * eps * norm)
+    assert np.all(np.abs(v.conj().swapaxes(1, 2) @ v - np.eye(n)) <= 10 * n * eps)
+    assert np.all(np.diff(w, axis=1) >= 0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [2, 4, 7, 8, 16, 32])
+def test_same_bits_at_any_place_of_the_batch(n, dtype, rng):
+    a = np.concatenate([family("random", n, dtype, rng), family("degenerate", n, dtype, rng)])
+    order = rng.permutation(len(a))
+    w, v = ep.eigh(a)
+    moved_w, moved_v = ep.eigh(a[order])
+    assert np.asarray(w)[order].tobytes() == np.asarray(moved_w).tobytes()
+    assert np.asarray(v)[order].tobytes() == np.asarray(moved_v).tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_matrix_that_fails_leaves_every_bit_of_the_others(dtype, rng):
+    a = family("random", 5, dtype, rng)
+    spoiled = a.copy()
+    spoiled[3, 4, 1] = np.nan
+    spoiled[20, 0, 0] = np.inf
+    good = np.setdiff1d(np.arange(BATCH), [3, 20])
+    for clean, result in zip(ep.eigh(a), ep.eigh(spoiled), strict=True):
+        clean, result = np.asarray(clean), np.asarray(result)
+        assert np.all(np.isnan(result[[3, 20]]))
+        assert clean[good].tobytes() == result[good].tobytes()
+
+
+def test_gradient_of_a_small_batch(rng):
+    a = family("random", 6, "float64", rng)
+    c = rng.normal(size=6)
+    gradient = jax.grad(lambda x: jnp.sum(ep.eigvalsh(x) * c))(a)
+    _, v = np.linalg.eigh(a)
+    expected = (v * c) @ v.swapaxes(1, 2)
+    np.testing.assert_allclose(gradient, expected, atol=1e-12)
