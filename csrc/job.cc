@@ -4,6 +4,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__SSE2__) || defined(_M_X64)
+#include <xmmintrin.h>
+#endif
+
 namespace eigenpair {
 
 namespace {
@@ -12,6 +16,22 @@ namespace {
 constexpr double kChunkNanoseconds = 30e3;
 // Enough chunks per worker that the last ones end together.
 constexpr int64_t kChunksPerWorker = 8;
+
+// XLA's threads flush denormal numbers to zero, Julia's do not; a matrix has one solution.
+class ExactDenormals {
+ public:
+#if defined(__SSE2__) || defined(_M_X64)
+  ExactDenormals() : before_(_mm_getcsr()) { _mm_setcsr(before_ & ~kFlush); }
+  ~ExactDenormals() { _mm_setcsr(before_); }
+
+ private:
+  static constexpr unsigned kFlush = 0x8040;  // flush to zero, and denormals are zero
+  unsigned before_;
+#else
+  ExactDenormals() {}
+  ~ExactDenormals() {}
+#endif
+};
 
 void run_chunk(eigenpair_job* job, Worker& worker, int64_t chunk) noexcept {
   const int64_t first = chunk * job->chunk_size;
@@ -50,6 +70,7 @@ int32_t eigenpair_job_workers(const eigenpair_job* job) { return job == nullptr 
 
 void eigenpair_job_work(eigenpair_job* job) {
   if (job == nullptr) return;
+  const eigenpair::ExactDenormals exact;
   std::unique_ptr<eigenpair::Worker> worker;
   int64_t finished = 0;
   eigenpair_status status = EIGENPAIR_OK;
