@@ -63,8 +63,9 @@ class Julia:
     def environment(self) -> dict[str, str]:
         """This process's, plus where Julia (by itself or through juliacall) finds its packages and the core."""
         changes = {
-            # In this order: a package that two entries name must be installed in the first of them.
-            "JULIA_LOAD_PATH": os.pathsep.join([self.packages, str(PACKAGE), "@stdlib"]),
+            # In this order: a package that two entries name must be installed in the first of them. "@" is for
+            # processes that Julia starts with projects of their own.
+            "JULIA_LOAD_PATH": os.pathsep.join([self.packages, str(PACKAGE), "@", "@stdlib"]),
             # juliacall then leaves the search for Julia and packages to us.
             "PYTHON_JULIACALL_EXE": self.executable,
             "PYTHON_JULIACALL_PROJECT": str(PACKAGE),

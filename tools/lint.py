@@ -14,7 +14,8 @@ RUNIC_MISSING = 77
 
 def c_sources() -> list[str]:
     """Every C and C++ file of ours."""
-    return sorted(str(p) for p in (ROOT / "csrc").rglob("*") if p.suffix in {".h", ".cc", ".c", ".inc"})
+    files = [path for folder in ("csrc", "benchmarks") for path in (ROOT / folder).rglob("*")]
+    return sorted(str(path) for path in files if path.suffix in {".h", ".cc", ".c", ".inc"})
 
 
 def checks(fix: bool) -> dict[str, list[str]]:
@@ -33,7 +34,7 @@ def julia_format(fix: bool) -> tuple[str, bool | None]:
     if not julia:
         return f"skipped: {julia.why_not}", None
     mode = ["--inplace"] if fix else ["--check", "--diff"]
-    paths = [ROOT / name for name in ("julia", "examples", "tools")]
+    paths = [ROOT / name for name in ("julia", "examples", "benchmarks", "tools")]
     code = julia.run(ROOT / "tools" / "julia_format.jl", *mode, *paths, cwd=ROOT).returncode
     if code == RUNIC_MISSING:
         return "skipped: Julia has no package Runic", None
