@@ -9,9 +9,16 @@ What derivatives do where eigenvalues coincide: [`EigenPair.check`](@ref), [`Eig
 """
 abstract type DegeneracyPolicy end
 
+# Numbers that every frontend shares, in units of √n ε: what a cotangent may be off by; what of it is taken for noise.
+const ROUNDING_OF_COTANGENT = 64
+const NOISE_OF_COTANGENT = 8
+# The gaps, relative to the size of the problem, up to which noise is looked for.
+const NEAR = 1e-3
+
 struct Check <: DegeneracyPolicy
     c::Float64
     generic_basis::Bool
+    explain::Bool
 end
 
 struct Mask <: DegeneracyPolicy
@@ -25,22 +32,23 @@ end
 struct Raw <: DegeneracyPolicy end
 
 """
-    EigenPair.check(; c = 10, generic_basis = false)
+    EigenPair.check(; c = 10, generic_basis = false, explain = true)
 
 The default policy: right, or NaN. Eigenvalues closer than `c √n ε s` form a cluster (`ε` the machine epsilon, `s` the
 size that rounding errors come from: the largest `|λ|` of a standard problem). Inside a cluster nothing is divided by a
 gap, which is right for losses of the cluster's projector and of symmetric functions of its eigenvalues; when the
-cotangent shows that the loss is no such function, the gradient of that matrix is NaN and a warning says why. Forward
+cotangent shows that the loss is no such function, the gradient of that matrix is NaN and, with `explain`, a warning says why. Forward
 mode, which sees no cotangent, leaves out the same gaps. A second derivative through a cluster is NaN.
 
 Limit: two different losses can hand back the same cotangents at a matrix whose eigenvectors LAPACK returns in a special
 basis (at the identity, say), so passing the tests is necessary, not sufficient. `generic_basis = true` closes the gap: it
 turns the basis of each cluster by a fixed, generic reflection, in the value as well, so that a loss that depends on the
-basis is found out with probability one. In return, the eigenvectors of the identity are no longer the identity.
+basis is found out with probability one. In return, the eigenvectors of the identity are no longer the identity. For
+Hermitian problems.
 """
-function check(; c::Real = 10, generic_basis::Bool = false)
+function check(; c::Real = 10, generic_basis::Bool = false, explain::Bool = true)
     iszero(c) && throw(ArgumentError("`c` must be positive; EigenPair.raw() is the policy without clusters"))
-    return Check(tolerance("c", c), generic_basis)
+    return Check(tolerance("c", c), generic_basis, explain)
 end
 
 """
@@ -65,11 +73,40 @@ The policy that divides by the gap, whatever it is: Inf or NaN at exact degenera
 """
 raw() = Raw()
 
+"""
+    EigenPair.with_policy(f, policy)
+
+Call `f()` with `policy` for every call in this task that names no `degeneracy` of its own:
+
+```julia
+EigenPair.with_policy(EigenPair.mask(1e-6)) do
+    Zygote.gradient(loss, a)
+end
+```
+
+A gradient follows the policy under which its forward pass ran.
+"""
+with_policy(f, policy) = task_local_storage(f, :EigenPairPolicy, checked_policy(policy))
+
+# The policy itself, the block's for `nothing`, or an error that says what would be one.
+as_policy(policy) = checked_policy(policy)
+as_policy(::Nothing) = get(task_local_storage(), :EigenPairPolicy, DEFAULT_POLICY)::DegeneracyPolicy
+
+checked_policy(policy::DegeneracyPolicy) = policy
+checked_policy(policy) = throw(
+    ArgumentError(
+        "`degeneracy` must be EigenPair.check(), EigenPair.mask(tol), EigenPair.broaden(eps) or EigenPair.raw(), \
+        got $(repr(policy))$(policy isa Function ? "; call it" : "")"
+    )
+)
+
 function tolerance(name, x::Real)
     (isfinite(x) && x >= 0) ||
         throw(ArgumentError("`$name` must be a finite number that is not negative, got $x"))
     return Float64(x)
 end
+
+const DEFAULT_POLICY = check()
 
 # ---- inverse gaps --------------------------------------------------------------------------------------------
 
@@ -87,21 +124,36 @@ function inverse_gap_slope(policy::Broaden, x, clustered)
 end
 
 """
-`F[i, j]` of one matrix under a policy, computed entry by entry. `cluster[i]` numbers the cluster of `λ[i]`.
+`F[i, j]` of one matrix under a policy, computed entry by entry. `cluster[i]` numbers the cluster of `λ[i]`; `scale` is the
+size of the source of rounding errors, which only `check()` asks for.
 """
-struct InverseGaps{D <: DegeneracyPolicy, L <: AbstractVector}
+struct InverseGaps{D <: DegeneracyPolicy, L <: AbstractVector, R <: Real}
     policy::D
     λ::L
+    scale::R
     cluster::Vector{Int}
 end
 
-# A negative tolerance puts each eigenvalue into a cluster of its own, even bit-equal ones.
-function InverseGaps(policy::DegeneracyPolicy, λ::AbstractVector, tol)
+InverseGaps(policy::DegeneracyPolicy, λ, X, Y, norms) = InverseGaps(policy, λ, zero(eltype(λ)), collect(1:length(λ)))
+function InverseGaps(policy::Check, λ, X, Y, norms)
+    scale = rounding_scale(λ, X, Y, norms)
     cluster = collect(1:length(λ))
     for i in 2:length(λ)
-        cluster[i] = cluster[i - 1] + !(λ[i] - λ[i - 1] <= tol)
+        cluster[i] = cluster[i - 1] + !(λ[i] - λ[i - 1] <= policy.c * rounding(λ) * scale)
     end
-    return InverseGaps(policy, λ, cluster)
+    return InverseGaps(policy, λ, scale, cluster)
+end
+
+rounding(λ) = sqrt(length(λ)) * eps(eltype(λ))
+cluster_width(F::InverseGaps{Check}) = F.policy.c * rounding(F.λ) * F.scale
+
+# Of the standard problem, its own size; of a pair, what the i-th eigenvector sees of A and B.
+rounding_scale(λ, X, Y, ::Nothing) = maximum(abs, λ; init = zero(eltype(λ)))
+function rounding_scale(λ, X, Y, (normA, normB))
+    # The squares in this order: ‖x‖² alone may overflow where the product does not.
+    seen(norm_of_matrix, x) = norm_of_matrix * norm(x) * norm(x)
+    size(i) = seen(normA, view(X, :, i)) + abs(λ[i]) * seen(normB, view(Y, :, i))
+    return maximum(size, eachindex(λ); init = zero(eltype(λ)))
 end
 
 clustered(F::InverseGaps, i, j) = F.cluster[i] == F.cluster[j]
@@ -130,53 +182,74 @@ function generic_reflection(::Type{T}, F::InverseGaps) where {T}
     ]
 end
 
-# Rounding perturbs λ by about √n ε times this: of the standard problem's own norm, or of A and B as seen by the i-th pair.
-cluster_tolerance(::DegeneracyPolicy, λ, X, Y, ::Nothing) = -one(eltype(λ))
-cluster_tolerance(::DegeneracyPolicy, λ, X, Y, norms) = -one(eltype(λ))
-cluster_tolerance(policy::Check, λ, X, Y, ::Nothing) = rounding(policy, λ) * maximum(abs, λ; init = zero(eltype(λ)))
-function cluster_tolerance(policy::Check, λ, X, Y, (normA, normB))
-    # The squares in this order: ‖x‖² alone may overflow where the product does not.
-    size(i) = normA * norm(view(X, :, i)) * norm(view(X, :, i)) + abs(λ[i]) * normB * norm(view(Y, :, i)) * norm(view(Y, :, i))
-    return rounding(policy, λ) * maximum(size, eachindex(λ); init = zero(eltype(λ)))
-end
-rounding(policy::Check, λ) = policy.c * sqrt(length(λ)) * eps(eltype(λ))
-
 # ---- the verdict on a cotangent ------------------------------------------------------------------------------
+
+"""
+The cotangents `K̄` and `λ̄` of one matrix; `κ` is the size that entries of `K̄` are compared with.
+"""
+struct Coupling{F, K, L, R}
+    F::F
+    K̄::K
+    λ̄::L
+    κ::R
+    largest_λ̄::R
+end
+
+function Coupling(F::InverseGaps, K̄, λ̄, κ::Real)
+    R = real(eltype(K̄))
+    return Coupling(F, K̄, λ̄, R(κ), λ̄ === nothing ? zero(R) : R(maximum(abs, λ̄; init = zero(R))))
+end
+
+# The anti-Hermitian part of K̄ turns two vectors into each other, the Hermitian part mixes them.
+turning(C::Coupling, i, j) = (C.K̄[i, j] - conj(C.K̄[j, i])) / 2
+mixing(C::Coupling, i, j) = (C.K̄[i, j] + conj(C.K̄[j, i])) / 2
+
+is_below(C::Coupling, x, units) = abs(x) <= units * rounding(C.F.λ) * C.κ
+same_λ̄(C::Coupling, i, j) = C.λ̄ === nothing ||
+    abs(C.λ̄[i] - C.λ̄[j]) <= ROUNDING_OF_COTANGENT * rounding(C.F.λ) * C.largest_λ̄
+
+"""
+    significant_turning(C, i, j)
+
+`S = (K̄ − K̄ᴴ)/2`, without the noise that a loss which is symmetric in two close eigenvalues leaves there. It is `S` that
+loses it and not `F`, because the derivative of `S` may be anything.
+"""
+function significant_turning(C::Coupling{<:InverseGaps{Check}}, i, j)
+    S = turning(C, i, j)
+    is_noise = abs(C.F.λ[i] - C.F.λ[j]) <= NEAR * C.F.scale && is_below(C, S, NOISE_OF_COTANGENT) &&
+        (same_λ̄(C, i, j) || is_below(C, mixing(C, i, j), NOISE_OF_COTANGENT))
+    return is_noise ? zero(S) : S
+end
+significant_turning(C::Coupling, i, j) = turning(C, i, j)
 
 struct Violation
     i::Int
     j::Int
     gap::Float64
-    tol::Float64
+    width::Float64
     λ::Tuple{Float64, Float64}
     reason::String
 end
 
 """
-    violation(F, tol, K̄, λ̄, κ)
+    violation(C)
 
-The first pair of a cluster at which the loss has no derivative that the cotangent determines, or `nothing`. `κ` is the
-size that the entries of `K̄` are compared with.
+The first pair of a cluster at which the loss has no derivative that the cotangent determines, or `nothing`.
 """
-violation(::InverseGaps, tol, K̄, λ̄, κ) = nothing
-function violation(F::InverseGaps{Check}, tol, K̄, λ̄, κ)
+violation(::Coupling) = nothing
+function violation(C::Coupling{<:InverseGaps{Check}})
+    F = C.F
     has_cluster(F) || return nothing
-    n = length(F.λ)
-    δ = 64 * sqrt(n) * eps(eltype(F.λ))
-    largest = λ̄ === nothing ? zero(eltype(F.λ)) : maximum(abs, λ̄)
-    for j in 2:n, i in 1:(j - 1)
+    for j in eachindex(F.λ), i in 1:(j - 1)
         clustered(F, i, j) || continue
-        rotation = abs(K̄[i, j] - conj(K̄[j, i])) / 2
-        mixing = abs(K̄[i, j] + conj(K̄[j, i])) / 2
-        splitting = λ̄ === nothing ? zero(largest) : abs(λ̄[i] - λ̄[j])
-        reason = if !(rotation <= δ * κ)
+        reason = if !is_below(C, turning(C, i, j), ROUNDING_OF_COTANGENT)
             "the loss depends on which eigenvectors represent the cluster"
-        elseif !(mixing <= δ * κ || splitting <= δ * largest)
+        elseif !(same_λ̄(C, i, j) || is_below(C, mixing(C, i, j), ROUNDING_OF_COTANGENT))
             "the loss treats the cluster's eigenvalues differently and mixes their eigenvectors"
         else
             continue
         end
-        return Violation(i, j, F.λ[j] - F.λ[i], tol, (F.λ[i], F.λ[j]), reason)
+        return Violation(i, j, F.λ[j] - F.λ[i], cluster_width(F), (F.λ[i], F.λ[j]), reason)
     end
     return nothing
 end
@@ -185,13 +258,16 @@ const REMEDY = "If the loss is a function of the matrix, or of its projectors, u
     (spectral_map, spectral_sum, spectral_projector) instead of eigenpairs. If the cluster is an accident, perturb \
     the matrix. EigenPair.mask, broaden and raw give numbers without asking whether they are right."
 
-warn_violation(v::Violation, k, count) = @warn """
+explains(::DegeneracyPolicy) = false
+explains(policy::Check) = policy.explain
+
+warn_violation(policy::DegeneracyPolicy, v::Violation, k, count) = explains(policy) && @warn """
 eigh: no derivative, so the gradient is NaN$(count > 1 ? " for matrix $k of $count" : "").
-Eigenvalues $(v.i) and $(v.j), $(v.λ[1]) and $(v.λ[2]), are $(v.gap) apart, closer than the $(v.tol) that rounding \
+Eigenvalues $(v.i) and $(v.j), $(v.λ[1]) and $(v.λ[2]), are $(v.gap) apart, closer than the $(v.width) that rounding \
 resolves, and $(v.reason).
 $REMEDY""" maxlog = 5
 
-warn_second_order(k, count) = @warn """
+warn_second_order(policy::DegeneracyPolicy, k, count) = explains(policy) && @warn """
 eigh: the second derivative is NaN$(count > 1 ? " for matrix $k of $count" : ""), because some of its eigenvalues are \
 closer than rounding resolves, and eigenpairs do not determine a second derivative there.
 $REMEDY""" maxlog = 5

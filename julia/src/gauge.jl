@@ -3,8 +3,8 @@
 """
     fix_gauge(v)
 
-`v` with each column multiplied by the phase that makes its component of largest modulus (the first, if several are
-equal) real and positive. `v` is a matrix with vectors in its columns, or an array of them along the first two
+`v` with each column multiplied by the phase that makes its component of largest modulus (of components equal to within
+`√ε`, the first) real and positive. `v` is a matrix with vectors in its columns, or an array of them along the first two
 dimensions, as [`eigh`](@ref) returns. Columns of zeros stay as they are.
 
 A loss of `fix_gauge(v)` is a function of the matrix and has a derivative, where the eigenvalue is simple and one
@@ -26,12 +26,14 @@ function check_columns(v::AbstractArray{T}) where {T}
 end
 @non_differentiable check_columns(::Any)
 
-# true at the first largest component of each column.
+# true at the first of each column's largest components, so that rounding does not choose between equal ones.
 function largest_components(v)
     pivots = falses(size(v))
     isempty(v) && return pivots
     for column in CartesianIndices(axes(v)[2:end])
-        pivots[argmax(abs.(view(v, :, column))), column] = true
+        sizes = map(x -> abs(plain(x)), view(v, :, column))
+        enough = (1 - sqrt(eps(float(eltype(sizes))))) * maximum(sizes)
+        pivots[something(findfirst(>=(enough), sizes), 1), column] = true
     end
     return pivots
 end

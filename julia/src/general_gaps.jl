@@ -10,18 +10,20 @@ function homogeneous_gap(λᵢ, λⱼ)
 end
 
 """
-`F[i, j]` of one matrix under a policy, entry by entry. `cluster[i]` is the first member of the cluster of `λ[i]`.
+`F[i, j]` of one matrix under a policy, entry by entry. `cluster[i]` is the first member of the cluster of `λ[i]`, `tol[i]`
+how far rounding reaches there, `near` the gap up to which a cotangent that is rounding noise is dropped.
 """
 struct GeneralGaps{D <: DegeneracyPolicy, L <: AbstractVector}
     policy::D
     λ::L
     cluster::Vector{Int}
     tol::Vector{Float64}
+    near::Float64
 end
 
 function GeneralGaps(policy::DegeneracyPolicy, λ, U, V, normA, normB)
     n = length(λ)
-    return GeneralGaps(policy, λ, collect(1:n), zeros(n))
+    return GeneralGaps(policy, λ, collect(1:n), zeros(n), -1.0)
 end
 function GeneralGaps(policy::Check, λ, U, V, normA, normB)
     n = length(λ)
@@ -32,14 +34,15 @@ function GeneralGaps(policy::Check, λ, U, V, normA, normB)
         size = normA + (normB === nothing || isinf(λᵢ) ? zero(normA) : abs(λᵢ) * normB)
         return size * plain(norm(view(U, :, i))) * plain(norm(view(V, :, i)))
     end
-    tol = Float64[δ * reach(i) for i in 1:n]
+    reaches = Float64[reach(i) for i in 1:n]
+    tol = δ * reaches
     cluster = collect(1:n)
     for j in 2:n, i in 1:(j - 1)
         together(plain(λ[i]), plain(λ[j]), max(tol[i], tol[j])) || continue
         low, high = minmax(cluster[i], cluster[j])
         replace!(cluster, high => low)
     end
-    return GeneralGaps(policy, λ, cluster, tol)
+    return GeneralGaps(policy, λ, cluster, tol, NEAR * maximum(reaches; init = 0.0))
 end
 
 # `!(>)` rather than `<=`: what NaN makes unknown is taken to be a cluster.
@@ -50,6 +53,15 @@ has_cluster(F::GeneralGaps) = any(i -> F.cluster[i] != i, eachindex(F.cluster))
 
 Base.getindex(F::GeneralGaps, i, j) =
     i == j ? zero(eltype(F.λ)) : inverse_gap(F.policy, homogeneous_gap(F.λ[i], F.λ[j]), clustered(F, i, j))
+
+# Whether the cotangent of a pair is the rounding error of a loss that does not couple its vectors: divided by a small
+# gap, that would be all one sees.
+is_noise(F::GeneralGaps, K̄, κ, i, j) = false
+function is_noise(F::GeneralGaps{Check}, K̄, κ, i, j)
+    abs(plain(homogeneous_gap(F.λ[i], F.λ[j]))) <= F.near || return false
+    noise = NOISE_OF_COTANGENT * sqrt(length(F.λ)) * eps(real(plain_type(eltype(F.λ)))) * κ
+    return max(abs(plain(K̄[i, j])), abs(plain(K̄[j, i]))) <= noise
+end
 
 # (∂F/∂g, ∂F/∂ḡ) for the gap g, of finite eigenvalues; only `broaden` is not holomorphic.
 slopes(F::GeneralGaps, i, j) =
@@ -78,7 +90,7 @@ general_violation(::GeneralGaps, K̄, λ̄, κ) = nothing
 function general_violation(F::GeneralGaps{Check}, K̄, λ̄, κ)
     has_cluster(F) || return nothing
     n = length(F.λ)
-    δ = 64 * sqrt(n) * eps(real(plain_type(eltype(F.λ))))
+    δ = ROUNDING_OF_COTANGENT * sqrt(n) * eps(real(plain_type(eltype(F.λ))))
     largest = λ̄ === nothing ? 0 : maximum(x -> abs(plain(x)), λ̄)
     # `!(<=)`: a NaN in the cotangent fails.
     for j in 1:n, i in 1:n

@@ -20,7 +20,7 @@ Base.length(::EighResult) = 2
 
 """
     eigh(a, b = nothing; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing,
-         degeneracy = EigenPair.check())
+         degeneracy = nothing)
 
 Eigenvalues (real, ascending) and eigenvectors (columns) of a Hermitian matrix or a definite pair, as an
 [`EighResult`](@ref); the eigenvalues alone if `eigvals_only`.
@@ -42,7 +42,8 @@ doubled, the diagonal real), or is a `Symmetric`/`Hermitian` matrix.
 selects. Integers are computed in `Float64`; `Float32`, `Float64` and their complex types stay what they are.
 
 `degeneracy` says what derivatives do where eigenvalues coincide: [`EigenPair.check`](@ref), [`EigenPair.mask`](@ref),
-[`EigenPair.broaden`](@ref), [`EigenPair.raw`](@ref).
+[`EigenPair.broaden`](@ref), [`EigenPair.raw`](@ref); the first of them, unless [`EigenPair.with_policy`](@ref) says
+otherwise.
 
 A matrix with NaN or Inf, or a `b` that is not positive definite, gives NaN for itself and leaves the rest of the batch
 alone. Throws `DimensionMismatch` for arrays that are not square or do not fit each other, and `ArgumentError` for any
@@ -60,7 +61,7 @@ docs/derivations.md.
 """
 function eigh(
         a, b = nothing; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing,
-        degeneracy = check()
+        degeneracy = nothing
     )
     check_eigvals_only(eigvals_only)
     p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
@@ -70,12 +71,12 @@ function eigh(
 end
 
 """
-    eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = EigenPair.check())
+    eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
 
 Eigenvalues of a Hermitian matrix or a definite pair, real and ascending: [`eigh`](@ref) with `eigvals_only = true`,
 where every argument is explained. No eigenvector is computed until a derivative asks for it.
 """
-function eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = check())
+function eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
     p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
     return present_values(p, hermitian_values(p, a, b))
 end
@@ -112,7 +113,7 @@ generic_basis(policy::Check) = policy.generic_basis
 
 function turn_clusters!(p::HermitianProblem{T}, norms, w, V, U) where {T}
     for k in axes(w, 2)
-        F, _ = inverse_gaps(p, norms, w, V, U, k)
+        F = inverse_gaps(p, norms, w, V, U, k)
         has_cluster(F) || continue
         H = generic_reflection(T, F)
         V[:, :, k] = V[:, :, k] * H
@@ -137,10 +138,8 @@ signs(p::HermitianProblem) = p.type == 1 ? (-1, -1) : p.type == 2 ? (1, -1) : p.
 
 function inverse_gaps(p::HermitianProblem, norms, w, V, U, k)
     X, Y = bases(p, V, U)
-    λ = view(w, :, k)
     norms_k = norms === nothing ? nothing : (norms[1][k], norms[2][k])
-    tol = cluster_tolerance(p.degeneracy, λ, view(X, :, :, k), view(Y, :, :, k), norms_k)
-    return InverseGaps(p.degeneracy, λ, tol), tol
+    return InverseGaps(p.degeneracy, view(w, :, k), view(X, :, :, k), view(Y, :, :, k), norms_k)
 end
 
 matrix(::Nothing, k) = nothing
@@ -173,7 +172,7 @@ function hermitian_pushforward(p::HermitianProblem, norms, w, V, U, Ȧ, Ḃ)
     U̇ = U === nothing ? nothing : similar(V̇)
     M, N, K, half = (zeros(S, n, n) for _ in 1:4)
     for k in 1:count
-        F, _ = inverse_gaps(p, norms, w, V, U, k)
+        F = inverse_gaps(p, norms, w, V, U, k)
         Ȧ === nothing || congruence!(M, half, matrix(X, k), matrix(Ȧ, k))
         Ḃ === nothing || congruence!(N, half, matrix(Y, k), matrix(Ḃ, k))
         for j in 1:n, i in 1:n
@@ -210,24 +209,29 @@ function hermitian_pullback(::Type{S}, p::HermitianProblem, norms, w, V, U, λ̄
     N̄ = p.type == 0 ? nothing : similar(M̄)
     K̄ = Matrix{S}(undef, n, n)
     for k in 1:count
-        rotation_cotangent!(K̄, matrix(V, k), matrix(U, k), matrix(V̄, k), matrix(Ū, k))
-        F, tol = inverse_gaps(p, norms, w, V, U, k)
-        λ̄ₖ = column(λ̄, k)
-        broken = violation(F, tol, K̄, λ̄ₖ, cotangent_size(matrix(V, k), matrix(V̄, k)) + cotangent_size(matrix(U, k), matrix(Ū, k)))
+        F = inverse_gaps(p, norms, w, V, U, k)
+        C = coupling!(K̄, F, V, U, λ̄, V̄, Ū, k)
+        broken = violation(C)
         if broken !== nothing
-            warn_violation(broken, k, count)
+            warn_violation(p.degeneracy, broken, k, count)
             fill!(matrix(M̄, k), NaN)
             N̄ === nothing || fill!(matrix(N̄, k), NaN)
             continue
         end
         for j in 1:n, i in 1:n
-            M̄[i, j, k] = F[i, j] * (K̄[i, j] - conj(K̄[j, i])) / 2
-            i == j && (M̄[i, i, k] += at(λ̄ₖ, i))
+            M̄[i, j, k] = F[i, j] * significant_turning(C, i, j)
+            i == j && (M̄[i, i, k] += at(C.λ̄, i))
             N̄ === nothing && continue
-            N̄[i, j, k] = s * (w[i, k] + w[j, k]) / 2 * M̄[i, j, k] + t * (K̄[i, j] + conj(K̄[j, i])) / 4
+            N̄[i, j, k] = s * (w[i, k] + w[j, k]) / 2 * M̄[i, j, k] + t * mixing(C, i, j) / 2
         end
     end
     return M̄, N̄
+end
+
+function coupling!(K̄, F, V, U, λ̄, V̄, Ū, k)
+    Vₖ, Uₖ, V̄ₖ, Ūₖ = matrix(V, k), matrix(U, k), matrix(V̄, k), matrix(Ū, k)
+    rotation_cotangent!(K̄, Vₖ, Uₖ, V̄ₖ, Ūₖ)
+    return Coupling(F, K̄, column(λ̄, k), cotangent_size(Vₖ, V̄ₖ) + cotangent_size(Uₖ, Ūₖ))
 end
 
 # K̄ = Vᴴ V̄ − Ūᴴ U

@@ -96,33 +96,44 @@ end
 
 # ---- eigh and eigvalsh ---------------------------------------------------------------------------------------
 
-function eigh_and_pushforward(
-        ȧ, ḃ, a, b; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing, degeneracy = check()
-    )
-    check_eigvals_only(eigvals_only)
-    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
-    (w, V, _), (ẇ, V̇, _) = frule((NoTangent(), NoTangent(), ȧ, ḃ), hermitian_solve, p, a, b)
-    values, values_tangent = present_values(p, w), present_values(p, ẇ)
-    eigvals_only && return values, values_tangent
-    Ω = EighResult(values, present_vectors(p, V))
-    return Ω, Tangent{typeof(Ω)}(; eigenvalues = values_tangent, eigenvectors = present_vectors(p, V̇))
+function eigh_and_pushforward(ẋs, a, b; options...)
+    p, w, V, ẇ, V̇ = solve_and_pushforward(ẋs, a, b; options...)
+    Ω = EighResult(present_values(p, w), present_vectors(p, V))
+    return Ω, Tangent{typeof(Ω)}(; eigenvalues = present_values(p, ẇ), eigenvectors = present_vectors(p, V̇))
 end
 
-function eigh_and_pullback(
-        a, b; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing, degeneracy = check()
+function eigvalsh_and_pushforward(ẋs, a, b; options...)
+    p, w, _, ẇ, _ = solve_and_pushforward(ẋs, a, b; options...)
+    return present_values(p, w), present_values(p, ẇ)
+end
+
+function solve_and_pushforward(
+        (ȧ, ḃ), a, b; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing
     )
-    check_eigvals_only(eigvals_only)
+    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+    (w, V, _), (ẇ, V̇, _) = frule((NoTangent(), NoTangent(), ȧ, ḃ), hermitian_solve, p, a, b)
+    return p, w, V, ẇ, V̇
+end
+
+# These pullbacks return the gradients of `a` and `b`.
+function eigh_and_pullback(a, b; options...)
+    p, w, V, inputs_pullback = solve_and_pullback(a, b; options...)
+    return EighResult(present_values(p, w), present_vectors(p, V)), Ω̄ -> inputs_pullback(parts(unthunk(Ω̄))...)
+end
+
+function eigvalsh_and_pullback(a, b; options...)
+    p, w, _, inputs_pullback = solve_and_pullback(a, b; options...)
+    return present_values(p, w), w̄ -> inputs_pullback(unthunk(w̄), ZeroTangent())
+end
+
+function solve_and_pullback(a, b; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
     p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
     (w, V, _), solve_pullback = rrule(hermitian_solve, p, a, b)
     function inputs_pullback(λ̄, V̄)
         _, _, ā, b̄ = solve_pullback((embed_values(p, λ̄), embed_vectors(p, V̄), ZeroTangent()))
         return ā, b̄
     end
-    if eigvals_only
-        return present_values(p, w), Ω̄ -> inputs_pullback(unthunk(Ω̄), ZeroTangent())
-    else
-        return EighResult(present_values(p, w), present_vectors(p, V)), Ω̄ -> inputs_pullback(parts(unthunk(Ω̄))...)
-    end
+    return p, w, V, inputs_pullback
 end
 
 parts(Ω̄::AbstractZero) = (Ω̄, Ω̄)
@@ -153,24 +164,37 @@ end
 zeros_around(p, ::Type{T}, count) where {T} = zeros(T, first(p.subset) - 1, count), zeros(T, p.n - last(p.subset), count)
 @non_differentiable zeros_around(::Any, ::Any, ::Any)
 
-for f in (:eigh, :eigvalsh)
-    values = f == :eigvalsh ? (:(eigvals_only = true),) : ()
-    pullback = Symbol(f, :_pullback)
-    @eval begin
-        ChainRulesCore.frule((_, ȧ), ::typeof($f), a; options...) =
-            eigh_and_pushforward(ȧ, NoTangent(), a, nothing; options..., $(values...))
-        ChainRulesCore.frule((_, ȧ, ḃ), ::typeof($f), a, b; options...) =
-            eigh_and_pushforward(ȧ, ḃ, a, b; options..., $(values...))
+function ChainRulesCore.frule((_, ȧ, ḃ), ::typeof(eigh), a, b; eigvals_only = false, options...)
+    check_eigvals_only(eigvals_only)
+    eigvals_only && return eigvalsh_and_pushforward((ȧ, ḃ), a, b; options...)
+    return eigh_and_pushforward((ȧ, ḃ), a, b; options...)
+end
+ChainRulesCore.frule((_, ȧ), ::typeof(eigh), a; options...) =
+    frule((NoTangent(), ȧ, NoTangent()), eigh, a, nothing; options...)
+ChainRulesCore.frule((_, ȧ, ḃ), ::typeof(eigvalsh), a, b; options...) =
+    eigvalsh_and_pushforward((ȧ, ḃ), a, b; options...)
+ChainRulesCore.frule((_, ȧ), ::typeof(eigvalsh), a; options...) =
+    eigvalsh_and_pushforward((ȧ, NoTangent()), a, nothing; options...)
 
-        function ChainRulesCore.rrule(::typeof($f), a; options...)
-            Ω, inputs_pullback = eigh_and_pullback(a, nothing; options..., $(values...))
-            $pullback(Ω̄) = (NoTangent(), inputs_pullback(Ω̄)[1])
-            return Ω, $pullback
-        end
-        function ChainRulesCore.rrule(::typeof($f), a, b; options...)
-            Ω, inputs_pullback = eigh_and_pullback(a, b; options..., $(values...))
-            $pullback(Ω̄) = (NoTangent(), inputs_pullback(Ω̄)...)
-            return Ω, $pullback
-        end
-    end
+function ChainRulesCore.rrule(::typeof(eigh), a, b; eigvals_only = false, options...)
+    check_eigvals_only(eigvals_only)
+    Ω, inputs_pullback = eigvals_only ? eigvalsh_and_pullback(a, b; options...) : eigh_and_pullback(a, b; options...)
+    eigh_pullback(Ω̄) = (NoTangent(), inputs_pullback(Ω̄)...)
+    return Ω, eigh_pullback
+end
+function ChainRulesCore.rrule(::typeof(eigh), a; options...)
+    Ω, pullback = rrule(eigh, a, nothing; options...)
+    eigh_pullback(Ω̄) = pullback(Ω̄)[1:2]
+    return Ω, eigh_pullback
+end
+
+function ChainRulesCore.rrule(::typeof(eigvalsh), a, b; options...)
+    w, inputs_pullback = eigvalsh_and_pullback(a, b; options...)
+    eigvalsh_pullback(w̄) = (NoTangent(), inputs_pullback(w̄)...)
+    return w, eigvalsh_pullback
+end
+function ChainRulesCore.rrule(::typeof(eigvalsh), a; options...)
+    w, pullback = rrule(eigvalsh, a, nothing; options...)
+    eigvalsh_pullback(w̄) = pullback(w̄)[1:2]
+    return w, eigvalsh_pullback
 end

@@ -25,9 +25,9 @@ function second_order_pushforward(
     dM̄ = diagonal ? zeros(real(S), n, count) : zeros(S, n, n, count)
     dN̄ = p.type == 0 ? nothing : zero(dM̄)
     for k in 1:count
-        F, _ = inverse_gaps(p, norms, w, V, U, k)
+        F = inverse_gaps(p, norms, w, V, U, k)
         if undetermined(F) && any_nonzero(k, ẇ, V̇, U̇, dλ̄, dV̄, dŪ)
-            warn_second_order(k, count)
+            warn_second_order(p.degeneracy, k, count)
             fill!(selectdim(dM̄, ndims(dM̄), k), NaN)
             dN̄ === nothing || fill!(selectdim(dN̄, ndims(dN̄), k), NaN)
             continue
@@ -41,12 +41,12 @@ function second_order_pushforward(
             continue
         end
         Vₖ, Uₖ, V̄ₖ, Ūₖ = matrix(V, k), matrix(U, k), matrix(V̄, k), matrix(Ū, k)
-        K̄ = rotation_cotangent!(Matrix{S}(undef, n, n), Vₖ, Uₖ, V̄ₖ, Ūₖ)
+        C = coupling!(Matrix{S}(undef, n, n), F, V, U, λ̄, V̄, Ū, k)
         dK̄ = rotation_cotangent!(Matrix{S}(undef, n, n), Vₖ, Uₖ, matrix(dV̄, k), matrix(dŪ, k))
         V̇ === nothing || V̄ === nothing || mul!(dK̄, matrix(V̇, k)', V̄ₖ, 1, 1)
         U̇ === nothing || Ū === nothing || mul!(dK̄, Ūₖ', matrix(U̇, k), -1, 1)
         for j in 1:n, i in 1:n
-            Sᵢⱼ = (K̄[i, j] - conj(K̄[j, i])) / 2
+            Sᵢⱼ = significant_turning(C, i, j)
             dSᵢⱼ = (dK̄[i, j] - conj(dK̄[j, i])) / 2
             dF = slope(F, i, j) * (at(λ̇, j) - at(λ̇, i))
             dM̄[i, j, k] = dF * Sᵢⱼ + F[i, j] * dSᵢⱼ
@@ -81,9 +81,9 @@ function second_order_pullback(p::HermitianProblem, norms, w, V, U, λ̄, V̄, �
     of_V̄, of_Ū = like(V̄), like(Ū)
     for k in 1:count
         any_nonzero(k, M̌, Ň) || continue
-        F, _ = inverse_gaps(p, norms, w, V, U, k)
+        F = inverse_gaps(p, norms, w, V, U, k)
         if undetermined(F)
-            warn_second_order(k, count)
+            warn_second_order(p.degeneracy, k, count)
             foreach(x -> x === nothing || fill!(selectdim(x, ndims(x), k), NaN), (w̌, λ̌, V̌, Ǔ, of_V̄, of_Ū))
             continue
         end
@@ -106,7 +106,7 @@ function second_order_pullback(p::HermitianProblem, norms, w, V, U, λ̄, V̄, �
             Mᵢⱼ = (at(M̌ₖ, i, j) + conj(at(M̌ₖ, j, i))) / 2
             Nᵢⱼ = (at(Ňₖ, i, j) + conj(at(Ňₖ, j, i))) / 2
             Mᵢⱼ += s * L * Nᵢⱼ
-            Sᵢⱼ = (K̄[i, j] - conj(K̄[j, i])) / 2
+            Sᵢⱼ = significant_turning(C, i, j)
             M̄ᵢⱼ = F[i, j] * Sᵢⱼ + (i == j) * at(λ̄ₖ, i)
             i == j && (λ̌[i, k] = real(Mᵢⱼ))
             w̌[j, k] += 2 * slope(F, i, j) * real(conj(Mᵢⱼ) * Sᵢⱼ) + s * real(conj(Nᵢⱼ) * M̄ᵢⱼ)

@@ -50,8 +50,8 @@ HermitianProblem{T}(p::HermitianProblem{<:Any, N, D, A, B}) where {T, N, D, A, B
 Check everything that a call may get wrong, before any number is computed.
 """
 function hermitian_problem(a, b, options)
-    (; type, lower, subset_by_index, degeneracy) = options
-    check_policy(degeneracy)
+    (; type, lower, subset_by_index) = options
+    degeneracy = as_policy(options.degeneracy)
     (lower === nothing || lower isa Bool) ||
         throw(ArgumentError("`lower` must be nothing (the Hermitian part), true or false, got $(repr(lower))"))
     type in (1, 2, 3) || throw(
@@ -79,14 +79,6 @@ function hermitian_problem(a, b, options)
         Int(type), n, batch, check_subset(subset_by_index, n), input_a.triangle, degeneracy, input_a, input_b
     )
 end
-
-check_policy(::DegeneracyPolicy) = nothing
-check_policy(policy) = throw(
-    ArgumentError(
-        "`degeneracy` must be EigenPair.check(), EigenPair.mask(tol), EigenPair.broaden(eps) or EigenPair.raw(), \
-        got $(repr(policy))$(policy isa Function ? "; call it" : "")"
-    )
-)
 
 check_matrices(name, x) = throw(
     ArgumentError("`$name` must be a matrix, or an array of matrices along its first two dimensions, got $(repr(x))")

@@ -5,7 +5,7 @@ const ABI_VERSION = Int32(1)
 
 const ENTRY_POINTS = (
     :last_error, :lapack_create, :lapack_set_threading, :lapack_has, :lapack_destroy,
-    :hermitian_job, :job_workers, :job_work, :job_retain, :job_release, :job_finish,
+    :hermitian_job, :general_job, :job_workers, :job_work, :job_retain, :job_release, :job_finish,
 )
 
 struct Core
@@ -205,7 +205,7 @@ end
 
 # ---- jobs ----------------------------------------------------------------------------------------------------
 
-# Field by field the struct of the same name in the header.
+# Field by field the structs of the same names in the header.
 struct CHermitianProblem
     struct_size::Int64
     dtype::Int32
@@ -222,6 +222,23 @@ struct CHermitianProblem
     b_stride::Int64
     w::Ptr{Cvoid}
     v::Ptr{Cvoid}
+    u::Ptr{Cvoid}
+    info::Ptr{Int32}
+end
+
+struct CGeneralProblem
+    struct_size::Int64
+    dtype::Int32
+    layout::Int32
+    n::Int64
+    batch::Int64
+    a::Ptr{Cvoid}
+    a_stride::Int64
+    b::Ptr{Cvoid}
+    b_stride::Int64
+    w::Ptr{Cvoid}
+    v::Ptr{Cvoid}
+    vl::Ptr{Cvoid}
     u::Ptr{Cvoid}
     info::Ptr{Int32}
 end
@@ -244,14 +261,34 @@ function native_hermitian!(w, v, u, type, triangle, A::Array{T}, a_stride, B, b_
             sizeof(CHermitianProblem), dtype_code(T), type, triangle, 0, 0, 0, n, count,
             address(A), a_stride, address(B), b_stride, address(w), address(v), address(u), C_NULL
         )
-        job = Ref{Ptr{Cvoid}}(C_NULL)
-        status = ccall(
-            lapack.core.entry.hermitian_job, Int32, (Ptr{Cvoid}, Ref{CHermitianProblem}, Int32, Ptr{Ptr{Cvoid}}),
-            lapack.pointer, problem, Threads.nthreads(), job
-        )
-        throw_unless_ok(lapack.core, status)
-        run_job(lapack, job[])
+        run_problem(lapack, lapack.core.entry.hermitian_job, problem)
     end
+    return nothing
+end
+
+# Eigenvalues into `w`, right and left vectors into `v` and `vl`, the dual basis into `u`, where these are not `nothing`.
+function native_general!(w, v, vl, u, A::Array{T}, a_stride, B, b_stride) where {T}
+    n, count = size(w)
+    (n == 0 || count == 0) && return nothing
+    lapack = current_lapack()
+    GC.@preserve w v vl u A B lapack begin
+        problem = CGeneralProblem(
+            sizeof(CGeneralProblem), dtype_code(T), 0, n, count, address(A), a_stride, address(B), b_stride,
+            address(w), address(v), address(vl), address(u), C_NULL
+        )
+        run_problem(lapack, lapack.core.entry.general_job, problem)
+    end
+    return nothing
+end
+
+# The arrays that the problem points to must be kept alive by the caller.
+function run_problem(lapack::LAPACKHandle, make_job, problem::P) where {P}
+    job = Ref{Ptr{Cvoid}}(C_NULL)
+    status = ccall(
+        make_job, Int32, (Ptr{Cvoid}, Ref{P}, Int32, Ptr{Ptr{Cvoid}}), lapack.pointer, problem, Threads.nthreads(), job
+    )
+    throw_unless_ok(lapack.core, status)
+    run_job(lapack, job[])
     return nothing
 end
 

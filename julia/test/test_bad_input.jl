@@ -41,7 +41,6 @@
     rejects(ArgumentError, ("`lower = true`", "upper"), Symmetric(a, :U); lower = true)
     rejects(ArgumentError, ("`degeneracy`", "EigenPair.check()"), a; degeneracy = :mask)
     rejects(ArgumentError, ("`degeneracy`", "call it"), a; degeneracy = EigenPair.check)
-    rejects(ArgumentError, ("`degeneracy`",), a; degeneracy = nothing)
     rejects(ArgumentError, ("`subset_by_index`", "1:2", "0:1"), a; subset_by_index = 0:1)
     rejects(ArgumentError, ("`subset_by_index`", "1:3"), a; subset_by_index = (1, 2))
     rejects(ArgumentError, ("`subset_by_index`", "1:3"), a; subset_by_index = 1)

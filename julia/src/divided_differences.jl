@@ -1,0 +1,88 @@
+# Divided differences of a scalar function, accurate whether their arguments are far apart, close, or equal.
+
+"""
+The derivative of a function of a real number, as a function.
+"""
+struct Derivative{F}
+    f::F
+end
+
+function (d::Derivative)(x::Real)
+    D = point_dual(d, x)
+    return only_partial(D, d.f(D(x, one(x))))
+end
+point_dual(d::Derivative, x) = Dual{typeof(ForwardDiff.Tag(d, typeof(x)))}
+
+only_partial(::Type{<:Dual{Tag}}, y::Dual{Tag}) where {Tag} = ForwardDiff.partials(y, 1)
+only_partial(D, y::Real) = zero(y)
+only_partial(D, y::Complex) = complex(only_partial(D, real(y)), only_partial(D, imag(y)))
+
+# Nodes and weights of Gauss–Legendre quadrature on [0, 1]. The coarse rule only estimates the error of the fine one.
+function gauss(count)
+    # The nodes are eigenvalues of the Jacobi matrix of the Legendre polynomials.
+    off = [k / sqrt(4k^2 - 1) for k in 1:(count - 1)]
+    nodes, vectors = eigen(SymTridiagonal(zeros(count), off))
+    return Tuple(zip((nodes .+ 1) ./ 2, vectors[1, :] .^ 2))
+end
+const FINE = gauss(10)
+const COARSE = gauss(7)
+
+# ∫₀¹ g(x + t(y − x)) dt, with weight t if `weighted`. A convex combination, exact at x = y.
+quadrature(rule, g, x::R, y::R, weighted) where {R} =
+    sum(((t, weight),) -> R(weighted ? weight * t : weight) * g((1 - R(t)) * x + R(t) * y), rule)
+
+"""
+    by_mean(quotient, rounding, mean, coarse)
+
+Whether to trust the mean: where the quotient's rounding is the greater evil, and the two do not contradict each
+other. They do where `f` jumps between the points, as `sign` does: its derivative knows nothing of it.
+"""
+function by_mean(quotient, rounding, mean, coarse)
+    error = plain(abs(mean - coarse))
+    return error <= rounding && plain(abs(quotient - mean)) <= 8 * (rounding + error)
+end
+
+"""
+    first_difference(f, x, y) -> (f[x, y], whether by the mean of f′ between x and y)
+"""
+function first_difference(f, x::R, y::R) where {R <: Real}
+    df = Derivative(f)
+    # Not the quotient at any price: at a pole of f' it would be a number.
+    x == y && return df(x), true
+    fx, fy = f(x), f(y)
+    quotient = (fy - fx) / (y - x)
+    rounding = 4 * eps(R) * plain(abs(fx) + abs(fy)) / abs(y - x)
+    mean = quadrature(FINE, df, x, y, false)
+    by_mean(quotient, rounding, mean, quadrature(COARSE, df, x, y, false)) && return mean, true
+    return quotient, false
+end
+
+"""
+    difference_slope(f, x, y, fxy)
+
+`∂f[x, y]/∂y`, given `fxy = f[x, y]`.
+"""
+function difference_slope(f, x::R, y::R, fxy) where {R <: Real}
+    df = Derivative(f)
+    ddf = Derivative(df)
+    x == y && return ddf(x) / 2
+    dfy = df(y)
+    quotient = (dfy - fxy) / (y - x)
+    rounding = 8 * eps(R) * plain(abs(dfy) + abs(fxy)) / abs(y - x)
+    mean = quadrature(FINE, ddf, x, y, true)
+    return by_mean(quotient, rounding, mean, quadrature(COARSE, ddf, x, y, true)) ? mean : quotient
+end
+
+"""
+    second_difference(slopes, λ, i, k, j)
+
+`f[λᵢ, λₖ, λⱼ]` of ascending `λ`, from `slopes[i, j] = ∂f[λᵢ, λⱼ]/∂λⱼ`: a convex combination, without cancellation.
+"""
+function second_difference(slopes, λ, i, k, j)
+    low, high = minmax(min(i, j), max(i, j, k))
+    low = min(low, k)
+    middle = i + j + k - low - high
+    width = λ[high] - λ[low]
+    p = width > 0 ? (λ[middle] - λ[low]) / width : oftype(width, 0.5)
+    return p * slopes[low, middle] + (1 - p) * slopes[high, middle]
+end
