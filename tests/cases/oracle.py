@@ -74,11 +74,11 @@ def solve_hermitian(kind: int, a: Matrix, b: Matrix | None, vectors: bool) -> tu
 
 
 def solve_general(a: Matrix, b: Matrix | None, vectors: bool) -> tuple[list[Any], Matrix | None]:
-    """Eigenvalues sorted by (Re, Im) and right eigenvectors of unit 2-norm; conjugate pairs tie in Re."""
+    """Eigenvalues sorted by (Re, Im) and right eigenvectors of unit 2-norm; conjugate pairs and equals tie in Re."""
     m = a if b is None else mp.inverse(b) * a
     if m.rows == 1:
         return [mp.mpc(m[0])], mp.eye(1)
-    tie = largest(m) * mp.mpf(10) ** (-mp.mp.dps // 2)
+    tie = largest(m) * mp.mpf(10) ** -15
     w, v = (mp.eig(m, left=False, right=False), None) if not vectors else mp.eig(m)
 
     def compare(i: int, j: int) -> int:
@@ -210,13 +210,13 @@ def hvp(ref: Reference, inputs: Inputs, direction: Inputs, is_complex: bool) -> 
         return difference_gradient(slope, inputs, is_complex)
 
 
-def perturbations(inputs: Inputs, is_complex: bool, seed: str, count: int) -> Iterator[Inputs]:
-    """Random changes of every entry, of size 1e-20 relative to the largest entry of the same matrix."""
+def perturbations(inputs: Inputs, is_complex: bool, seed: str, count: int, digits: int = 20) -> Iterator[Inputs]:
+    """Random changes of every entry, of size 10**-digits relative to the largest entry of the same matrix."""
     for k in range(count):
         rng = random.Random(f"{seed}/perturbation/{k}")
 
         def draw(m: Matrix, rng: random.Random = rng) -> Matrix:
-            scale = (largest(m) or 1) * mp.mpf(10) ** -20
+            scale = (largest(m) or 1) * mp.mpf(10) ** -digits
             r = mp.matrix(m.rows, m.cols)
             for i in range(m.rows):
                 for j in range(m.cols):
@@ -235,9 +235,15 @@ def relative_change(base: Inputs, moved: Inputs) -> Any:
 
 
 def amplification(
-    f: Callable[[Inputs], Inputs], base: Inputs, inputs: Inputs, is_complex: bool, seed: str, count: int
+    f: Callable[[Inputs], Inputs],
+    base: Inputs,
+    inputs: Inputs,
+    is_complex: bool,
+    seed: str,
+    count: int,
+    digits: int = 20,
 ) -> Any:
     """How much `f`, with value `base` there, amplifies relative changes of the input: the worst seen, with a margin."""
     with mp.workdps(FIRST_DIGITS):
-        changes = [relative_change(base, f(x)) for x in perturbations(inputs, is_complex, seed, count)]
-        return FLOOR + MARGIN * max(changes) * mp.mpf(10) ** 20
+        changes = [relative_change(base, f(x)) for x in perturbations(inputs, is_complex, seed, count, digits)]
+        return FLOOR + MARGIN * max(changes) * mp.mpf(10) ** digits

@@ -15,8 +15,8 @@ from oracle import (
     gradient,
     hvp,
 )
-from oracle_inputs import Redraw, is_complex, random_matrix
-from oracle_losses import Matrix, gauge_margin, largest, loss_magnitude
+from oracle_inputs import Redraw, is_complex, is_single, random_matrix
+from oracle_losses import Matrix, gauge_margin, largest, loss_magnitude, to_mp
 from oracle_noise import noise_ratio, rounding_noise
 
 PERTURBATIONS = 3  # behind each condition number
@@ -60,6 +60,11 @@ class Spec:
     def degenerate(self) -> bool:
         """Whether eigenvalues coincide, exactly or up to the rounding of the input."""
         return self.spectrum.startswith("degenerate")
+
+    @property
+    def defective(self) -> bool:
+        """Whether eigenvalues coincide without as many eigenvectors."""
+        return self.spectrum == "defective"
 
 
 @dataclass
@@ -137,7 +142,7 @@ def check_draw(parts: Parts, ref: Reference, value: Any, w: list[Any], v: Matrix
     least = loss_magnitude(parts.loss, w, v) / 8 if parts.least_value is None else parts.least_value
     if abs(value) < least:
         raise Redraw("cancelled value")
-    if parts.loss["name"] == "fixed_gauge" and gauge_margin(v) > 0.9:
+    if parts.loss["name"] == "fixed_gauge" and gauge_margin(v, to_mp(parts.loss["C"])) > 0.9:
         raise Redraw("two components nearly tie for the largest")
 
 
@@ -160,13 +165,17 @@ def first_order(
     base = observe(inputs)
     case["value"] = plain(base[2][0]) if parts.has_value else None
     w = list(base[3])
+    if ref.general and (spec.degenerate or spec.defective):
+        w = list(clean((base[3], None))[0])  # a defective one is seen with a third of the digits
     case["eigenvalues"] = (
         {"re": [plain(x.real) for x in w], "im": [plain(x.imag) for x in w]} if ref.general else [plain(x) for x in w]
     )
     if parts.differentiable:
         exact = clean(base[:2])
         case["gradient"] = {"a": to_json(exact[0], complex_), "b": to_json(exact[1], complex_)}
-    condition = amplification(observe, base, inputs, complex_, spec.id, PERTURBATIONS)
+    # Linear for small changes, or else (roots of them) measured at the size that they have.
+    digits = (7 if is_single(spec.dtype) else 16) if spec.defective else 20
+    condition = amplification(observe, base, inputs, complex_, spec.id, PERTURBATIONS, digits)
     noise = (mp.mpf(0),) * 4
     if not ref.spectral and parts.differentiable:
         noise = rounding_noise(spec.degenerate, ref, inputs, direction)

@@ -46,10 +46,12 @@ def fix_gauge(v: Matrix) -> Matrix:
     return out
 
 
-def gauge_margin(v: Matrix) -> Any:
-    """The least ratio, over columns, of the second largest modulus to the largest: 1 is a tie."""
+def gauge_margin(v: Matrix, c: Matrix) -> Any:
+    """The largest ratio, over columns with weight in `c`, of the second largest modulus to the largest: 1 is a tie."""
     worst = mp.mpf(0)
     for j in range(v.cols):
+        if not any(c[i, j] for i in range(c.rows)):
+            continue
         sizes = sorted((abs(v[i, j]) for i in range(v.rows)), reverse=True)
         if len(sizes) > 1:
             worst = max(worst, sizes[1] / sizes[0])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import mpmath as mp
-from oracle import Inputs, Reference
+from oracle import Inputs, Reference, perturbations, solve_general
 from oracle_losses import EIGENVALUE_LOSSES, Loss, Matrix, largest, number, to_mp
 
 
@@ -43,17 +43,39 @@ def outer_sizes(ref: Reference, inputs: Inputs, v: Matrix) -> tuple[list[Any], l
     return x, x, y, y
 
 
-def value_noise(ref: Reference, inputs: Inputs, w: list[Any], sizes: list[Any]) -> Any:
+def mended_basis(inputs: Inputs) -> Matrix:
+    """Eigenvectors of a degenerate general problem, orthonormal inside clusters.
+
+    Those of the problem itself may be nearly parallel there, so a neighbour with distinct eigenvalues is solved.
+    """
+    w, v = solve_general(*next(perturbations(inputs, True, "basis", 1)), True)
+    top = max(abs(x) for x in w)
+    for j in range(len(w)):
+        for _ in range(2):
+            for i in range(j):
+                if abs(w[i] - w[j]) <= top / 10**4:
+                    v[:, j] = v[:, j] - v[:, i] * (v[:, i].H * v[:, j])[0]
+        v[:, j] = v[:, j] / mp.norm(v[:, j])
+    return v
+
+
+def value_noise(ref: Reference, inputs: Inputs, w: list[Any], sizes: list[Any], floor: Any) -> Any:
     """For eigenvalues alone: the errors of spectral projectors of these norms, if they are not orthogonal.
 
-    Eigenvectors of one Schur form share its backward error; beyond that, each is off by eps ‖A‖ over its gap.
+    Eigenvectors of one Schur form share its backward error; beyond that, each is off by eps ‖A‖ over its gap, where
+    that is more than `floor`.
     """
     if not ref.general:
         return max(sizes)
     a, b = inputs
     norm = mp.mnorm(a if b is None else mp.inverse(b) * a, "f")
     n = range(len(w))
-    return max(sizes[i] * (1 + max((norm / abs(w[i] - w[j]) for j in n if j != i), default=0)) for i in n)
+
+    def off(i: int) -> Any:
+        gaps = (abs(w[i] - w[j]) for j in n if j != i)
+        return max((norm / gap for gap in gaps if gap > floor), default=0)
+
+    return max(sizes[i] * (1 + off(i)) for i in n)
 
 
 def rounding_noise(degenerate: bool, ref: Reference, inputs: Inputs, direction: Inputs | None) -> tuple[Any, ...]:
@@ -63,6 +85,9 @@ def rounding_noise(degenerate: bool, ref: Reference, inputs: Inputs, direction: 
     """
     w, v = ref.solve(inputs)
     n, top = len(w), max(abs(t) for t in w)
+    floor = top / 10**4 if degenerate else -1
+    if degenerate and ref.general:
+        v = mended_basis(inputs)
     v_bar, w_bar = cotangent_sizes(ref.loss, w, v)
     if ref.general:  # a solve with V takes the place of a product with Vᴴ
         v_bar *= mp.mnorm(v, "f") * mp.mnorm(mp.inverse(v), "f") / n
@@ -71,7 +96,7 @@ def rounding_noise(degenerate: bool, ref: Reference, inputs: Inputs, direction: 
     for i in range(n):
         for j in range(i):
             gap = abs(w[i] - w[j])
-            if degenerate and gap <= top / 10**4:
+            if gap <= floor:
                 continue
             pair_a = max(left_a[i] * right_a[j], left_a[j] * right_a[i])
             pair_b = top * max(left_b[i] * right_b[j], left_b[j] * right_b[i])
@@ -80,8 +105,8 @@ def rounding_noise(degenerate: bool, ref: Reference, inputs: Inputs, direction: 
                 first_a, first_b = max(first_a, turn * pair_a), max(first_b, turn * pair_b)
             for pair, d in zip((pair_a, pair_b), direction or (), strict=False):
                 spin = max(spin, pair * mp.mnorm(d, "f") / gap if d is not None else 0)
-    flat_a = w_bar * value_noise(ref, inputs, w, [x * y for x, y in zip(left_a, right_a, strict=True)])
-    flat_b = w_bar * value_noise(ref, inputs, w, [x * y for x, y in zip(left_b, right_b, strict=True)]) * top
+    flat_a = w_bar * value_noise(ref, inputs, w, [x * y for x, y in zip(left_a, right_a, strict=True)], floor)
+    flat_b = w_bar * value_noise(ref, inputs, w, [x * y for x, y in zip(left_b, right_b, strict=True)], floor) * top
     if ref.general:
         first_a, first_b = first_a + flat_a, first_b + flat_b
     return first_a, first_b, spin * (first_a + flat_a), spin * (first_b + flat_b)

@@ -26,6 +26,7 @@ from oracle_inputs import (
     spread_levels,
 )
 from oracle_losses import EIGENVALUE_LOSSES, Matrix
+from plan_clusters import BELOW, check_gaps, cluster_numbers, clustered_problem, promise, repeated
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 DOUBLE, SINGLE = ("float64", "complex128"), ("float32", "complex64")
@@ -106,17 +107,18 @@ def weights(spec: Spec, rng: random.Random) -> list[Any]:
     if spec.variant.startswith("jacobian"):
         return [float(spec.variant.endswith(str(i))) for i in range(spec.n)]
     re = [x / 64 for x in rng.sample(range(-64, 65), spec.n)]
-    if not spec.complex and spec.spectrum != "complex-pairs":
+    if not spec.complex and spec.spectrum != "complex-pairs" and spec.variant != "kron-pairs":
         return re
     return [{"re": x, "im": rng.randint(-64, 64) / 64} for x in re]
 
 
 def make_loss(spec: Spec, rng: random.Random, w: list[Any]) -> dict[str, Any]:
     """The loss with parameters that suit the eigenvalues."""
-    name = spec.loss
+    name, _, flavour = spec.loss.partition(".")
     top = max(abs(x) for x in w)
     if name == "weighted_sum":
-        return {"name": name, "c": weights(spec, rng)}
+        c = weights(spec, rng)
+        return {"name": name, "c": [c[k] for k in cluster_numbers(w)] if flavour == "equal" else c}
     if name == "sum_squares":
         return {"name": name}
     if name == "resolvent":
@@ -124,7 +126,11 @@ def make_loss(spec: Spec, rng: random.Random, w: list[Any]) -> dict[str, Any]:
         return {"name": name, "z": {"re": short_float(top * aside), "im": short_float(top * 7 / 4)}}
     loss: dict[str, Any] = {"name": name, "C": loss_matrix(rng, spec, real=name == "moduli")}
     if name == "projector":
-        loss["k"] = max(1, spec.n // 2)
+        loss["k"] = BELOW[spec.n] if flavour == "outside" else max(1, spec.n // 2)
+    elif flavour == "outside":  # no weight on the columns of repeated eigenvalues
+        spared = repeated(cluster_numbers(w))
+        for rows in filter(None, loss["C"].values()):
+            rows[:] = [[0.0 if r else x for x, r in zip(row, spared, strict=True)] for row in rows]
     if name == "density":
         loss["s"] = short_float(top * rng.randint(48, 96) / 64)
         if min(abs(1 + (x / loss["s"]) ** 2) for x in w) < 0.3:
@@ -153,6 +159,11 @@ def check_order(spec: Spec, w: list[Any]) -> None:
 def build(spec: Spec, rng: random.Random) -> Parts:
     """Inputs and loss of one case."""
     with mp.workdps(FIRST_DIGITS):
+        if spec.degenerate or spec.defective:
+            inputs = clustered_problem(spec, rng)
+            w, _ = solve_general(*inputs, False)
+            check_gaps(spec, inputs, w)
+            return promise(spec, Parts(inputs, make_loss(spec, rng, w)))
         inputs = raw_problem(spec, rng)
         w, _ = solve_general(*inputs, False)
         check_order(spec, w)
@@ -163,7 +174,7 @@ def build(spec: Spec, rng: random.Random) -> Parts:
 
 def spec_for(dtype: str, spectrum: str, loss: str, n: int, **axes: Any) -> Spec:
     """`eigvals` for losses of eigenvalues unless told otherwise, `eig` for the others."""
-    function = axes.pop("function", "eigvals" if loss in EIGENVALUE_LOSSES else "eig")
+    function = axes.pop("function", "eigvals" if loss.partition(".")[0] in EIGENVALUE_LOSSES else "eig")
     return Spec(function, dtype, spectrum, loss, n, **axes)
 
 
@@ -224,6 +235,52 @@ def other_specs() -> Iterator[Spec]:
         yield spec_for(dtype, "distinct", loss, 2, kind=1, order=2)
 
 
+def degenerate_specs() -> Iterator[Spec]:
+    """Exactly repeated eigenvalues with a full set of eigenvectors, and losses that do not depend on their basis."""
+    symmetric = ("sum_squares", "weighted_sum.equal", "resolvent")
+    for turn, dtype in enumerate(DTYPES):
+        for loss in symmetric[:2]:
+            yield spec_for(dtype, "degenerate", loss, 3 + turn % 2, variant="similar")
+        for step, construction in enumerate(("identity", "diagonal", "kron", "reflection", "multiple")):
+            if (turn + step) % 3 == 2:
+                continue
+            n = {"identity": 2 + turn % 2, "diagonal": 4, "kron": 4}.get(construction, 3)
+            kind = int(construction == "multiple")
+            yield spec_for(dtype, "degenerate", symmetric[(turn + step) % 3], n, variant=construction, kind=kind)
+        yield spec_for(dtype, "degenerate", "moduli.outside", 4 - turn % 2, variant="similar")
+    for loss in symmetric:
+        yield spec_for("float64", "degenerate", loss, 4, variant="kron-pairs")
+    yield spec_for("float64", "degenerate", "resolvent", 5, variant="similar")
+    yield spec_for("float32", "degenerate", "weighted_sum.equal", 3, variant="pencil", kind=1)
+    for dtype in DOUBLE:
+        for loss in ("sum_squares", "weighted_sum.equal", "moduli.outside"):
+            yield spec_for(dtype, "degenerate", loss, 3, variant="pencil", kind=1)
+        yield spec_for(dtype, "degenerate", "weighted_sum.equal", 3, variant="similar", function="eig")
+        for loss in ("fixed_gauge.outside", "projector.outside"):
+            yield spec_for(dtype, "degenerate", loss, 4 if dtype == "float64" else 3, variant="similar")
+        yield spec_for(dtype, "degenerate", "moduli.outside", 3, variant="reflection")
+
+
+def refused_specs() -> Iterator[Spec]:
+    """Repeated eigenvalues where a derivative does not exist, and defective matrices, where hardly any does."""
+    for turn, dtype in enumerate(DTYPES):
+        for loss in ("weighted_sum", "moduli"):
+            yield spec_for(dtype, "degenerate", loss, 3 + turn % 2, variant="similar")
+        yield spec_for(dtype, "degenerate", ("weighted_sum", "fixed_gauge")[turn % 2], 3, variant="reflection")
+        yield spec_for(dtype, "defective", "weighted_sum", 2 + turn % 2, variant="jordan")
+        yield spec_for(dtype, "defective", ("moduli", "weighted_sum")[turn % 2], 3, variant="jordan-similar")
+    for dtype, loss in zip(DOUBLE, ("projector", "density"), strict=True):
+        yield spec_for(dtype, "degenerate", loss, 4, variant="similar")
+        yield spec_for(dtype, "degenerate", "weighted_sum", 2, variant="identity")
+        yield spec_for(dtype, "degenerate", "weighted_sum", 3, variant="pencil", kind=1)
+        yield spec_for(dtype, "defective", "moduli", 3, variant="jordan")
+    yield spec_for("float64", "degenerate", "moduli", 3, variant="pencil", kind=1)
+    yield spec_for("float64", "degenerate", "weighted_sum", 4, variant="kron")
+    yield spec_for("float64", "defective", "weighted_sum", 3, variant="jordan-chain")
+    yield spec_for("float64", "defective", "weighted_sum", 3, variant="jordan-chain-similar")
+
+
 def specs() -> list[Spec]:
     """Every case of general.json, in order."""
-    return [*distinct_specs(), *accident_specs(), *close_specs(), *other_specs()]
+    regular = [*distinct_specs(), *accident_specs(), *close_specs(), *other_specs()]
+    return [*regular, *degenerate_specs(), *refused_specs()]

@@ -118,7 +118,12 @@ def test_hermitian_projector(case: dict[str, Any]) -> None:
     compare(case, value, {"a": onto_triangle(g, case["triangle"])})
 
 
-@pytest.mark.parametrize("case", pick("general", {"eigvals", "eig"}, VALUES, 10))
+def distinct(picked: list[Any]) -> list[Any]:
+    """Those without repeated eigenvalues."""
+    return [p for p in picked if p.values[0]["spectrum"] != "degenerate"]
+
+
+@pytest.mark.parametrize("case", distinct(pick("general", {"eigvals", "eig"}, VALUES, 14)))
 def test_general_eigenvalues(case: dict[str, Any]) -> None:
     """∂L/∂A = B⁻ᴴ V⁻ᴴ Diag(w̄) Vᴴ and ∂L/∂B = −(∂L/∂A) (B⁻¹A)ᴴ."""
     a, b = matrix(case["a"]), matrix(case["b"])
@@ -129,6 +134,42 @@ def test_general_eigenvalues(case: dict[str, Any]) -> None:
     w, v = w[order].astype(complex), v[:, order]
     value, w_bar = eigenvalue_loss(case["loss"], w)
     g = np.linalg.inv(v).conj().T @ np.diag(w_bar) @ v.conj().T
+    g = g if b is None else np.linalg.solve(b.conj().T, g)
+    grads = {"a": g} if b is None else {"a": g, "b": -g @ m.conj().T}
+    compare(case, value, grads if np.iscomplexobj(a) else {k: x.real for k, x in grads.items()})
+
+
+def cluster_projectors(m: Array, w: Array) -> list[Array]:
+    """For every eigenvalue, P = Π (M − μ)/(λ − μ) over the other values μ: onto the whole space of that value."""
+    apart = abs(w[:, None] - w) > 1e-8 * abs(w).max()
+    values = [w[i] for i in range(len(w)) if apart[i, :i].all()]
+    found = []
+    for x, other in zip(w, apart, strict=True):
+        p = np.eye(len(w), dtype=complex)
+        for y in values:
+            if any(abs(w[other] - y) < 1e-8 * abs(w).max()):
+                p = p @ (m - y * np.eye(len(w))) / (x - y)
+        found.append(p)
+    return found
+
+
+@pytest.mark.parametrize(
+    "case", [p for p in pick("general", {"eigvals", "eig"}, VALUES, 1000) if p.values[0]["spectrum"] == "degenerate"]
+)
+def test_general_degenerate(case: dict[str, Any]) -> None:
+    """No eigenvector needed: 2M, (z − M)⁻² and Σ c̄ᵢ Pᵢ/mᵢ (P onto the space of a value of multiplicity m)."""
+    a, b = matrix(case["a"]), matrix(case["b"])
+    m = a if b is None else np.linalg.solve(b, a)
+    w = np.array(case["eigenvalues"]["re"]) + 1j * np.array(case["eigenvalues"]["im"])
+    value, w_bar = eigenvalue_loss(case["loss"], w)
+    if case["loss"]["name"] == "weighted_sum":
+        pairs = zip(w_bar, cluster_projectors(m, w), strict=True)
+        slope = sum(np.conj(c) * p / round(np.trace(p).real) for c, p in pairs)
+    elif case["loss"]["name"] == "sum_squares":
+        slope = 2 * m
+    else:
+        slope = np.linalg.matrix_power(np.linalg.inv(number(case["loss"]["z"]) * np.eye(len(a)) - m), 2)
+    g = slope.conj().T
     g = g if b is None else np.linalg.solve(b.conj().T, g)
     grads = {"a": g} if b is None else {"a": g, "b": -g @ m.conj().T}
     compare(case, value, grads if np.iscomplexobj(a) else {k: x.real for k, x in grads.items()})
@@ -164,6 +205,11 @@ def test_verdicts_and_gradients_fit() -> None:
                 assert case["clarke"], case["id"]
             if case["verdict"] == "number":
                 assert case["value"] is not None
+            if case["spectrum"] == "defective":
+                assert case["verdict"] == "nan"
+                assert case["gradient"] is None
+            if case["spectrum"].startswith(("degenerate", "defective")) and family != "spectral":
+                assert case["hvp"] is None
             for m in (matrix(case["a"]), matrix(case["b"])):
                 assert m is None or (m.astype(case["dtype"]) == m).all(), case["id"]
     assert len(ids) == sum(len(load(f)) for f in ("hermitian", "general", "spectral"))
