@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from . import native
+
 Arrays = Sequence[Any]
 Rule = Callable[..., Sequence[Any]]
 
@@ -56,11 +58,6 @@ class LinearPair:
             linear = _spread(operands[:count], params[given])
             inputs, outputs = params["inputs"], params["outputs"]
             return list(rule(linear, operands[count:], inputs=inputs, outputs=outputs, **dict(params["static"])))
-
-        def abstract_eval(*avals: Any, **params: Any) -> list[Any]:
-            shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]
-            results = jax.eval_shape(lambda *xs: evaluate(*xs, **params), *shapes)
-            return [jax.core.ShapedArray(r.shape, r.dtype) for r in results]
 
         def jvp(primals: Arrays, tangents: Arrays, **params: Any) -> tuple[list[Any], list[Any]]:
             results = primitive.bind(*primals, **params)
@@ -106,7 +103,7 @@ class LinearPair:
                 return compiled(*operands, **params)
 
         primitive.def_impl(impl)
-        primitive.def_abstract_eval(abstract_eval)
+        primitive.def_abstract_eval(native.abstract(evaluate))
         mlir.register_lowering(primitive, mlir.lower_fun(evaluate, multiple_results=True))
         ad.primitive_jvps[primitive] = jvp
         ad.primitive_transposes[primitive] = transpose

@@ -28,7 +28,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import _differences
+from . import _differences, native
 from ._linear_pair import batched
 
 _SLOTS = 4
@@ -120,7 +120,7 @@ def _middle(jet: Sequence[Array], inner: Sequence[Array], w: Array, step: int | 
         pair += jnp.take(y, k, axis=-1)[..., :, None] * jnp.take(x, k, axis=-2)[..., None, :]
         return total + difference * pair, None
 
-    start = jnp.zeros(jnp.broadcast_shapes(x.shape, slopes.shape), jnp.result_type(x, y, slopes))
+    start = 0 * (x + y + slopes)  # rather than plain zeros, which would not vary over a mesh as the sum does
     return lax.scan(add, start, jnp.arange(w.shape[-1]))[0]
 
 
@@ -246,20 +246,10 @@ def _dual_transpose(cotangents: Sequence[Any], *operands: Any, **params: Any) ->
     return results
 
 
-def _abstract(evaluate: Callable[..., Any], many: bool) -> Callable[..., Any]:
-    def abstract_eval(*avals: Any, **params: Any) -> Any:
-        structs = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]
-        shapes = jax.eval_shape(lambda *xs: evaluate(*xs, **params), *structs)
-        found = jax.tree.map(lambda s: jax.core.ShapedArray(s.shape, s.dtype), shapes)
-        return list(found) if many else found
-
-    return abstract_eval
-
-
 _form_p.def_impl(jax.jit(_form_p.bind, static_argnames=("closed", "step")))
 _dual_p.def_impl(jax.jit(_dual_p.bind, static_argnames=("closed", "step", "dtype")))
-_form_p.def_abstract_eval(_abstract(_evaluate, many=False))
-_dual_p.def_abstract_eval(_abstract(_evaluate_dual, many=True))
+_form_p.def_abstract_eval(lambda *avals, **params: native.abstract(_evaluate)(*avals, **params)[0])
+_dual_p.def_abstract_eval(native.abstract(_evaluate_dual))
 mlir.register_lowering(_form_p, mlir.lower_fun(_evaluate, multiple_results=False))
 mlir.register_lowering(_dual_p, mlir.lower_fun(_evaluate_dual, multiple_results=True))
 ad.primitive_jvps[_form_p] = _form_jvp

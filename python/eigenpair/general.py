@@ -141,19 +141,17 @@ _solve_jit = jax.jit(_solve_p.bind, static_argnames=("policy", "right", "left", 
 _solve_p.def_impl(_solve_jit)
 
 
-def _result_shapes(a: Any, right: bool, left: bool, dual: bool) -> list[jax.ShapeDtypeStruct]:
-    dtype = jnp.promote_types(a.dtype, jnp.complex64)
-    return [jax.ShapeDtypeStruct(a.shape[:-1], dtype)] + [jax.ShapeDtypeStruct(a.shape, dtype)] * (right + left + dual)
-
-
 @_solve_p.def_abstract_eval
-def _solve_abstract(a: Any, *b: Any, policy: Policy, right: bool, left: bool, dual: bool) -> list[Any]:
-    return [jax.core.ShapedArray(s.shape, s.dtype) for s in _result_shapes(a, right, left, dual)]
+@native.abstract
+def _solve_abstract(a: Array, *b: Array, policy: Policy, right: bool, left: bool, dual: bool) -> list[Array]:
+    for x in b:
+        a = a + x
+    a = a.astype(jnp.promote_types(a.dtype, jnp.complex64))
+    return [jnp.sum(a, axis=-1)] + [a] * (right + left + dual)
 
 
-def _solve_native(*operands: Array, policy: Policy, right: bool, left: bool, dual: bool) -> Sequence[Array]:
-    call = jax.ffi.ffi_call("eigenpair_general", _result_shapes(operands[0], right, left, dual))
-    return call(*operands, right=right, left=left, dual=dual)
+def _lower_native(ctx: Any, *operands: Any, policy: Policy, right: bool, left: bool, dual: bool) -> Any:
+    return native.lowering("eigenpair_general", right=right, left=left, dual=dual)(ctx, *operands)
 
 
 def _solve_by_xla(*operands: Array, policy: Policy, right: bool, left: bool, dual: bool) -> Sequence[Array]:
@@ -181,7 +179,7 @@ def _solve_by_xla(*operands: Array, policy: Policy, right: bool, left: bool, dua
 
 mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_by_xla, multiple_results=True))
 if native.has_cpu_kernels():
-    mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_native, multiple_results=True), platform="cpu")
+    mlir.register_lowering(_solve_p, _lower_native, platform="cpu")
 batching.primitive_batchers[_solve_p] = batched(_solve_p)
 
 
@@ -237,7 +235,7 @@ def clusters(policy: check, w: Array, reach: Array) -> Array:
         reached = jnp.matmul(counts, counts) > 0
         return reached, jnp.any(reached != now)
 
-    return lax.while_loop(lambda state: state[1], more, (together, jnp.array(True)))[0]
+    return lax.while_loop(lambda state: state[1], more, (together, jnp.any(together)))[0]
 
 
 def inverse_gaps(policy: Policy, w: Array, reach: Array) -> Array:

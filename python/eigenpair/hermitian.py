@@ -146,21 +146,28 @@ def _solve_impl(*operands: Array, **params: Any) -> list[Array]:
         return _solve_jit(*operands, **params)
 
 
-def _result_shapes(a: Any, type: int, vectors: bool) -> list[jax.ShapeDtypeStruct]:
-    square = jax.ShapeDtypeStruct(a.shape, a.dtype)
-    real = jax.ShapeDtypeStruct(a.shape[:-1], jnp.finfo(a.dtype).dtype)
-    return [real] + [square] * ((2 if type >= 2 else 1) if vectors else 0)
+def _result_count(type: int, vectors: bool) -> int:
+    return (3 if type >= 2 else 2) if vectors else 1
 
 
 @_solve_p.def_abstract_eval
-def _solve_abstract(a: Any, *b: Any, type: int, triangle: str, policy: Policy, vectors: bool) -> list[Any]:
-    return [jax.core.ShapedArray(s.shape, s.dtype) for s in _result_shapes(a, type, vectors)]
+@native.abstract
+def _solve_abstract(a: Array, *b: Array, type: int, triangle: str, policy: Policy, vectors: bool) -> list[Array]:
+    for x in b:
+        a = a + x
+    return [jnp.sum(jnp.real(a), axis=-1)] + [a] * (_result_count(type, vectors) - 1)
 
 
-def _solve_native(*operands: Array, type: int, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
-    call = jax.ffi.ffi_call("eigenpair_hermitian", _result_shapes(operands[0], type, vectors))
-    results = call(*operands, type=np.int32(type), triangle=np.int32(_TRIANGLES[triangle]))
-    return _in_generic_basis(results, operands, type, triangle, policy)
+def _lower_native(ctx: Any, *operands: Any, type: int, triangle: str, policy: Policy, vectors: bool) -> Any:
+    params = {"type": type, "triangle": triangle, "vectors": vectors}
+    if vectors and isinstance(policy, check) and policy.generic_basis:
+
+        def turned(*xs: Array) -> Sequence[Array]:
+            return _in_generic_basis(_solve_p.bind(*xs, policy=check(), **params), xs, type, triangle, policy)
+
+        return mlir.lower_fun(turned, multiple_results=True)(ctx, *operands)
+    rule = native.lowering("eigenpair_hermitian", type=np.int32(type), triangle=np.int32(_TRIANGLES[triangle]))
+    return rule(ctx, *operands)
 
 
 def _in_generic_basis(
@@ -197,7 +204,7 @@ def _solve_by_xla(*operands: Array, type: int, triangle: str, policy: Policy, ve
         y, w = lax.linalg.eigh(a, symmetrize_input=False)
         primal, dual = solve(y, adjoint=True), _matmul(factor, y)
         results = [w, dual, primal] if type == 3 else [w, primal, dual]
-    results = results[: len(_result_shapes(operands[0], type, vectors))]
+    results = results[: _result_count(type, vectors)]
     good = finite[..., 0] & jnp.all(jnp.isfinite(results[0]), axis=-1, keepdims=True)
     results = [jnp.where(good if r.ndim < a.ndim else good[..., None], r, jnp.nan) for r in results]
     return _in_generic_basis(results, operands, type, triangle, policy)
@@ -214,7 +221,7 @@ def _triangular_solver(factor: Array) -> Any:
 
 mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_by_xla, multiple_results=True))
 if native.has_cpu_kernels():
-    mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_native, multiple_results=True), platform="cpu")
+    mlir.register_lowering(_solve_p, _lower_native, platform="cpu")
 
 
 batching.primitive_batchers[_solve_p] = batched(_solve_p)

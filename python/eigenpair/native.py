@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.interpreters.mlir import ir
 
 try:
     from . import _native
@@ -51,6 +54,50 @@ def export_checks() -> list[Any]:
     import jax.export
 
     return [jax.export.DisabledSafetyCheck.custom_call(target) for target in TARGETS]
+
+
+def lowering(target: str, **attributes: Any) -> Any:
+    """The rule that lowers a primitive on batches of matrices to an FFI call. Each shard of the batch is solved where
+    it lies."""
+
+    def rule(ctx: Any, *operands: Any) -> Any:
+        avals = [*ctx.avals_in, *ctx.avals_out]
+        batch = len(ctx.avals_in[0].shape) - 2
+        extra: dict[str, Any] = {
+            "mhlo.frontend_attributes": ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(batch))})
+        }
+        static = all(isinstance(size, int) for aval in avals for size in aval.shape)
+        if static and jax.config.read("jax_use_shardy_partitioner"):
+            extra["sdy.sharding_rule"] = ir.Attribute.parse(_sharding_rule(ctx.avals_in, ctx.avals_out, batch))
+        return jax.ffi.ffi_lowering(target, extra_attributes=extra)(ctx, *operands, **attributes)
+
+    return rule
+
+
+def _sharding_rule(avals_in: Any, avals_out: Any, batch: int) -> str:
+    """Batch axes are common to all operands and results; every other axis is for itself, and whole."""
+    names = (f"{chr(ord('i') + k)}" if k < 18 else f"z_{k - 17}" for k in itertools.count())
+    common = [next(names) for _ in range(batch)]
+    sizes = dict(zip(common, avals_in[0].shape, strict=False))
+
+    def tensor(aval: Any) -> str:
+        own = [next(names) for _ in aval.shape[batch:]]
+        sizes.update(zip(own, aval.shape[batch:], strict=True))
+        return "[" + ", ".join(common + own) + "]"
+
+    sides = ["(" + ", ".join(tensor(aval) for aval in avals) + ")" for avals in (avals_in, avals_out)]
+    listed = ", ".join(f"{name}={size}" for name, size in sizes.items())
+    return f"#sdy.op_sharding_rule<{sides[0]}->{sides[1]} {{{listed}}}, custom>"
+
+
+def abstract(model: Callable[..., Any]) -> Callable[..., list[Any]]:
+    """An abstract evaluation rule from a function with results of the same types, which says all that JAX tracks of
+    them."""
+
+    def rule(*avals: Any, **params: Any) -> list[Any]:
+        return list(jax.make_jaxpr(functools.partial(model, **params))(*avals).out_avals)
+
+    return rule
 
 
 @functools.cache
