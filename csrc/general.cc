@@ -137,9 +137,11 @@ class GeneralProblem final : public Problem {
       const eigenpair_general_problem& p = problem_.p_;
       if (!load_general(a_in, n_, p.layout, a_.get())) return EIGENPAIR_INFO_NOT_FINITE;
       if (b_in != nullptr && !load_general(b_in, n_, p.layout, b_.get())) return EIGENPAIR_INFO_NOT_FINITE;
+      const R size = b_in == nullptr ? bring_to_size_one() : R(1);
       if (!problem_.driver_(a_.get(), b_.get(), values_.get(), vl_.get(), vr_.get(), scratch_)) {
         return EIGENPAIR_INFO_NO_CONVERGENCE;
       }
+      for (int64_t j = 0; j < n_; ++j) values_.get()[j] *= size;
       const std::vector<int64_t> order = sorted_order(values_.get(), n_);
       for (int64_t j = 0; j < n_; ++j) w[j] = values_.get()[order[static_cast<size_t>(j)]];
       if (b_in == nullptr && !all_finite(w, n_)) return EIGENPAIR_INFO_NO_CONVERGENCE;
@@ -149,6 +151,22 @@ class GeneralProblem final : public Problem {
       if (outputs[0] != nullptr) store(right_.get(), outputs[0]);
       if (outputs[1] != nullptr) store(left_.get(), outputs[1]);
       return EIGENPAIR_INFO_OK;
+    }
+
+    // Scales a very large or small matrix by a power of two and returns what its eigenvalues must be multiplied with.
+    // geev would do so itself, but in some builds of OpenBLAS 0.3.30 forgets to scale back.
+    R bring_to_size_one() {
+      R largest = 0;
+      for (int64_t i = 0; i < square(); ++i) largest = std::max(largest, std::abs(a_.get()[i]));
+      int exponent = 0;
+      std::frexp(largest, &exponent);
+      if (!(largest > 0) || std::abs(exponent) < 30) return 1;
+      // In the middle of the range both factors are normal numbers.
+      exponent = std::min(std::max(exponent, std::numeric_limits<R>::min_exponent + 2),
+                          std::numeric_limits<R>::max_exponent - 2);
+      const R down = std::ldexp(R(1), -exponent);
+      for (int64_t i = 0; i < square(); ++i) a_.get()[i] *= down;
+      return std::ldexp(R(1), exponent);
     }
 
     // Columns as complex vectors, sorted and normalized. Real LAPACK keeps a conjugate pair as real and imaginary part.

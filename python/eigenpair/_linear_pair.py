@@ -96,18 +96,22 @@ class LinearPair:
             found = iter(transpose_p.bind(*[ct for ct in cotangents if not _is_zero(ct)], *operands[count:], **fewer))
             return [next(found) if u else None for u in unknown] + rest
 
-        compiled = jax.jit(primitive.bind, static_argnames=("inputs", "outputs", "static"))
-
-        def impl(*operands: Any, **params: Any) -> list[Any]:
-            with jax.disable_jit(False):  # else, under `jax.disable_jit()`, this would call itself for ever
-                return compiled(*operands, **params)
-
-        primitive.def_impl(impl)
+        primitive.def_impl(by_jit(jax.jit(primitive.bind, static_argnames=("inputs", "outputs", "static"))))
         primitive.def_abstract_eval(native.abstract(evaluate))
         mlir.register_lowering(primitive, mlir.lower_fun(evaluate, multiple_results=True))
         ad.primitive_jvps[primitive] = jvp
         ad.primitive_transposes[primitive] = transpose
         batching.primitive_batchers[primitive] = batched(primitive, lambda params: sum(params[given]))
+
+
+def by_jit(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """The implementation of a primitive from its jitted `bind`."""
+
+    def impl(*operands: Any, **params: Any) -> Any:
+        with jax.disable_jit(False):  # else, under `jax.disable_jit()`, this would call itself for ever
+            return compiled(*operands, **params)
+
+    return impl
 
 
 def batched(primitive: Primitive, full: Callable[[dict[str, Any]], int] | None = None) -> Callable[..., Any]:

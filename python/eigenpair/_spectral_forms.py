@@ -29,7 +29,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import _differences, native
-from ._linear_pair import batched
+from ._linear_pair import batched, by_jit
 
 _SLOTS = 4
 
@@ -246,8 +246,8 @@ def _dual_transpose(cotangents: Sequence[Any], *operands: Any, **params: Any) ->
     return results
 
 
-_form_p.def_impl(jax.jit(_form_p.bind, static_argnames=("closed", "step")))
-_dual_p.def_impl(jax.jit(_dual_p.bind, static_argnames=("closed", "step", "dtype")))
+_form_p.def_impl(by_jit(jax.jit(_form_p.bind, static_argnames=("closed", "step"))))
+_dual_p.def_impl(by_jit(jax.jit(_dual_p.bind, static_argnames=("closed", "step", "dtype"))))
 _form_p.def_abstract_eval(lambda *avals, **params: native.abstract(_evaluate)(*avals, **params)[0])
 _dual_p.def_abstract_eval(native.abstract(_evaluate_dual))
 mlir.register_lowering(_form_p, mlir.lower_fun(_evaluate, multiple_results=False))

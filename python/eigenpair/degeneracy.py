@@ -21,7 +21,7 @@ from jax import Array, lax
 
 __all__ = ["DegeneracyWarning", "Policy", "broaden", "check", "mask", "policy", "raw"]
 
-# These constants, and all of `clusters`, `verdict` and `without_noise`, have their twins in julia/src/degeneracy.jl.
+# These constants, and all of `clusters`, `verdict` and `noise`, have their twins in julia/src/degeneracy.jl.
 ROUNDING_OF_COTANGENT = 64.0
 NOISE_OF_COTANGENT = 8.0
 NEAR = 1e-3
@@ -204,38 +204,35 @@ def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: 
     return nan_where(wrong, w.dtype)
 
 
-def without_noise(
-    policy: Policy,
-    f: Array,
-    gap: Array,
-    coupling: Array,
-    mixing: Array,
-    w_bar: Array | None,
-    kappa: Array,
-    scale: Array,
-) -> Array:
-    """`F` without the pairs of close eigenvalues whose cotangent is rounding noise.
+def noise(
+    policy: Policy, gap: Array, coupling: Array, mixing: Array, w_bar: Array | None, kappa: Array, scale: Array
+) -> Array | None:
+    """The pairs of close eigenvalues whose cotangent is rounding noise; `None` where a policy does not ask.
 
     A loss that is symmetric in two close eigenvalues has no coupling between their vectors, but a rounding error
     where it would be; divided by the gap, that is all one would see.
     """
     if not isinstance(policy, check):
-        return f
-    n = f.shape[-1]
-    eps = math.sqrt(n) * jnp.finfo(gap.dtype).eps
-    noise = NOISE_OF_COTANGENT * eps * kappa
+        return None
+    eps = math.sqrt(gap.shape[-1]) * jnp.finfo(gap.dtype).eps
+    small = NOISE_OF_COTANGENT * eps * kappa
     near = jnp.abs(gap) <= NEAR * scale
     symmetric = jnp.array(True)
     if w_bar is not None:
         split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
         same = split <= ROUNDING_OF_COTANGENT * eps * jnp.max(jnp.abs(w_bar), axis=-1)[..., None, None]
-        symmetric = same | (mixing <= noise)
-    return jnp.where(lax.stop_gradient(near & (coupling <= noise) & symmetric), 0, f)
+        symmetric = same | (mixing <= small)
+    return lax.stop_gradient(near & (coupling <= small) & symmetric)
+
+
+def without(noise: Array | None, x: Array) -> Array:
+    """`x` with the value 0 at noise. Its derivative stays: where a coupling vanishes, it need not do so next to it."""
+    return x if noise is None else jnp.where(noise, x - lax.stop_gradient(x), x)
 
 
 def nan_where(wrong: Array, dtype: Any) -> Array:
     """NaN for matrices with a pair that failed, else 1; shape `(…, 1, 1)`."""
-    return jnp.where(jnp.any(wrong, axis=(-1, -2), keepdims=True), jnp.nan, 1).astype(dtype)
+    return jnp.where(jnp.any(wrong, axis=(-1, -2), keepdims=True), dtype.type(jnp.nan), dtype.type(1))
 
 
 def explain(function: str, policy: check, w: Array, wrong: Array, depends_on_basis: Array) -> None:
@@ -291,4 +288,4 @@ def second_order_factor(policy: Policy, w: Array, scale: Array) -> Array:
     if not isinstance(policy, check) or w.shape[-1] == 0:
         return jnp.ones(w.shape[:-1], w.dtype)
     together = jnp.sum(clusters(policy, lax.stop_gradient(w), scale), axis=(-1, -2)) > w.shape[-1]
-    return jnp.where(together, jnp.nan, 1).astype(w.dtype)
+    return jnp.where(together, w.dtype.type(jnp.nan), w.dtype.type(1))

@@ -16,7 +16,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import _arguments, native
-from ._linear_pair import LinearPair, batched
+from ._linear_pair import LinearPair, batched, by_jit
 from .degeneracy import (
     ROUNDING_OF_COTANGENT,
     Policy,
@@ -27,8 +27,9 @@ from .degeneracy import (
     largest_column,
     mask,
     nan_where,
+    noise,
     norm,
-    without_noise,
+    without,
 )
 from .hermitian import _adjoint, _matmul
 
@@ -138,7 +139,7 @@ def _problem(a: Any, b: Any, degeneracy: Any) -> tuple[tuple[Array, ...], Policy
 _solve_p = Primitive("eigenpair_general")
 _solve_p.multiple_results = True
 _solve_jit = jax.jit(_solve_p.bind, static_argnames=("policy", "right", "left", "dual"))
-_solve_p.def_impl(_solve_jit)
+_solve_p.def_impl(by_jit(_solve_jit))
 
 
 @_solve_p.def_abstract_eval
@@ -255,7 +256,7 @@ def inverse_gaps(policy: Policy, w: Array, reach: Array) -> Array:
 
 
 def verdict(
-    policy: Policy, w: Array, w_bar: Array | None, k_bar: Array | None, kappa: Any, reach: Array
+    policy: Policy, w: Array, w_bar: Array | None, k_bar: Array | None, kappa: Any, reach: Array, condition: Array
 ) -> Array | None:
     """1 where a gradient exists as far as can be seen, else NaN; shape `(…, 1, 1)`. `None`: nothing to judge."""
     if not isinstance(policy, check) or w.shape[-1] == 0:
@@ -265,6 +266,9 @@ def verdict(
     wrong = jnp.zeros_like(pair)
     if k_bar is not None:
         wrong |= ~(jnp.abs(lax.stop_gradient(k_bar)) <= small * lax.stop_gradient(kappa))
+        # A cluster of parallel vectors is a defective eigenvalue, and no coupling is small enough there.
+        worst = jnp.maximum(condition[..., :, None], condition[..., None, :])
+        wrong |= ~(policy.c * math.sqrt(w.shape[-1]) * jnp.finfo(w.dtype).eps * worst**2 < 1)
     if w_bar is not None:
         w_bar = lax.stop_gradient(w_bar)
         split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
@@ -292,7 +296,7 @@ def _tangent(
     policy: Policy,
 ) -> list[Array]:
     da, db = linear
-    w, v, u, reach = residuals
+    w, v, u, reach, condition = residuals
     alpha, beta = _homogeneous(w)
     moved = jnp.zeros_like(v)
     dw = jnp.zeros_like(w)
@@ -335,7 +339,7 @@ def _cotangent(
     outputs: tuple[bool, ...],
     policy: Policy,
 ) -> list[Array]:
-    w, v, u, reach = residuals
+    w, v, u, reach, condition = residuals
     w_bar, v_bar, left_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     if left_bar is not None:
         (pulled,) = jax.vjp(_normalize, u)[1](jnp.conj(left_bar))
@@ -358,11 +362,11 @@ def _cotangent(
         size = jnp.abs(k_bar)
         coupling = jnp.maximum(size, jnp.swapaxes(size, -1, -2))
         scale = jnp.max(reach, axis=-1)[..., None, None]
-        f = without_noise(policy, f, jnp.abs(_gaps(w)), coupling, coupling, w_bar, kappa, scale)
-        e = jnp.conj(f) * k_bar
+        nothing = noise(policy, jnp.abs(_gaps(w)), coupling, coupling, w_bar, kappa, scale)
+        e = without(nothing, jnp.conj(f) * k_bar)
         m_bar = m_bar + e * jnp.conj(beta)[..., None, :]
         n_bar = n_bar - e * jnp.conj(alpha)[..., None, :]
-    answer = verdict(policy, w, w_bar, k_bar, kappa, reach)
+    answer = verdict(policy, w, w_bar, k_bar, kappa, reach, condition)
     if w_bar is not None:
         infinite = jnp.isinf(w)
         w_bar = jnp.where(infinite & (w_bar != 0), jnp.nan, w_bar)
@@ -385,7 +389,7 @@ def _phase_transpose(v: Array, c_bar: Array) -> Array:
 
 
 def _second_order(residuals: Sequence[Any], *, policy: Policy) -> Array:
-    w, _, _, reach = residuals
+    w, _, _, reach, _ = residuals
     factor = jnp.where(jnp.any(jnp.isinf(w), axis=-1), jnp.nan, 1).astype(reach.dtype)
     if not isinstance(policy, check) or w.shape[-1] == 0:
         return factor
@@ -404,12 +408,14 @@ def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -
     size = norm(a, (-2, -1))[..., 0]
     if b:
         size = size + jnp.where(jnp.isinf(w), 0, jnp.abs(w)) * norm(b[0], (-2, -1))[..., 0]
-    reach = lax.stop_gradient(size * norm(u, -2)[..., 0, :] * norm(v, -2)[..., 0, :])
+    lengths = norm(u, -2)[..., 0, :] * norm(v, -2)[..., 0, :]
+    reach = lax.stop_gradient(size * lengths)
+    condition = lax.stop_gradient(lengths * norm(b[0], (-2, -1))[..., 0] if b else lengths)
     moved = [None if isinstance(t, ad.Zero) else t.astype(v.dtype) for t in tangents]
     moved += [None] * (2 - len(moved))
     outputs = (True, right, left, dual)
     results = [r for r, wanted in zip((w, v, rest[0], u), outputs, strict=True) if wanted]
-    return results, _pair(moved, (w, v, u, reach), outputs=outputs, policy=policy)
+    return results, _pair(moved, (w, v, u, reach, condition), outputs=outputs, policy=policy)
 
 
 ad.primitive_jvps[_solve_p] = _solve_jvp

@@ -14,7 +14,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import _arguments, native
-from ._linear_pair import LinearPair, batched
+from ._linear_pair import LinearPair, batched, by_jit
 from .degeneracy import (
     Policy,
     as_policy,
@@ -22,11 +22,12 @@ from .degeneracy import (
     generic_rotation,
     inverse_gaps,
     largest_column,
+    noise,
     norm,
     parts,
     second_order_factor,
     verdict,
-    without_noise,
+    without,
 )
 
 __all__ = ["EighResult", "eigh", "eigvalsh"]
@@ -138,12 +139,7 @@ class _Problem(NamedTuple):
 _solve_p = Primitive("eigenpair_hermitian")
 _solve_p.multiple_results = True
 _solve_jit = jax.jit(_solve_p.bind, static_argnames=("type", "triangle", "policy", "vectors"))
-
-
-@_solve_p.def_impl
-def _solve_impl(*operands: Array, **params: Any) -> list[Array]:
-    with jax.disable_jit(False):  # else, under `jax.disable_jit()`, this would call itself for ever
-        return _solve_jit(*operands, **params)
+_solve_p.def_impl(by_jit(_solve_jit))
 
 
 def _result_count(type: int, vectors: bool) -> int:
@@ -285,14 +281,12 @@ def pushforward(
 
 
 def pullback(
-    w_bar: Any, k_bar: Any, w: Array, v: Array, u: Array | None, f: Any, type: int
+    w_bar: Any, k_bar: Any, rotation: Any, w: Array, v: Array, u: Array | None, type: int
 ) -> tuple[Callable[[], Array], Callable[[], Array]]:
-    """Functions that return `Ā` and `B̄`, given `λ̄` and `K̄ = VᴴV̄ − ŪᴴU` (`None`: zero)."""
+    """Functions that return `Ā` and `B̄`, given `λ̄`, `K̄ = VᴴV̄ − ŪᴴU` and `F ∘ (K̄ − K̄ᴴ)/2` (`None`: zero)."""
     x, y = _bases(type, v, u)
     n = w.shape[-1]
-    m_bar = None
-    if k_bar is not None:
-        m_bar = f * (k_bar - _adjoint(k_bar)) / 2
+    m_bar = rotation
     if w_bar is not None and m_bar is not None:
         m_bar = m_bar + jnp.eye(n, dtype=v.dtype) * w_bar[..., None, :]
 
@@ -342,7 +336,7 @@ def _cotangent(
     w_bar, v_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     k_bar: Any = None
     kappa: Any = 0
-    f = None
+    rotation = None
     if v_bar is not None:
         k_bar, kappa = _matmul(_adjoint(v), v_bar), largest_column(v) * largest_column(v_bar)
     if u_bar is not None:
@@ -351,11 +345,11 @@ def _cotangent(
     answer = None
     if k_bar is not None:
         gap = w[..., None, :] - w[..., :, None]
-        f = inverse_gaps(policy, w, scale)
-        f = without_noise(policy, f, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
+        nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
+        rotation = without(nothing, inverse_gaps(policy, w, scale) * (k_bar - _adjoint(k_bar)) / 2)
         answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
     results = []
-    for wanted, bar in zip(inputs, pullback(w_bar, k_bar, w, v, u, f, type), strict=True):
+    for wanted, bar in zip(inputs, pullback(w_bar, k_bar, rotation, w, v, u, type), strict=True):
         if wanted:
             gradient = jnp.conj(bar())  # back to JAX's convention
             results.append(gradient if answer is None else gradient * answer)

@@ -67,7 +67,7 @@ def lowering(target: str, **attributes: Any) -> Any:
             "mhlo.frontend_attributes": ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(batch))})
         }
         static = all(isinstance(size, int) for aval in avals for size in aval.shape)
-        if static and jax.config.read("jax_use_shardy_partitioner"):
+        if static and getattr(jax.config, "jax_use_shardy_partitioner", True):
             extra["sdy.sharding_rule"] = ir.Attribute.parse(_sharding_rule(ctx.avals_in, ctx.avals_out, batch))
         return jax.ffi.ffi_lowering(target, extra_attributes=extra)(ctx, *operands, **attributes)
 
