@@ -268,7 +268,7 @@ def verdict(
         wrong |= ~(jnp.abs(lax.stop_gradient(k_bar)) <= small * lax.stop_gradient(kappa))
         # A cluster of parallel vectors is a defective eigenvalue, and no coupling is small enough there.
         worst = jnp.maximum(condition[..., :, None], condition[..., None, :])
-        wrong |= ~(policy.c * math.sqrt(w.shape[-1]) * jnp.finfo(w.dtype).eps * worst**2 < 1)
+        wrong |= ~(10 * policy.c * math.sqrt(w.shape[-1]) * jnp.finfo(w.dtype).eps * worst**2 < 1)
     if w_bar is not None:
         w_bar = lax.stop_gradient(w_bar)
         split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
@@ -296,7 +296,7 @@ def _tangent(
     policy: Policy,
 ) -> list[Array]:
     da, db = linear
-    w, v, u, reach, condition = residuals
+    w, v, u, reach, _ = residuals
     alpha, beta = _homogeneous(w)
     moved = jnp.zeros_like(v)
     dw = jnp.zeros_like(w)
