@@ -11,30 +11,34 @@ end
 
 """
 `F[i, j]` of one matrix under a policy, entry by entry. `cluster[i]` is the first member of the cluster of `λ[i]`, `tol[i]`
-how far rounding reaches there, `near` the gap up to which a cotangent that is rounding noise is dropped.
+how far rounding reaches there, `condition[i]` its condition number, `near` the gap up to which a cotangent that is
+rounding noise is dropped.
 """
 struct GeneralGaps{D <: DegeneracyPolicy, L <: AbstractVector}
     policy::D
     λ::L
     cluster::Vector{Int}
     tol::Vector{Float64}
+    condition::Vector{Float64}
     near::Float64
 end
 
-function GeneralGaps(policy::DegeneracyPolicy, λ, U, V, normA, normB)
+function general_gaps(policy::DegeneracyPolicy, λ, U, V, normA, normB)
     n = length(λ)
-    return GeneralGaps(policy, λ, collect(1:n), zeros(n), -1.0)
+    return GeneralGaps(policy, λ, collect(1:n), zeros(n), ones(n), -1.0)
 end
-function GeneralGaps(policy::Check, λ, U, V, normA, normB)
+function general_gaps(policy::Check, λ, U, V, normA, normB)
     n = length(λ)
     δ = policy.c * sqrt(n) * eps(real(plain_type(eltype(λ))))
+    lengths = Float64[plain(norm(view(U, :, i))) * plain(norm(view(V, :, i))) for i in 1:n]
     # How far rounding reaches: the condition number ‖u‖‖v‖ times the size of what is rounded.
     function reach(i)
         λᵢ = plain(λ[i])
         size = normA + (normB === nothing || isinf(λᵢ) ? zero(normA) : abs(λᵢ) * normB)
-        return size * plain(norm(view(U, :, i))) * plain(norm(view(V, :, i)))
+        return size * lengths[i]
     end
     reaches = Float64[reach(i) for i in 1:n]
+    condition = normB === nothing ? lengths : lengths * normB
     tol = δ * reaches
     cluster = collect(1:n)
     for j in 2:n, i in 1:(j - 1)
@@ -42,7 +46,7 @@ function GeneralGaps(policy::Check, λ, U, V, normA, normB)
         low, high = minmax(cluster[i], cluster[j])
         replace!(cluster, high => low)
     end
-    return GeneralGaps(policy, λ, cluster, tol, NEAR * maximum(reaches; init = 0.0))
+    return GeneralGaps(policy, λ, cluster, tol, condition, NEAR * maximum(reaches; init = 0.0))
 end
 
 # `!(>)` rather than `<=`: what NaN makes unknown is taken to be a cluster.
@@ -59,6 +63,8 @@ Base.getindex(F::GeneralGaps, i, j) =
 is_noise(F::GeneralGaps, K̄, κ, i, j) = false
 function is_noise(F::GeneralGaps{Check}, K̄, κ, i, j)
     abs(plain(homogeneous_gap(F.λ[i], F.λ[j]))) <= F.near || return false
+    # Where vectors are nearly parallel, little coupling does not mean little effect.
+    max(F.condition[i], F.condition[j]) < 1.0e3 || return false
     noise = NOISE_OF_COTANGENT * sqrt(length(F.λ)) * eps(real(plain_type(eltype(F.λ)))) * κ
     return max(abs(plain(K̄[i, j])), abs(plain(K̄[j, i]))) <= noise
 end
@@ -95,7 +101,10 @@ function general_violation(F::GeneralGaps{Check}, K̄, λ̄, κ)
     # `!(<=)`: a NaN in the cotangent fails.
     for j in 1:n, i in 1:n
         (i != j && clustered(F, i, j)) || continue
-        if K̄ !== nothing && !(abs(plain(K̄[i, j])) <= δ * κ)
+        parallel = 10 * F.policy.c * sqrt(n) * eps(real(plain_type(eltype(F.λ)))) * max(F.condition[i], F.condition[j])^2
+        if K̄ !== nothing && !(parallel < 1)
+            return (; i, j, reason = "their eigenvectors are parallel: the matrix is defective")
+        elseif K̄ !== nothing && !(abs(plain(K̄[i, j])) <= δ * κ)
             return (; i, j, reason = "the loss depends on which eigenvectors represent the cluster")
         elseif λ̄ !== nothing && !(abs(plain(λ̄[i]) - plain(λ̄[j])) <= δ * largest)
             return (; i, j, reason = "the loss tells them apart, and no multiple eigenvalue has a derivative of its own")
