@@ -98,7 +98,7 @@ function second_order_pullback(p::HermitianProblem, norms, w, V, U, λ̄, V̄, �
         end
         Vₖ, Uₖ, V̄ₖ, Ūₖ = matrix(V, k), matrix(U, k), matrix(V̄, k), matrix(Ū, k)
         M̌ₖ, Ňₖ = matrix(M̌, k), matrix(Ň, k)
-        K̄ = rotation_cotangent!(Matrix{S}(undef, n, n), Vₖ, Uₖ, V̄ₖ, Ūₖ)
+        C = coupling!(Matrix{S}(undef, n, n), F, V, U, λ̄, V̄, Ū, k)
         Ǩ = Matrix{S}(undef, n, n)
         for j in 1:n, i in 1:n
             L = (λ[i] + λ[j]) / 2

@@ -2,11 +2,12 @@
 module Losses
 
 using EigenPair
+using ForwardDiff: ForwardDiff
 using JSON: JSON
 using LinearAlgebra
 using Zygote: Zygote
 
-export read_cases, loss_function, arguments, gradient_of, hvp_reverse, matrix_of, eltype_of, flattened
+export read_cases, loss_function, arguments, gradient_of, hvp, matrix_of, eltype_of
 
 const CASES = joinpath(@__DIR__, "..", "..", "tests", "cases")
 
@@ -92,12 +93,17 @@ end
 
 gradient_of(f, matrices) = Zygote.gradient(f, matrices...)
 
-dot_all(xs, ys) = sum(map((x, y) -> inner(x, y), xs, ys))
-
-"Reverse over reverse: the gradient of Re⟨gradient, direction⟩."
-hvp_reverse(f, matrices, direction) =
-    Zygote.gradient((xs...) -> dot_all(direction, Zygote.gradient(f, xs...)), matrices...)
-
-flattened(xs) = vcat(map(vec, xs)...)
+"""
+Forward over reverse: the derivative of the gradient along `direction`.
+"""
+function hvp(f, matrices, direction)
+    parts(xs) = vcat(map(x -> vcat(vec(real(x)), vec(imag(x))), xs)...)
+    line(t) = gradient_of(f, map((x, d) -> x + t * d, matrices, direction))
+    slopes = ForwardDiff.derivative(t -> parts(line(t)), zero(real(eltype(first(matrices)))))
+    n = size(first(matrices), 1)
+    block(k) = reshape(slopes[(k * n^2 + 1):((k + 1) * n^2)], n, n)
+    whole(i, x) = eltype(x) <: Real ? block(2i - 2) : complex.(block(2i - 2), block(2i - 1))
+    return Tuple(whole(i, x) for (i, x) in enumerate(matrices))
+end
 
 end

@@ -1,45 +1,47 @@
 @testset "rrule" begin
     rng = Xoshiro(1)
+    # The policy is chosen when the call runs, and so is whether the dual basis is needed: types of rules hang on both.
+    check(f, xs...; options...) = test_rrule(f, xs...; check_inferred = false, options...)
     @testset "standard, $T, lower = $lower" for T in (Float64, ComplexF64), lower in (nothing, true, false)
         a = random_matrix(rng, T, 4)
-        test_rrule(gauged_eigh, a; fkwargs = (; lower))
-        test_rrule(eigvalsh, a; fkwargs = (; lower))
+        check(gauged_eigh, a; fkwargs = (; lower))
+        check(eigvalsh, a; fkwargs = (; lower))
     end
 
     @testset "type $type, $T, lower = $lower" for type in 1:3, T in (Float64, ComplexF64), lower in (nothing, true, false)
         a, b = random_matrix(rng, T, 3), random_definite(rng, T, 3)
-        test_rrule(gauged_eigh, a, b; fkwargs = (; type, lower))
-        test_rrule(eigvalsh, a, b; fkwargs = (; type, lower))
+        check(gauged_eigh, a, b; fkwargs = (; type, lower))
+        check(eigvalsh, a, b; fkwargs = (; type, lower))
     end
 
     @testset "real a, complex b, and the reverse" begin
-        test_rrule(eigvalsh, random_matrix(rng, Float64, 3), random_definite(rng, ComplexF64, 3))
-        test_rrule(gauged_eigh, random_matrix(rng, ComplexF64, 3), random_definite(rng, Float64, 3); fkwargs = (; type = 2))
+        check(eigvalsh, random_matrix(rng, Float64, 3), random_definite(rng, ComplexF64, 3))
+        check(gauged_eigh, random_matrix(rng, ComplexF64, 3), random_definite(rng, Float64, 3); fkwargs = (; type = 2))
     end
 
     @testset "subset" begin
         a, b = random_matrix(rng, ComplexF64, 5), random_definite(rng, ComplexF64, 5)
-        test_rrule(gauged_eigh, a; fkwargs = (; subset_by_index = 2:3))
-        test_rrule(gauged_eigh, a, b; fkwargs = (; subset_by_index = 1:2, type = 3))
-        test_rrule(eigvalsh, a; fkwargs = (; subset_by_index = 5:5))
-        test_rrule(eigh, a; fkwargs = (; subset_by_index = 1:2, eigvals_only = true))
+        check(gauged_eigh, a; fkwargs = (; subset_by_index = 2:3))
+        check(gauged_eigh, a, b; fkwargs = (; subset_by_index = 1:2, type = 3))
+        check(eigvalsh, a; fkwargs = (; subset_by_index = 5:5))
+        check(eigh, a; fkwargs = (; subset_by_index = 1:2, eigvals_only = true))
     end
 
     @testset "batches" begin
-        test_rrule(gauged_eigh, random_matrix(rng, Float64, 3, 2, 2))
-        test_rrule(eigvalsh, random_matrix(rng, ComplexF64, 3, 3); fkwargs = (; lower = true))
-        test_rrule(gauged_eigh, random_matrix(rng, Float64, 2, 3), random_definite(rng, Float64, 2))
-        test_rrule(gauged_eigh, random_matrix(rng, Float64, 2), random_definite(rng, Float64, 2, 3); fkwargs = (; type = 2))
-        test_rrule(eigvalsh, random_matrix(rng, Float64, 2, 1, 3), random_definite(rng, Float64, 2, 2); fkwargs = (; type = 3))
+        check(gauged_eigh, random_matrix(rng, Float64, 3, 2, 2))
+        check(eigvalsh, random_matrix(rng, ComplexF64, 3, 3); fkwargs = (; lower = true))
+        check(gauged_eigh, random_matrix(rng, Float64, 2, 3), random_definite(rng, Float64, 2))
+        check(gauged_eigh, random_matrix(rng, Float64, 2), random_definite(rng, Float64, 2, 3); fkwargs = (; type = 2))
+        check(eigvalsh, random_matrix(rng, Float64, 2, 1, 3), random_definite(rng, Float64, 2, 2); fkwargs = (; type = 3))
     end
 
     @testset "sizes 1 and 0" begin
-        test_rrule(gauged_eigh, random_matrix(rng, ComplexF64, 1))
-        test_rrule(eigvalsh, random_matrix(rng, Float64, 1), random_definite(rng, Float64, 1))
+        check(gauged_eigh, random_matrix(rng, ComplexF64, 1))
+        check(eigvalsh, random_matrix(rng, Float64, 1), random_definite(rng, Float64, 1))
     end
 
     @testset "the raw vectors of a real matrix" begin
-        test_rrule(eigh, Matrix(Diagonal([1.0, 2.0, 4.0])) + 0.1 * random_matrix(rng, Float64, 3))
+        check(eigh, Matrix(Diagonal([1.0, 2.0, 4.0])) + 0.1 * random_matrix(rng, Float64, 3))
     end
 
     @testset "fix_gauge" begin

@@ -14,9 +14,9 @@ encode_pair(xs) = Dict("a" => encode(xs[1]), "b" => length(xs) == 2 ? encode(xs[
 function result(case)
     f, matrices = loss_function(case), arguments(case)
     gradient = gradient_of(f, matrices)
-    hvp = case["hvp"] === nothing ? nothing : encode_pair(hvp_reverse(f, matrices, arguments(case, "direction")))
+    slope = case["hvp"] === nothing ? nothing : encode_pair(hvp(f, matrices, arguments(case, "direction")))
     return Dict(
-        "value" => f(matrices...), "gradient" => encode_pair(gradient), "hvp" => hvp,
+        "value" => f(matrices...), "gradient" => encode_pair(gradient), "hvp" => slope,
         "verdict" => any(x -> any(isnan, x), gradient) ? "nan" : "number"
     )
 end
