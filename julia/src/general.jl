@@ -179,7 +179,7 @@ end
 at_batch(::Nothing, k) = nothing
 at_batch(x, k) = x[k]
 general_gaps(p::GeneralProblem, norms, w, V, U, k) =
-    GeneralGaps(p.degeneracy, view(w, :, k), matrix(U, k), matrix(V, k), norms[1][k], at_batch(norms[2], k))
+    general_gaps(p.degeneracy, view(w, :, k), matrix(U, k), matrix(V, k), norms[1][k], at_batch(norms[2], k))
 
 """
     general_pushforward(p, norms, w, V, U, L, Ȧ, Ḃ)

@@ -79,11 +79,12 @@ end
 """
     general_norms(p, a, b)
 
-Frobenius norms of the matrices A and B, one for each problem of the batch; those of B are `nothing` without `b`.
+Frobenius norms of the matrices A and B, constants, one for each problem of the batch; those of B are `nothing` without
+`b`.
 """
 function general_norms(p::GeneralProblem{T}, a, b) where {T}
     norms(::Nothing, x) = nothing
-    norms(input, x) = map(norm, eachslice(flat(dense(T, x)); dims = 3))[batch_indices(p, input)]
+    norms(input, x) = map(X -> norm(map(plain, X)), eachslice(flat(dense(T, x)); dims = 3))[batch_indices(p, input)]
     return norms(p.a, a), norms(p.b, b)
 end
 

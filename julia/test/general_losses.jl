@@ -8,9 +8,8 @@ using ForwardDiff
 using LinearAlgebra
 using ..Losses
 using ..Losses: number, inner
-using Zygote: Zygote
 
-export general_loss, spectral_loss, case_eigenvalues, hvp_forward, case_function
+export general_loss, spectral_loss, case_eigenvalues, case_function
 
 struct Loss{T <: Complex}
     name::Symbol
@@ -30,7 +29,8 @@ end
 function (l::Loss)(w)
     l.name == :weighted_sum && return sum(real.(conj.(l.c) .* w))
     l.name == :sum_squares && return sum(real.(w .* w))
-    l.name == :resolvent && return sum(real.(inv.(l.z .- w)))
+    # In units of z, or squares of Zygote's underflow in single precision.
+    l.name == :resolvent && return sum(real.(inv.((l.z .- w) ./ abs(l.z)))) / abs(l.z)
     return error("unknown loss $(l.name)")
 end
 function (l::Loss)(w, v)
@@ -122,18 +122,6 @@ function spectral_loss(case)
     name == "spectral_projector" && return ProjectorLoss(case["k"], C)
     f = case_function(case["f"])
     return name == "spectral_sum" ? SpectralSumLoss(f) : SpectralMapLoss(f, C)
-end
-
-"""
-The derivative of the gradient along a direction: forward over reverse.
-"""
-function hvp_forward(f, matrices, direction)
-    numbers(g) = reduce(vcat, [[vec(real(x)); vec(imag(x))] for x in g])
-    slope = ForwardDiff.derivative(t -> numbers(Zygote.gradient(f, map((x, d) -> x + t * d, matrices, direction)...)), 0.0)
-    parts = Iterators.partition(slope, length(first(matrices)))
-    return map(zip(matrices, Iterators.partition(collect(parts), 2))) do (x, (re, im))
-        reshape(eltype(x) <: Complex ? complex.(re, im) : collect(re), size(x))
-    end
 end
 
 end
