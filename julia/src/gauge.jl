@@ -49,7 +49,7 @@ function pivot_values(v, pivots)
     return c .+ iszero.(c)
 end
 
-function ChainRulesCore.frule((_, v̇), ::typeof(fix_gauge), v)
+function ChainRulesCore.frule((_, v̇)::Tuple, ::typeof(fix_gauge), v)
     y = fix_gauge(v)
     v̇ = unthunk(v̇)
     v̇ isa AbstractZero && return y, v̇

@@ -6,7 +6,7 @@
 
 # ---- the solve -----------------------------------------------------------------------------------------------
 
-function ChainRulesCore.frule((_, _, ȧ, ḃ), ::typeof(general_solve), p, a, b)
+function ChainRulesCore.frule((_, _, ȧ, ḃ)::Tuple, ::typeof(general_solve), p, a, b)
     w, V, U, L = general_solve(p, a, b)
     Ȧ, Ḃ = general_tangent(p, p.a, ȧ), general_tangent(p, p.b, ḃ)
     return (w, V, U, L), general_pushforward(p, general_norms(p, a, b), w, V, U, L, Ȧ, Ḃ)
@@ -142,9 +142,9 @@ for f in (:eig, :eigvals)
     values = f == :eigvals ? (:(right = false),) : ()
     pullback = Symbol(f, :_pullback)
     @eval begin
-        ChainRulesCore.frule((_, ȧ), ::typeof($f), a; options...) =
+        ChainRulesCore.frule((_, ȧ)::Tuple, ::typeof($f), a; options...) =
             eig_and_pushforward(ȧ, NoTangent(), a, nothing; options..., $(values...))
-        ChainRulesCore.frule((_, ȧ, ḃ), ::typeof($f), a, b; options...) =
+        ChainRulesCore.frule((_, ȧ, ḃ)::Tuple, ::typeof($f), a, b; options...) =
             eig_and_pushforward(ȧ, ḃ, a, b; options..., $(values...))
 
         function ChainRulesCore.rrule(::typeof($f), a; options...)

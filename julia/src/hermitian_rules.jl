@@ -13,7 +13,7 @@ tangent_or_zero(x) = x
 
 # ---- the solve -----------------------------------------------------------------------------------------------
 
-function ChainRulesCore.frule((_, _, ȧ, ḃ), ::typeof(hermitian_solve), p, a, b)
+function ChainRulesCore.frule((_, _, ȧ, ḃ)::Tuple, ::typeof(hermitian_solve), p, a, b)
     w, V, U = hermitian_solve(p, a, b)
     norms = input_norms(p, a, b)
     Ω̇ = hermitian_pushforward(p, norms, w, V, U, hermitian_tangent(p, p.a, ȧ), hermitian_tangent(p, p.b, ḃ))
@@ -56,7 +56,7 @@ function ChainRulesCore.rrule(::typeof(hermitian_pullback), p, norms, w, V, U, �
 end
 
 function ChainRulesCore.frule(
-        (_, _, _, ẇ, V̇, U̇, dλ̄, dV̄, dŪ), ::typeof(hermitian_pullback), p, norms, w, V, U, λ̄, V̄, Ū
+        (_, _, _, ẇ, V̇, U̇, dλ̄, dV̄, dŪ)::Tuple, ::typeof(hermitian_pullback), p, norms, w, V, U, λ̄, V̄, Ū
     )
     tangents = map(present, (ẇ, V̇, U̇, dλ̄, dV̄, dŪ))
     Ω = hermitian_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
@@ -164,16 +164,16 @@ end
 zeros_around(p, ::Type{T}, count) where {T} = zeros(T, first(p.subset) - 1, count), zeros(T, p.n - last(p.subset), count)
 @non_differentiable zeros_around(::Any, ::Any, ::Any)
 
-function ChainRulesCore.frule((_, ȧ, ḃ), ::typeof(eigh), a, b; eigvals_only = false, options...)
+function ChainRulesCore.frule((_, ȧ, ḃ)::Tuple, ::typeof(eigh), a, b; eigvals_only = false, options...)
     check_eigvals_only(eigvals_only)
     eigvals_only && return eigvalsh_and_pushforward((ȧ, ḃ), a, b; options...)
     return eigh_and_pushforward((ȧ, ḃ), a, b; options...)
 end
-ChainRulesCore.frule((_, ȧ), ::typeof(eigh), a; options...) =
+ChainRulesCore.frule((_, ȧ)::Tuple, ::typeof(eigh), a; options...) =
     frule((NoTangent(), ȧ, NoTangent()), eigh, a, nothing; options...)
-ChainRulesCore.frule((_, ȧ, ḃ), ::typeof(eigvalsh), a, b; options...) =
+ChainRulesCore.frule((_, ȧ, ḃ)::Tuple, ::typeof(eigvalsh), a, b; options...) =
     eigvalsh_and_pushforward((ȧ, ḃ), a, b; options...)
-ChainRulesCore.frule((_, ȧ), ::typeof(eigvalsh), a; options...) =
+ChainRulesCore.frule((_, ȧ)::Tuple, ::typeof(eigvalsh), a; options...) =
     eigvalsh_and_pushforward((ȧ, NoTangent()), a, nothing; options...)
 
 function ChainRulesCore.rrule(::typeof(eigh), a, b; eigvals_only = false, options...)

@@ -187,13 +187,13 @@ for (f, rule) in ((:spectral_map, :map_and_pullback), (:spectral_sum, :sum_and_p
     @eval ChainRulesCore.rrule(::typeof($f), f, a) = (config = nothing; $body)
 end
 
-function ChainRulesCore.frule((_, ḟ, ȧ), ::typeof(spectral_map), f, a)
+function ChainRulesCore.frule((_, ḟ, ȧ)::Tuple, ::typeof(spectral_map), f, a)
     p = spectral_problem(f, a)
     holds_nothing(f) || refuse_tangent(ḟ)
     return map_and_pushforward(f, p, a, ȧ)
 end
 
-function ChainRulesCore.frule((_, ḟ, ȧ), ::typeof(spectral_sum), f, a)
+function ChainRulesCore.frule((_, ḟ, ȧ)::Tuple, ::typeof(spectral_sum), f, a)
     p = spectral_problem(f, a)
     holds_nothing(f) || refuse_tangent(ḟ)
     λ, V = constants(p, a)
@@ -207,5 +207,5 @@ function ChainRulesCore.rrule(::typeof(spectral_projector), a, k)
     spectral_projector_pullback(ȳ) = (NoTangent(), cotangents(ȳ)[2], NoTangent())
     return y, spectral_projector_pullback
 end
-ChainRulesCore.frule((_, ȧ, _), ::typeof(spectral_projector), a, k) =
+ChainRulesCore.frule((_, ȧ, _)::Tuple, ::typeof(spectral_projector), a, k) =
     map_and_pushforward(Step(k), projector_problem(a, k), a, ȧ)
