@@ -48,7 +48,11 @@ def promoted(a: Array, b: Array) -> tuple[Array, Array]:
     except ValueError:
         raise ValueError(f"the batch axes of b do not broadcast against those of a: {b.shape} and {a.shape}") from None
     n = a.shape[-1]
-    return tuple(jnp.broadcast_to(x.astype(dtype), (*batch, n, n)) for x in (a, b))  # type: ignore[return-value]
+    a, b = a.astype(dtype), b.astype(dtype)
+    if a.shape != b.shape:
+        # By addition, which also brings both to one sharding; a broadcast does not.
+        a, b = (x if x.shape == (*batch, n, n) else x + jnp.zeros_like(y) for x, y in ((a, b), (b, a)))
+    return a, b
 
 
 def problem_type(value: Any, has_b: bool) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.export
 import jax.numpy as jnp
 from jax import Array, lax
 from jax.extend.core import Primitive
@@ -56,6 +57,10 @@ class EigBothResult(NamedTuple):
     eigenvalues: Array
     left_eigenvectors: Array
     eigenvectors: Array
+
+
+for _result in (EigResult, EigLeftResult, EigBothResult):
+    jax.export.register_namedtuple_serialization(_result, serialized_name=f"eigenpair.{_result.__name__}")
 
 
 def eig(

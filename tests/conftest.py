@@ -1,0 +1,25 @@
+"""What all tests share: double precision, and a compiler that does not dawdle."""
+
+import os
+import subprocess
+import sys
+
+# The suite compiles a few thousand small computations and runs most of them once. `EIGENPAIR_LONG=1` has them optimised
+# as users do, and so have, always, the tests that start processes of their own.
+QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+
+
+def _make_compiler_quick() -> None:
+    flags = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()}
+    # XLA aborts the process over a flag that it does not know, so the question goes to another process.
+    probe = [sys.executable, "-c", "import jax; jax.devices()"]
+    if subprocess.run(probe, env={**os.environ, **flags}, capture_output=True, check=False).returncode == 0:
+        os.environ.update(flags)
+
+
+if os.environ.get("EIGENPAIR_LONG") != "1":
+    _make_compiler_quick()
+
+import jax  # noqa: E402 - reads XLA_FLAGS
+
+jax.config.update("jax_enable_x64", True)

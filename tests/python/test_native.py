@@ -1,0 +1,119 @@
+"""The compiled core: registered, of the right version, and not missed where it is absent."""
+
+import ctypes
+
+import jax
+import numpy as np
+import pytest
+from eigenpair import native
+from processes import run
+
+needs_kernels = pytest.mark.skipif(not native.has_cpu_kernels(), reason=f"no kernels: {native.why_no_kernels()}")
+
+
+@needs_kernels
+def test_kernels_are_used():
+    from eigenpair import eigh
+
+    text = jax.jit(eigh).lower(np.eye(3)).as_text()
+    assert "eigenpair_hermitian" in text
+    assert native.why_no_kernels() == ""
+    assert set(native._native.registrations()) == set(native.TARGETS)
+
+
+@needs_kernels
+def test_lapack_is_lent():
+    assert native._native.lapack_has("dsygvd")
+    assert not native._native.lapack_has("dsygvd_nonsense")
+    assert native.lapack()["integer_bits"] == 32
+
+
+@needs_kernels
+def test_library_has_the_abi():
+    library = ctypes.CDLL(str(native.library_path()))
+    assert library.eigenpair_abi_version() == native._native.expected_abi_version()
+
+
+@needs_kernels
+def test_other_abi_version_is_refused_with_the_remedy():
+    run("""
+    import sys, types
+    sys.path_hooks  # the real extension is imported first, then asked for another version
+    import importlib, importlib.util
+    folder = importlib.util.find_spec("eigenpair").submodule_search_locations[0]
+    package = types.ModuleType("eigenpair")
+    package.__path__ = [folder]
+    sys.modules["eigenpair"] = package
+    real = importlib.import_module("eigenpair._native")
+
+    class Other:
+        def __getattr__(self, name):
+            return getattr(real, name)
+        def abi_version(self):
+            return real.abi_version() + 1
+
+    sys.modules["eigenpair._native"] = package._native = Other()
+    try:
+        importlib.import_module("eigenpair.native")
+    except ImportError as error:
+        assert "ABI version" in str(error) and "pip install" in str(error), error
+    else:
+        raise AssertionError("another ABI version was accepted")
+    """)
+
+
+ANSWERS = """
+    import sys
+    import jax, jax.numpy as jnp, numpy as np
+    jax.config.update("jax_enable_x64", True)
+    import eigenpair
+    assert eigenpair.native.has_cpu_kernels() == (sys.argv[2] == "on")
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(2, 3, 3)) + 1j * rng.normal(size=(2, 3, 3))
+    b = a @ a.conj().swapaxes(-1, -2) + 2 * np.eye(3)
+    a[1, 0, 0] += 5
+    results = {}
+    for type in (0, 1, 2, 3):
+        for lower in (None, True, False):
+            matrices, options = ((a, b), {"type": type}) if type else ((a,), {})
+            options["lower"] = lower
+            def loss(*m):
+                w, v = eigenpair.eigh(*m, **options)
+                return jnp.sum(w * jnp.arange(3)) + jnp.sum(jnp.abs(v[..., :2]) ** 2 * jnp.arange(2)), (w, jnp.abs(v))
+            (value, (w, v)), gradients = jax.value_and_grad(loss, tuple(range(len(matrices))), has_aux=True)(*matrices)
+            direction = tuple(1j * m + m.swapaxes(-1, -2) for m in matrices)
+            _, tangent = jax.jvp(lambda *m: eigenpair.eigvalsh(*m, **options), matrices, direction)
+            leaves = jax.tree.leaves((value, w, v, gradients, tangent))
+            results.update({f"{type} {lower} {i}": np.asarray(x) for i, x in enumerate(leaves)})
+    bad = np.stack([np.eye(3), np.full((3, 3), np.nan), np.diag([1.0, 2, 3]), -np.eye(3)])
+    bad[1, 0, 0] = 1
+    results["isolated"] = np.asarray(eigenpair.eigvalsh(bad))
+    results["definite"] = np.asarray(eigenpair.eigvalsh(np.eye(3), bad))
+    results["empty"] = np.asarray(eigenpair.eigvalsh(np.zeros((2, 0, 0))))
+    results["none"] = np.asarray(eigenpair.eigh(np.zeros((0, 3, 3)), np.zeros((3, 3)))[1])
+    degenerate = np.diag([1.0, 1, 2])
+    results["cluster"] = np.asarray(jax.grad(lambda x: jnp.sum(eigenpair.eigh(x)[0] ** 2))(degenerate))
+    np.savez(sys.argv[1], **results)
+"""
+
+
+@needs_kernels
+def test_the_same_without_kernels(tmp_path):
+    """XLA's own eigh, as on platforms without a kernel, gives the same values and gradients."""
+    run(ANSWERS, arguments=[tmp_path / "on.npz", "on"])
+    run(ANSWERS, arguments=[tmp_path / "off.npz", "off"], EIGENPAIR_KERNELS="off")
+    on, off = np.load(tmp_path / "on.npz"), np.load(tmp_path / "off.npz")
+    assert set(on) == set(off)
+    for name in on:
+        np.testing.assert_allclose(off[name], on[name], rtol=1e-11, atol=1e-11, err_msg=name)
+
+
+def test_says_why_there_are_no_kernels():
+    run(
+        """
+    import eigenpair
+    assert not eigenpair.native.has_cpu_kernels()
+    assert "EIGENPAIR_KERNELS" in eigenpair.native.why_no_kernels()
+    """,
+        EIGENPAIR_KERNELS="off",
+    )

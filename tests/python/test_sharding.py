@@ -1,0 +1,136 @@
+"""Batches spread over devices: each solves its own part, nothing is gathered, forward or backward."""
+
+from processes import run
+
+DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+
+PREPARE = """
+    import jax, jax.numpy as jnp, numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec as P
+    jax.config.update("jax_enable_x64", True)
+    import eigenpair
+
+    assert len(jax.devices()) == 8
+    mesh = jax.make_mesh((8,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    spread = NamedSharding(mesh, P("batch"))
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(16, 3, 3))
+    b = a @ a.swapaxes(-1, -2) + 2 * np.eye(3)
+    a = a + np.diag([0.0, 5, 9])
+    sharded = [jax.device_put(x, spread) for x in (a, b)]
+
+    def losses(x, y):
+        w, v = eigenpair.eigh(x, y)
+        return jnp.sum(w[:, :2] ** 2, -1) + jnp.sum(v[:, :, 0] ** 4, -1)
+
+    def gradients(x, y):
+        return jax.grad(lambda *m: jnp.sum(losses(*m)), (0, 1))(x, y)
+
+    def tangents(x, y):
+        return jax.jvp(lambda *m: tuple(eigenpair.eigh(*m)), (x, y), (y, x))[1]
+
+    functions = {
+        "forward": lambda x, y: tuple(eigenpair.eigh(x, y)),
+        "standard": lambda x, y: (eigenpair.eigvalsh(x), eigenpair.eigh(y)[0]),
+        "gradients": gradients,
+        "tangents": tangents,
+        "curvature": lambda x, y: jax.jvp(gradients, (x, y), (y, x))[1],
+    }
+    def same(found, expected):
+        for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-10, atol=1e-10)
+"""
+
+
+def test_jit_of_a_sharded_batch():
+    run(
+        PREPARE
+        + """
+    for name, f in functions.items():
+        compiled = jax.jit(f).lower(*sharded).compile()
+        text = compiled.as_text()
+        for gathering in ("all-gather", "all-to-all", "collective-permute"):
+            assert gathering not in text, f"{name}: {gathering}"
+        found = compiled(*sharded)
+        for leaf in jax.tree.leaves(found):
+            assert leaf.sharding.is_equivalent_to(spread, leaf.ndim), (name, leaf.sharding)
+            assert {s.data.shape[0] for s in leaf.addressable_shards} == {2}
+        same(found, f(a, b))
+    # The sum over a loss needs one number from each device, and no matrix.
+    total = jax.jit(lambda *m: jnp.sum(losses(*m))).lower(*sharded).compile()
+    assert "all-gather" not in total.as_text()
+    same(total(*sharded), jnp.sum(losses(a, b)))
+    # A `b` that all share.
+    shared = jax.device_put(b[0], NamedSharding(mesh, P()))
+    compiled = jax.jit(gradients).lower(sharded[0], shared).compile()
+    assert "all-gather" not in compiled.as_text()
+    same(compiled(sharded[0], shared), gradients(a, b[0]))
+    """,
+        **DEVICES,
+    )
+
+
+def test_explicit_sharding():
+    """Where shardings are part of types: results say how they are spread, and types of cotangents match."""
+    run(
+        PREPARE
+        + """
+    mesh = jax.make_mesh((8,), ("batch",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        spread = NamedSharding(mesh, P("batch"))
+        x, y = (jax.device_put(m, spread) for m in (a, b))
+        for name, f in functions.items():
+            for leaf in jax.tree.leaves(jax.eval_shape(f, x, y)):
+                assert leaf.sharding.spec[0] == "batch", (name, leaf.sharding)
+            compiled = jax.jit(f).lower(x, y).compile()
+            assert "all-gather" not in compiled.as_text(), name
+            same(compiled(x, y), f(a, b))
+        # A `b` that all share.
+        w, v = jax.jit(eigenpair.eigh)(x, b[0])
+        assert w.sharding.spec[0] == "batch"
+        same(jax.jit(gradients)(x, jax.device_put(b[0], NamedSharding(mesh, P()))), gradients(a, b[0]))
+    """,
+        **DEVICES,
+    )
+
+
+def test_shard_map():
+    run(
+        PREPARE
+        + """
+    for name, f in functions.items():
+        mapped = jax.jit(jax.shard_map(f, mesh=mesh, in_specs=P("batch"), out_specs=P("batch")))
+        same(mapped(*sharded), f(a, b))
+    # Differentiated from outside.
+    inside = jax.shard_map(losses, mesh=mesh, in_specs=P("batch"), out_specs=P("batch"))
+    same(jax.jit(jax.grad(lambda *m: jnp.sum(inside(*m)), (0, 1)))(*sharded), gradients(a, b))
+    # Differentiated inside, with a `b` that all share: its gradient is a sum over devices.
+    def total(x, y):
+        return jax.lax.psum(jnp.sum(losses(x, y)), "batch")
+    summed = jax.shard_map(total, mesh=mesh, in_specs=(P("batch"), P()), out_specs=P())
+    same(jax.grad(summed, (0, 1))(sharded[0], b[0]), gradients(a, b[0]))
+    """,
+        **DEVICES,
+    )
+
+
+def test_batch_axes_of_a_mesh_in_two_dimensions():
+    run(
+        PREPARE
+        + """
+    mesh = jax.make_mesh((2, 4), ("x", "y"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
+    spread = NamedSharding(mesh, P("y", "x"))
+    x, y = (jax.device_put(m.reshape(4, 4, 3, 3), spread) for m in (a, b))
+    compiled = jax.jit(lambda *m: tuple(eigenpair.eigh(*m))).lower(x, y).compile()
+    assert "all-gather" not in compiled.as_text()
+    w, v = compiled(x, y)
+    assert w.sharding.is_equivalent_to(spread, 3)
+    same((w.reshape(16, 3), v.reshape(16, 3, 3)), tuple(eigenpair.eigh(a, b)))
+    # The matrix axes themselves may be spread in the input; the answer is right all the same.
+    torn = jax.device_put(a, NamedSharding(mesh, P(None, None, None)))
+    same(jax.jit(eigenpair.eigvalsh)(torn), eigenpair.eigvalsh(a))
+    split = jax.device_put(b[:, :2, :2], NamedSharding(mesh, P("y", "x", None)))
+    same(jax.jit(eigenpair.eigvalsh)(split), eigenpair.eigvalsh(b[:, :2, :2]))
+    """,
+        **DEVICES,
+    )
