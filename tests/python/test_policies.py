@@ -1,0 +1,123 @@
+"""Policies: for one call, for a block of code, and what they say."""
+
+import warnings
+
+import eigenpair as ep
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from eigenpair.degeneracy import DegeneracyWarning, broaden, check, mask, policy, raw
+from problems import random, with_spectrum
+
+C = random("c", (3, 3)) + random("c", (3, 3)).T
+
+
+def from_pairs(a):
+    """tr(C exp A) written with (w, v): has a derivative that its cotangents do not determine at degeneracy."""
+    w, v = ep.eigh(a)
+    return jnp.sum(C * ((v * jnp.exp(w)) @ v.T))
+
+
+def projector(a):
+    _, v = ep.eigh(a)
+    return jnp.sum(C * (v[:, :2] @ v[:, :2].T))
+
+
+def finish(f, x):
+    """Runs `f`, and what it says on the way."""
+    jax.block_until_ready(f(x))
+    jax.effects_barrier()
+
+
+DOUBLE = with_spectrum([1.0, 1.0, 2.0])
+
+
+def test_block_of_code_reaches_jitted_functions():
+    gradient = jax.jit(jax.grad(from_pairs))
+    assert np.all(np.isnan(gradient(DOUBLE)))
+    with policy(mask(1e-6)):
+        assert np.all(np.isfinite(gradient(DOUBLE)))
+        with policy(check()):
+            assert np.all(np.isnan(gradient(DOUBLE)))
+    assert np.all(np.isnan(gradient(DOUBLE)))
+
+
+def test_argument_beats_the_block():
+    with policy(mask(1e-6)):
+        gradient = jax.grad(lambda a: jnp.sum(C * jnp.exp(ep.eigh(a, degeneracy=check())[1])))(DOUBLE)
+    assert np.all(np.isnan(gradient))
+
+
+@pytest.mark.parametrize("under", [lambda f: f, jax.jit])
+def test_explanation(under):
+    gradient = under(jax.grad(from_pairs))
+    with policy(check(explain=True)), pytest.warns(DegeneracyWarning, match=r"eigenvalues 0 and 1.*spectral_map"):
+        finish(gradient, np.eye(3))
+    with policy(check(explain=True)), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        finish(gradient, np.diag([1.0, 2.0, 3.0]))
+
+
+def test_explanation_names_the_matrix_of_a_batch():
+    gradient = jax.jit(jax.vmap(jax.grad(from_pairs)))
+    with policy(check(explain=True)), pytest.warns(DegeneracyWarning, match=r"1 matrix.*of matrix \(2,\)"):
+        finish(gradient, np.stack([np.diag([1.0, 2.0, 3.0])] * 2 + [np.eye(3)]))
+
+
+def test_generic_basis_finds_out_what_the_special_one_hides():
+    """At A = I two losses hand over the same cotangents and have different derivatives, 2 and 0."""
+    b = np.array([[0.0, 1.0], [1.0, 0.0]])
+
+    def one(a):
+        w, v = ep.eigh(a)
+        return jnp.sum(b * ((v * w) @ v.T))
+
+    def other(a):
+        w, v = ep.eigh(a)
+        return jnp.mean(w) * jnp.sum(b * (v @ v.T))
+
+    with policy(check(generic_basis=True)):
+        assert np.all(np.isnan(jax.grad(one)(np.eye(2))))
+        np.testing.assert_allclose(jax.grad(other)(np.eye(2)), 0, atol=1e-15)
+        for dtype in (float, complex):
+            w, v = ep.eigh(np.eye(4, dtype=dtype))
+            np.testing.assert_allclose(np.conj(v).T @ v, np.eye(4), atol=1e-15)
+            assert not np.allclose(v, np.eye(4))
+            np.testing.assert_array_equal(w, 1)
+
+
+@pytest.mark.parametrize("gap", [10.0**-e for e in range(0, 17)] + [0.0])
+def test_projector_from_pairs_at_every_gap(gap):
+    """Rounding noise in the cotangent is not divided by the gap."""
+    a = with_spectrum([1.0, 1.0 + gap, 2.0])
+    expected = jax.grad(lambda a: jnp.sum(C * ep.spectral_projector(a, 2)))(a)
+    np.testing.assert_allclose(jax.grad(projector)(a), expected, atol=1e-12)
+
+
+def test_policies_of_general_problems():
+    s = random("s", (3, 3)) + 2 * np.eye(3)
+    a = s @ np.diag([1.0, 1.0, 2.0]) @ np.linalg.inv(s)
+    f = lambda a: jnp.sum(jnp.abs(ep.eig(a)[1][0]) ** 2)  # noqa: E731
+    assert np.all(np.isnan(jax.grad(f)(a)))
+    for lenient in (mask(1e-6), broaden(1e-8)):
+        with policy(lenient):
+            assert np.all(np.isfinite(jax.grad(f)(a)))
+
+
+@pytest.mark.parametrize("bad", [None, 3, "mask", ep.degeneracy.Policy()])
+def test_not_a_policy(bad):
+    if bad is not None:
+        with pytest.raises(TypeError, match="degeneracy must be a policy"):
+            ep.eigh(np.eye(2), degeneracy=bad)
+        with pytest.raises(TypeError, match="degeneracy must be a policy"):
+            policy(bad)
+
+
+def test_bad_parameters():
+    for make in (lambda: mask(-1.0), lambda: broaden(float("nan")), lambda: check(c=0.0)):
+        with pytest.raises(ValueError, match="must be"):
+            make()
+    with pytest.raises(TypeError, match="generic_basis"):
+        check(generic_basis=1)
+    assert raw() == raw()
