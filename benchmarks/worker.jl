@@ -154,5 +154,5 @@ function run(case)
     return nothing
 end
 
-say(Dict("versions" => Dict("julia" => string(VERSION), "julia's lapack" => string(BLAS.get_config().loaded_libs[1].libname))))
+say(Dict("versions" => Dict("julia" => string(VERSION), "julia's lapack" => basename(BLAS.get_config().loaded_libs[1].libname))))
 foreach(run, SPECIFICATION["cases"])

@@ -13,7 +13,7 @@ abstract type DegeneracyPolicy end
 const ROUNDING_OF_COTANGENT = 64
 const NOISE_OF_COTANGENT = 8
 # The gaps, relative to the size of the problem, up to which noise is looked for.
-const NEAR = 1e-3
+const NEAR = 1.0e-3
 
 struct Check <: DegeneracyPolicy
     c::Float64

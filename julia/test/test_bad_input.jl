@@ -49,7 +49,7 @@
 
     @test_throws "`tol`" EigenPair.mask(-1.0)
     @test_throws "`tol`" EigenPair.mask(NaN)
-    @test_throws "`eps`" EigenPair.broaden(-1e-3)
+    @test_throws "`eps`" EigenPair.broaden(-1.0e-3)
     @test_throws "`c`" EigenPair.check(c = -1)
     @test_throws "`c`" EigenPair.check(c = 0)
     @test_throws "`c`" EigenPair.check(c = Inf)

@@ -56,7 +56,7 @@
     @testset "element types" begin
         @test eigh([2 1; 1 2]) isa EighResult{Vector{Float64}, Matrix{Float64}}
         @test eigvalsh(Bool[1 0; 0 1]) isa Vector{Float64}
-        @test eigvalsh([2//1 1; 1 2]) isa Vector{Float64}
+        @test eigvalsh([2 // 1 1; 1 2]) isa Vector{Float64}
         @test eigvalsh(Float32[2 1; 1 2], [2 0; 0 1]) isa Vector{Float32}
         @test eigvalsh(Float32[2 1; 1 2], [2.0 0; 0 1]) isa Vector{Float64}
         @test eigh(Float32[2 1; 1 2], ComplexF64[2 0; 0 1]).eigenvectors isa Matrix{ComplexF64}

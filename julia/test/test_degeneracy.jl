@@ -14,7 +14,7 @@
 
     @testset "the cluster's projector, at size $scale" for scale in (1.0e-12, 1.0, 1.0e10, 1.0e-150, 1.0e150)
         A = scale * spectrum_matrix(rng, Float64, [1, 1, 1, 2, 3])
-        @test relative_error(gradient(lowest(3), A), projector_gradient(A, 3)) < 1e-11
+        @test relative_error(gradient(lowest(3), A), projector_gradient(A, 3)) < 1.0e-11
         @test all(isnan, gradient(lowest(2), A))
     end
 
@@ -23,30 +23,30 @@
         cut = findfirst(i -> λ[i] == λ[i + 1], 1:4)
         whole = findfirst(i -> λ[i] != λ[i + 1], 1:4)
         @test all(isnan, gradient(lowest(cut), A))
-        @test relative_error(gradient(lowest(whole), A), projector_gradient(A, whole)) < 1e-11
+        @test relative_error(gradient(lowest(whole), A), projector_gradient(A, whole)) < 1.0e-11
     end
 
     @testset "exact degeneracy, and the zero matrix" begin
         A = Matrix(Diagonal([1.0, 1, 1, 2, 3]))
-        @test relative_error(gradient(lowest(3), A), projector_gradient(A, 3)) < 1e-12
+        @test relative_error(gradient(lowest(3), A), projector_gradient(A, 3)) < 1.0e-12
         @test gradient(lowest(5), zeros(5, 5)) == zeros(5, 5)
         @test all(isnan, gradient(lowest(1), zeros(5, 5)))
     end
 
     @testset "resolved gaps are divided by" begin
-        A = spectrum_matrix(rng, Float64, [1, 1 + 1e-8, 2, 3, 4])
-        @test relative_error(gradient(lowest(1), A), projector_gradient(A, 1)) < 1e-6
+        A = spectrum_matrix(rng, Float64, [1, 1 + 1.0e-8, 2, 3, 4])
+        @test relative_error(gradient(lowest(1), A), projector_gradient(A, 1)) < 1.0e-6
         @test gradient(lowest(1), A) ≈ gradient(lowest(1; degeneracy = raw()), A)
     end
 
-    @testset "noise at close eigenvalues is not divided by the gap, $gap" for gap in (1e-5, 1e-8, 1e-11, 1e-13)
+    @testset "noise at close eigenvalues is not divided by the gap, $gap" for gap in (1.0e-5, 1.0e-8, 1.0e-11, 1.0e-13)
         A = spectrum_matrix(rng, Float64, [1, 1 + gap, 2, 3, 4])
-        @test relative_error(gradient(lowest(2), A), projector_gradient(A, 2)) < 1e-12
+        @test relative_error(gradient(lowest(2), A), projector_gradient(A, 2)) < 1.0e-12
         # A coupling that happens to vanish at this matrix, and not around it, has a second derivative.
-        B = Matrix(Diagonal([1, 1 + 1e-5, 2]))
+        B = Matrix(Diagonal([1, 1 + 1.0e-5, 2]))
         f(a) = sum([0 1 0; 0 0 0; 0 0 0] .* eigh(a).eigenvectors)^2
-        slope = FiniteDifferences.jacobian(central_fdm(5, 1; max_range = 1e-7), x -> gradient(f, x), B)[1]
-        @test relative_error(Zygote.hessian(f, B), slope) < 1e-5
+        slope = FiniteDifferences.jacobian(central_fdm(5, 1; max_range = 1.0e-7), x -> gradient(f, x), B)[1]
+        @test relative_error(Zygote.hessian(f, B), slope) < 1.0e-5
     end
 
     @testset "the second test: values and vectors together" begin
@@ -56,8 +56,8 @@
             return sum(C .* ((v .* f.(w)') * v'))
         end
         @test all(isnan, gradient(density(exp), A))
-        @test gradient(density(one), A) ≈ zeros(5, 5) atol = 1e-12
-        @test all(isfinite, gradient(density(exp; degeneracy = mask(1e-6)), A))
+        @test gradient(density(one), A) ≈ zeros(5, 5) atol = 1.0e-12
+        @test all(isfinite, gradient(density(exp; degeneracy = mask(1.0e-6)), A))
     end
 
     @testset "eigenvalues alone need no test" begin
@@ -73,10 +73,10 @@
         A = type == 1 ? L * Λ * L' : L' \ Λ / L
         A = (A + A') / 2
         f(k; options...) = (a, b) -> projector(eigh(a, b; type, options...).eigenvectors[:, 1:k])
-        fdm = central_fdm(5, 1; max_range = 1e-2)
+        fdm = central_fdm(5, 1; max_range = 1.0e-2)
         ā, b̄ = quiet(() -> Zygote.gradient(f(3), A, B))
         ā_fd, b̄_fd = grad(fdm, f(3), A, B)
-        @test relative_error(ā, ā_fd) < 1e-7 && relative_error(b̄, b̄_fd) < 1e-7
+        @test relative_error(ā, ā_fd) < 1.0e-7 && relative_error(b̄, b̄_fd) < 1.0e-7
         @test all(x -> all(isnan, x), quiet(() -> Zygote.gradient(f(2), A, B)))
     end
 
@@ -86,7 +86,7 @@
         ā = gradient(f, A)
         @test all(isnan, ā[:, :, 1])
         for k in 2:3
-            @test relative_error(ā[:, :, k], projector_gradient(A[:, :, k], 1)) < 1e-11
+            @test relative_error(ā[:, :, k], projector_gradient(A[:, :, k], 1)) < 1.0e-11
         end
     end
 
@@ -97,14 +97,14 @@
         S = (v̄ - v̄') / 2
         gaps = [λ - μ for μ in (1, 1, 2), λ in (1, 1, 2)]
         @test pullback(broaden(0.1)) ≈ S .* gaps ./ (gaps .^ 2 .+ 0.1)
-        @test pullback(mask(1e-3)) ≈ S .* [g == 0 ? 0.0 : 1 / g for g in gaps]
+        @test pullback(mask(1.0e-3)) ≈ S .* [g == 0 ? 0.0 : 1 / g for g in gaps]
         @test pullback(mask(2)) == zeros(3, 3)
         @test !all(isfinite, pullback(raw()))
         @test all(isnan, quiet(() -> pullback(check())))
         # Clusters as wide as the user says.
-        B = Matrix(Diagonal([1.0, 1 + 1e-9, 2.0]))
+        B = Matrix(Diagonal([1.0, 1 + 1.0e-9, 2.0]))
         f(policy) = gradient(a -> sum(v̄ .* eigh(a; degeneracy = policy).eigenvectors), B)
-        @test all(isfinite, f(check())) && all(isnan, f(check(c = 1e7)))
+        @test all(isfinite, f(check())) && all(isnan, f(check(c = 1.0e7)))
     end
 
     @testset "second derivatives through a cluster are NaN" begin
@@ -114,7 +114,7 @@
             @test all(isnan, quiet(() -> ForwardDiff.hessian(f, A)))
         end
         @test all(isnan, quiet(() -> Zygote.hessian_reverse(a -> sum(abs2, eigh(a).eigenvectors[1, 1:2]), A)))
-        @test all(isfinite, Zygote.hessian(a -> sum(abs2, eigvalsh(a; degeneracy = mask(1e-6))), A))
+        @test all(isfinite, Zygote.hessian(a -> sum(abs2, eigvalsh(a; degeneracy = mask(1.0e-6))), A))
         # Another matrix of the batch is not concerned, nor one that the derivative does not reach.
         batch = stack([A, Matrix(Diagonal([1.0, 2, 3]))])
         distinct(a) = sum(k -> sum(abs2, eigvalsh(a)[:, k]), 2:2)
@@ -124,12 +124,12 @@
     end
 
     @testset "broadened and masked second derivatives are those of the first" begin
-        A = Matrix(Diagonal([1.0, 1.0, 2.0])) + 1e-2 * random_matrix(rng, Float64, 3)
-        for policy in (broaden(0.01), mask(1e-6), raw())
+        A = Matrix(Diagonal([1.0, 1.0, 2.0])) + 1.0e-2 * random_matrix(rng, Float64, 3)
+        for policy in (broaden(0.01), mask(1.0e-6), raw())
             v̄ = randn(rng, 3, 3)
             f(a) = sum(v̄ .* eigh(a; degeneracy = policy).eigenvectors .^ 2)
             H = FiniteDifferences.jacobian(central_fdm(5, 1), x -> Zygote.gradient(f, x)[1], A)[1]
-            @test relative_error(Zygote.hessian(f, A), H) < 1e-7
+            @test relative_error(Zygote.hessian(f, A), H) < 1.0e-7
         end
     end
 
@@ -153,7 +153,7 @@
         end
         A = spectrum_matrix(rng, Float64, [1, 1, 1, 2, 3])
         policy = check(generic_basis = true)
-        @test relative_error(gradient(lowest(3; degeneracy = policy), A), projector_gradient(A, 3)) < 1e-11
+        @test relative_error(gradient(lowest(3; degeneracy = policy), A), projector_gradient(A, 3)) < 1.0e-11
     end
 
     @testset "the warning" begin

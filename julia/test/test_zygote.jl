@@ -11,8 +11,8 @@
         f(a, b) = loss(eigh(a, b; type))
         ā, b̄ = Zygote.gradient(f, a, b)
         ā_fd, b̄_fd = grad(fdm, f, a, b)
-        @test relative_error(ā, ā_fd) < 1e-9
-        @test relative_error(b̄, b̄_fd) < 1e-9
+        @test relative_error(ā, ā_fd) < 1.0e-9
+        @test relative_error(b̄, b̄_fd) < 1.0e-9
         @test ishermitian(ā) && ishermitian(b̄)
         # One of the two alone.
         @test Zygote.gradient(b -> f(a, b), b)[1] ≈ b̄
@@ -31,7 +31,7 @@
     @testset "$wrap(a, $uplo) as the user writes it" for wrap in (Symmetric, Hermitian), uplo in (:L, :U)
         a = random_matrix(rng, Float64, 3)
         f(a) = loss(eigh(wrap(a, uplo)))
-        @test relative_error(Zygote.gradient(f, a)[1], grad(fdm, f, a)[1]) < 1e-9
+        @test relative_error(Zygote.gradient(f, a)[1], grad(fdm, f, a)[1]) < 1.0e-9
         @test Zygote.gradient(A -> loss(eigh(A)), wrap(a, uplo))[1] isa wrap
     end
 
@@ -40,7 +40,7 @@
         f(a, b) = loss(eigh(Hermitian(a, :U), b))
         g(a, b) = loss(eigh(Hermitian(a, :U), Hermitian(b, :L); type = 2))
         for h in (f, g)
-            @test all(map((x, y) -> relative_error(x, y) < 1e-9, Zygote.gradient(h, a, b), grad(fdm, h, a, b)))
+            @test all(map((x, y) -> relative_error(x, y) < 1.0e-9, Zygote.gradient(h, a, b), grad(fdm, h, a, b)))
         end
     end
 
@@ -50,7 +50,7 @@
         f(a) = eigvalsh(a)[2]
         v = eigh(a).eigenvectors[:, 2]
         @test Zygote.gradient(f, a)[1] ≈ v * v'
-        @test Zygote.gradient(f, a + [0 1e-9; 0 0])[1] ≈ v * v' rtol = 1e-8
+        @test Zygote.gradient(f, a + [0 1.0e-9; 0 0])[1] ≈ v * v' rtol = 1.0e-8
     end
 
     @testset "batches" begin
@@ -58,7 +58,7 @@
         f(a, b) = (((w, v) = eigh(a, b)); sum(k -> loss(w[:, k], v[:, :, k]), 1:2))
         ā, b̄ = Zygote.gradient(f, a, b)
         ā_fd, b̄_fd = grad(fdm, f, a, b)
-        @test relative_error(ā, ā_fd) < 1e-9 && relative_error(b̄, b̄_fd) < 1e-9
+        @test relative_error(ā, ā_fd) < 1.0e-9 && relative_error(b̄, b̄_fd) < 1.0e-9
     end
 
     @testset "Hessian, lower = $lower" for lower in (nothing, true)
@@ -66,7 +66,7 @@
         f(a) = loss(eigh(a; lower))
         H = Zygote.hessian(f, a)
         @test H ≈ H'
-        @test relative_error(H, FiniteDifferences.jacobian(fdm, x -> Zygote.gradient(f, x)[1], a)[1]) < 1e-9
+        @test relative_error(H, FiniteDifferences.jacobian(fdm, x -> Zygote.gradient(f, x)[1], a)[1]) < 1.0e-9
         @test Zygote.hessian_reverse(f, a) ≈ H
         @test ForwardDiff.hessian(f, a) ≈ H
         @test ForwardDiff.gradient(f, a) ≈ Zygote.gradient(f, a)[1]
@@ -79,7 +79,7 @@
                 a -> sum(W₄[:, 1:2] .* abs2.(eigh(a; subset_by_index = 2:3).eigenvectors)),
                 a -> sum(W₄ .* fix_gauge(eigh(a).eigenvectors)),
             )
-            @test relative_error(Zygote.hessian(f, a), FiniteDifferences.jacobian(fdm, x -> Zygote.gradient(f, x)[1], a)[1]) < 1e-8
+            @test relative_error(Zygote.hessian(f, a), FiniteDifferences.jacobian(fdm, x -> Zygote.gradient(f, x)[1], a)[1]) < 1.0e-8
         end
         f(a) = sum(W₄[:, 1:2] .* fix_gauge(eigh(a; subset_by_index = 2:3).eigenvectors))
         @test Zygote.hessian_reverse(f, a) ≈ Zygote.hessian(f, a)
@@ -92,16 +92,16 @@
         slope(a, b) = (gs = Zygote.gradient(f, a, b); real(dot(da, gs[1]) + dot(db, gs[2])))
         ā, b̄ = Zygote.gradient(slope, a, b)
         ā_fd, b̄_fd = grad(fdm, slope, a, b)
-        @test relative_error(ā, ā_fd) < 1e-8 && relative_error(b̄, b̄_fd) < 1e-8
+        @test relative_error(ā, ā_fd) < 1.0e-8 && relative_error(b̄, b̄_fd) < 1.0e-8
         # Forward over reverse: Hessians are symmetric, so this is the same vector.
-        @test all(map((x, y) -> relative_error(x, y) < 1e-10, Losses.hvp(f, (a, b), (da, db)), (ā, b̄)))
+        @test all(map((x, y) -> relative_error(x, y) < 1.0e-10, Losses.hvp(f, (a, b), (da, db)), (ā, b̄)))
     end
 
     @testset "second order of eigenvalues, type $type" for type in 1:3
         a, b = random_matrix(rng, Float64, 3), random_definite(rng, Float64, 3)
         f(b) = sum(cos, eigvalsh(a, b; type, subset_by_index = 1:2))
         H = Zygote.hessian(f, b)
-        @test relative_error(H, FiniteDifferences.jacobian(fdm, x -> Zygote.gradient(f, x)[1], b)[1]) < 1e-8
+        @test relative_error(H, FiniteDifferences.jacobian(fdm, x -> Zygote.gradient(f, x)[1], b)[1]) < 1.0e-8
         @test Zygote.hessian_reverse(f, b) ≈ H
     end
 
@@ -109,7 +109,7 @@
         a, c = random_matrix(rng, Float64, 3), randn(rng, 3)
         f(a, c) = sum(c .* sin.(eigvalsh(a)))
         g(c) = sum(W₃ .* Zygote.gradient(a -> f(a, c), a)[1])
-        @test relative_error(Zygote.gradient(g, c)[1], grad(fdm, g, c)[1]) < 1e-9
-        @test relative_error(ForwardDiff.gradient(g, c), grad(fdm, g, c)[1]) < 1e-9
+        @test relative_error(Zygote.gradient(g, c)[1], grad(fdm, g, c)[1]) < 1.0e-9
+        @test relative_error(ForwardDiff.gradient(g, c), grad(fdm, g, c)[1]) < 1.0e-9
     end
 end
