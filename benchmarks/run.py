@@ -11,6 +11,7 @@ import json
 import math
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -152,6 +153,7 @@ def main() -> int:
     parser.add_argument("--publish", action="store_true", help="write docs/performance.md and its pictures")
     parser.add_argument("--report", action="store_true", help="measure nothing, report the last run again")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # on the way out, the workers are ended
     mode = "quick" if arguments.quick else "smoke" if arguments.smoke else "full"
     folder = HERE / "results"
     folder.mkdir(exist_ok=True)
