@@ -9,7 +9,7 @@ using LinearAlgebra
 using ..Losses
 using ..Losses: number, inner
 
-export general_loss, spectral_loss, case_eigenvalues, case_function
+export function_of, general_loss, spectral_loss, case_eigenvalues, case_function
 
 struct Loss{T <: Complex}
     name::Symbol
@@ -123,5 +123,12 @@ function spectral_loss(case)
     f = case_function(case["f"])
     return name == "spectral_sum" ? SpectralSumLoss(f) : SpectralMapLoss(f, C)
 end
+
+"""
+The function of any case.
+"""
+function_of(case) =
+    case["function"] in ("eigh", "eigvalsh") ? loss_function(case) :
+    case["function"] in ("eig", "eigvals") ? general_loss(case) : spectral_loss(case)
 
 end

@@ -13,9 +13,13 @@ using Zygote
 
 include("problems.jl")
 include("losses.jl")
+include("general_losses.jl")
 using .Problems
 
-const FILES = ["aqua", "bad_input", "native", "batch", "rrule", "frule", "zygote", "degeneracy", "conformance"]
+const FILES = [
+    "aqua", "bad_input", "native", "batch", "rrule", "frule", "zygote", "degeneracy", "conformance",
+    "general", "spectral", "rotations", "conformance_general",
+]
 
 @testset "EigenPair" begin
     for file in (isempty(ARGS) ? FILES : ARGS)

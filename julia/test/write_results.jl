@@ -1,22 +1,24 @@
 # julia write_results.jl OUTPUT [CASES...]: computes every reference case and writes what came out, for comparison with
-# another language. NaN is written as NaN, which JSON lacks and every reader used here knows.
+# another language. NaN, which JSON lacks, is written as null.
 using EigenPair, JSON, Logging
 include("losses.jl")
-using .Losses
+include("general_losses.jl")
+using .Losses, .GeneralLosses
 
 encode(::Nothing) = nothing
+encode(x::Real) = isnan(x) ? nothing : x
 encode(x::AbstractArray) = Dict(
-    "re" => [real.(row) for row in eachrow(x)],
-    "im" => eltype(x) <: Complex ? [imag.(row) for row in eachrow(x)] : nothing
+    "re" => [encode.(real.(row)) for row in eachrow(x)],
+    "im" => eltype(x) <: Complex ? [encode.(imag.(row)) for row in eachrow(x)] : nothing
 )
 encode_pair(xs) = Dict("a" => encode(xs[1]), "b" => length(xs) == 2 ? encode(xs[2]) : nothing)
 
 function result(case)
-    f, matrices = loss_function(case), arguments(case)
+    f, matrices = function_of(case), arguments(case)
     gradient = gradient_of(f, matrices)
     slope = case["hvp"] === nothing ? nothing : encode_pair(hvp(f, matrices, arguments(case, "direction")))
     return Dict(
-        "value" => f(matrices...), "gradient" => encode_pair(gradient), "hvp" => slope,
+        "value" => encode(f(matrices...)), "gradient" => encode_pair(gradient), "hvp" => slope,
         "verdict" => any(x -> any(isnan, x), gradient) ? "nan" : "number"
     )
 end
@@ -30,4 +32,4 @@ function write_results(output, files)
     return println("$(length(cases)) cases written to $output")
 end
 
-write_results(ARGS[1], length(ARGS) > 1 ? ARGS[2:end] : ["hermitian.json"])
+write_results(ARGS[1], length(ARGS) > 1 ? ARGS[2:end] : ["hermitian.json", "general.json", "spectral.json"])

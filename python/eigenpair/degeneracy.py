@@ -136,14 +136,14 @@ def as_policy(value: Any) -> Policy:
 
 def norm(x: Array, axis: int | tuple[int, ...]) -> Array:
     """2-norm over `axis` (kept), safe from overflow and underflow of the squares."""
-    size = jnp.max(jnp.abs(x), axis=axis, keepdims=True)
+    size = jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0)
     safe = jnp.where((size > 0) & jnp.isfinite(size), size, 1)
     return safe * jnp.sqrt(jnp.sum(jnp.abs(x / safe) ** 2, axis=axis, keepdims=True))
 
 
 def largest_column(x: Array) -> Array:
     """Largest column norm of each matrix, shape `(…, 1, 1)`."""
-    return jnp.max(norm(x, -2), axis=-1, keepdims=True)
+    return jnp.max(norm(x, -2), axis=-1, keepdims=True, initial=0)
 
 
 def clusters(policy: check, w: Array, scale: Array) -> Array:
@@ -197,7 +197,8 @@ def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: 
     if w_bar is not None:
         w_bar = lax.stop_gradient(w_bar)
         split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
-        wrong |= ~(mixing <= small * kappa) & ~(split <= small * jnp.max(jnp.abs(w_bar), axis=-1)[..., None, None])
+        largest = jnp.max(jnp.abs(w_bar), axis=-1, initial=0)[..., None, None]
+        wrong |= ~(mixing <= small * kappa) & ~(split <= small * largest)
     wrong &= pair
     if policy.explain:
         explain("eigh", policy, w, wrong, ~(rotation <= small * kappa))
@@ -220,7 +221,7 @@ def noise(
     symmetric = jnp.array(True)
     if w_bar is not None:
         split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
-        same = split <= ROUNDING_OF_COTANGENT * eps * jnp.max(jnp.abs(w_bar), axis=-1)[..., None, None]
+        same = split <= ROUNDING_OF_COTANGENT * eps * jnp.max(jnp.abs(w_bar), axis=-1, initial=0)[..., None, None]
         symmetric = same | (mixing <= small)
     return lax.stop_gradient(near & (coupling <= small) & symmetric)
 

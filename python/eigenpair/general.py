@@ -277,7 +277,7 @@ def verdict(
     if w_bar is not None:
         w_bar = lax.stop_gradient(w_bar)
         split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
-        wrong |= ~(split <= small * jnp.max(jnp.abs(w_bar), axis=-1)[..., None, None])
+        wrong |= ~(split <= small * jnp.max(jnp.abs(w_bar), axis=-1, initial=0)[..., None, None])
     wrong &= pair
     if policy.explain:
         rotates = jnp.zeros_like(pair) if k_bar is None else ~(jnp.abs(k_bar) <= small * kappa)

@@ -189,4 +189,9 @@ def pair(found: Sequence[Any]) -> Pair:
 def as_json(m: np.ndarray | None) -> dict[str, Any] | None:
     if m is None:
         return None
-    return {"re": m.real.tolist(), "im": m.imag.tolist() if np.iscomplexobj(m) else None}
+    return {"re": without_nan(m.real), "im": without_nan(m.imag) if np.iscomplexobj(m) else None}
+
+
+def without_nan(x: np.ndarray) -> Any:
+    """Nested lists, with null for NaN, which JSON lacks."""
+    return np.where(np.isnan(x), None, x.astype(object)).tolist()

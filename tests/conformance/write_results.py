@@ -1,7 +1,7 @@
 """python tests/conformance/write_results.py OUTPUT [FILE...]: what Python computes for every case, as JSON.
 
 The format is that of julia/test/write_results.jl: `{"language", "results": {id: {"value", "gradient": {"a", "b"},
-"hvp", "verdict"}}}`, matrices as in the cases, NaN written as NaN.
+"hvp", "verdict"}}}`, matrices as in the cases, NaN written as null.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def encode(case: cases.Case) -> dict[str, Any]:
     found = cases.compute(case)
     refused = any(x is not None and np.isnan(x).any() for x in found.gradient)
     return {
-        "value": found.value.tolist(),
+        "value": cases.without_nan(found.value),
         "gradient": dict(zip("ab", map(cases.as_json, found.gradient), strict=True)),
         "hvp": None if found.hvp is None else dict(zip("ab", map(cases.as_json, found.hvp), strict=True)),
         "verdict": "nan" if refused else "number",

@@ -1,0 +1,147 @@
+@testset "spectral functions" begin
+    rng = Xoshiro(12)
+    fdm = central_fdm(5, 1)
+    hermitian(x) = (x + x') / 2
+    pullback_of(f, Ȳ, args...) = unthunk(rrule(f, args...)[2](Ȳ)[length(args) == 2 && args[1] isa AbstractArray ? 2 : 3])
+
+    @testset "rrule and frule, $T" for T in (Float64, ComplexF64)
+        a = random_matrix(rng, T, 3)
+        wrapped = Hermitian(random_matrix(rng, T, 3), :L)
+        for test in (test_rrule, test_frule)
+            test(spectral_map, exp, a; check_inferred = false)
+            test(spectral_map, cis, random_matrix(rng, T, 2, 2); check_inferred = false)
+            test(spectral_sum, exp, random_matrix(rng, T, 2, 2); check_inferred = false)
+            test(spectral_projector, a, 1; check_inferred = false)
+        end
+        test_rrule(spectral_sum, exp, a; check_inferred = false)
+        @test pullback_of(spectral_sum, 1.0, exp, wrapped) isa Hermitian
+        @test pullback_of(spectral_sum, 1.0, exp, wrapped) ≈ spectral_map(exp, wrapped)
+        @test spectral_map(exp, wrapped) ≈ exp(Matrix(wrapped)) && spectral_sum(exp, wrapped) ≈ tr(exp(Matrix(wrapped)))
+    end
+
+    # Of f = 1/x everything is known in closed form, at any degeneracy: A⁻¹, −A⁻¹EA⁻¹, A⁻¹EA⁻¹DA⁻¹ + A⁻¹DA⁻¹EA⁻¹.
+    @testset "first and second order at a gap of $gap, size $scale" for gap in (1.0e-2, 1.0e-4, 1.0e-7, 1.0e-10, 1.0e-13, 1.0e-16, 0),
+            scale in (1, 1.0e-12, 1.0e10)
+        A = scale * (Matrix(Diagonal([1.0, 1 + gap, 1 + gap, 2, 3])) + 0.0I)
+        Ȳ, E = hermitian(randn(rng, 5, 5)), hermitian(randn(rng, 5, 5))
+        B = inv(A)
+        tol = 1.0e-13
+        @test relative_error(pullback_of(spectral_map, Ȳ, inv, A), -B * Ȳ * B) < tol
+        hvp = ForwardDiff.derivative(t -> pullback_of(spectral_map, Ȳ, inv, A + t * E), 0.0)
+        @test relative_error(hvp, B * E * B * Ȳ * B + B * Ȳ * B * E * B) < 10tol
+        @test relative_error(pullback_of(spectral_sum, 1.0, inv, A), -B * B) < tol
+        hvp = ForwardDiff.derivative(t -> pullback_of(spectral_sum, 1.0, inv, A + t * E), 0.0)
+        @test relative_error(hvp, B * E * B * B + B * B * E * B) < 10tol
+    end
+
+    @testset "float32" begin
+        A = Float32.(Diagonal([1, 1 + 1.0e-3, 2])) |> Matrix
+        @test spectral_map(x -> 1.0 / x, A) isa Matrix{Float32} && spectral_sum(sqrt, A) isa Float32
+        Ȳ = Float32.(hermitian(randn(rng, 3, 3)))
+        Ā = pullback_of(spectral_map, Ȳ, inv, A)
+        @test Ā isa Matrix{Float32} && relative_error(Ā, -inv(A) * Ȳ * inv(A)) < 1.0e-6
+    end
+
+    @testset "Hessians at exact degeneracy" begin
+        of_trace(n) = ForwardDiff.hessian(a -> tr(hermitian(a)^2), zeros(n, n))
+        for A in (Matrix(1.0I, 3, 3), zeros(3, 3))
+            @test Zygote.hessian(a -> spectral_sum(abs2, a), A) ≈ of_trace(3)
+        end
+        A = spectrum_matrix(rng, Float64, [1, 1, 2])
+        squares(a) = spectral_sum(abs2, a)
+        for hessian in (Zygote.hessian_reverse, ForwardDiff.hessian)
+            @test hessian(squares, A) ≈ of_trace(3)
+        end
+        @test norm(ForwardDiff.hessian(a -> spectral_sum(identity, a), A)) < 1.0e-12
+        C = randn(rng, 3, 3)
+        cube(a) = dot(C, spectral_map(x -> x^3, a))
+        expected = ForwardDiff.hessian(a -> dot(C, hermitian(a)^3), A)
+        for hessian in (Zygote.hessian, Zygote.hessian_reverse, ForwardDiff.hessian)
+            @test hessian(cube, A) ≈ expected
+        end
+        # One derivative too many is an error, not a number.
+        third(a) = ForwardDiff.derivative(t -> ForwardDiff.hessian(cube, a + t * C)[1, 1], 0.0)
+        @test_throws "one more was asked for" third(A)
+    end
+
+    @testset "the projector" begin
+        Ȳ = hermitian(randn(rng, 5, 5))
+        for scale in (1.0, 1.0e-12, 1.0e10)
+            A = scale * spectrum_matrix(rng, Float64, [1, 1, 2, 2, 2])
+            P = spectral_projector(A, 2)
+            @test P * P ≈ P && tr(P) ≈ 2
+            Ā = pullback_of(spectral_projector, Ȳ, A, 2)
+            @test relative_error(Ā, -(P * Ȳ * (I - P) + (I - P) * Ȳ * P) / scale) < 1.0e-12
+            @test all(isnan, spectral_projector(A, 3)) && all(isnan, pullback_of(spectral_projector, Ȳ, A, 3))
+            @test spectral_projector(A, 0) ≈ zeros(5, 5) && spectral_projector(A, 5) ≈ I
+        end
+        A = spectrum_matrix(rng, Float64, [1, 1, 2, 2, 2])
+        # A step is tanh, where the spectrum is far from it.
+        C = randn(rng, 5, 5)
+        smooth(a) = dot(C, spectral_map(x -> (1 - tanh(40 * (x - 1.5))) / 2, a))
+        sharp(a) = dot(C, spectral_projector(a, 2))
+        @test relative_error(ForwardDiff.hessian(sharp, A), ForwardDiff.hessian(smooth, A)) < 1.0e-12
+        E = hermitian(randn(rng, 5, 5))
+        slope(a) = dot(E, Zygote.gradient(sharp, a)[1])
+        @test relative_error(vec(Zygote.gradient(slope, A)[1]), ForwardDiff.hessian(sharp, A) * vec(E)) < 1.0e-12
+    end
+
+    @testset "what f holds" begin
+        A = spectrum_matrix(rng, Float64, [1, 1, 2, 3])
+        C = randn(rng, 4, 4)
+        value(p) = (f = EigenPair.fermi_dirac(p[1], p[2]); dot(C, spectral_map(f, p[3] * A)) + spectral_sum(f, A))
+        p = [1.5, 2.0, 1.1]
+        expected = ForwardDiff.gradient(value, p)
+        @test relative_error(expected, grad(fdm, value, p)[1]) < 1.0e-9
+        @test Zygote.gradient(value, p)[1] ≈ expected
+        # Of a gradient with respect to the matrix, which is what a force is.
+        force(p) = (f = EigenPair.fermi_dirac(p[1], p[2]); dot(C, Zygote.gradient(a -> dot(C, spectral_map(f, a)) + spectral_sum(f, a), A)[1]))
+        @test relative_error(Zygote.gradient(force, p)[1][1:2], grad(fdm, force, p)[1][1:2]) < 1.0e-8
+        @test Zygote.hessian(value, p) ≈ ForwardDiff.hessian(value, p)
+        @test_throws "what `f` holds" Zygote.hessian_reverse(value, p)
+        # Without a configuration for reverse mode there is no such gradient, and it does not look like zero.
+        f̄ = unthunk(rrule(spectral_sum, EigenPair.power(2.5), A)[2](1.0)[2])
+        @test f̄ isa ChainRulesCore.NotImplemented
+        f = EigenPair.power(2.5)
+        @test_throws ArgumentError frule((NoTangent(), Tangent{typeof(f)}(; p = 1.0), C), spectral_sum, f, A)
+        @test frule((NoTangent(), ZeroTangent(), C), spectral_sum, f, A)[2] ≈ dot(C, spectral_map(x -> 2.5x^1.5, A))
+    end
+
+    @testset "functions" begin
+        A = spectrum_matrix(rng, Float64, [0.5, 1, 2])
+        @test spectral_map(EigenPair.inv_sqrt, A) ≈ inv(sqrt(A)) && spectral_map(EigenPair.power(3), A) ≈ A^3
+        @test spectral_map(EigenPair.fermi_dirac(1, 1000), A) ≈ spectral_projector(A, 1) + spectral_map(x -> x == 1 ? 0.5 : 0.0, A) atol = 1.0e-6
+        @test ForwardDiff.derivative(EigenPair.fermi_dirac(0.0, 1.0e4), 1.0) == 0
+        # At a pole of f′ there is no number.
+        @test !all(isfinite, pullback_of(spectral_map, ones(2, 2), sqrt, zeros(2, 2)))
+        @test_throws DomainError spectral_map(log, -A)
+    end
+
+    @testset "batches, sizes 0 and 1, NaN" begin
+        a = random_matrix(rng, ComplexF64, 2, 2, 3)
+        Y = spectral_map(exp, a)
+        @test size(Y) == size(a) && Y[:, :, 2, 3] ≈ exp(Matrix(hermitian(a[:, :, 2, 3])))
+        @test size(spectral_sum(exp, a)) == (2, 3)
+        a[1, 1, 1, 1] = NaN
+        Ā = pullback_of(spectral_sum, ones(2, 3), exp, a)
+        @test all(isnan, Ā[:, :, 1, 1]) && Ā[:, :, 2, 3] ≈ Y[:, :, 2, 3]
+        @test spectral_map(exp, zeros(0, 0)) == zeros(0, 0) && spectral_sum(exp, zeros(0, 0)) == 0
+        @test pullback_of(spectral_sum, 1.0, exp, fill(2.0, 1, 1)) ≈ fill(exp(2), 1, 1)
+    end
+
+    @testset "bad input" begin
+        for (T, words, f) in (
+                (DimensionMismatch, "`a`", () -> spectral_map(exp, zeros(2, 3))), (ArgumentError, "`f`", () -> spectral_map(3, zeros(2, 2))),
+                (ArgumentError, "`f`", () -> spectral_sum(string, zeros(2, 2))), (ArgumentError, "`k`", () -> spectral_projector(zeros(2, 2), 3)),
+                (ArgumentError, "`k`", () -> spectral_projector(zeros(2, 2), 1.0)), (ArgumentError, "`a`", () -> spectral_sum(exp, "a")),
+                (ArgumentError, "`k`", () -> rrule(spectral_projector, zeros(2, 2), -1)),
+            )
+            failure = try
+                f()
+            catch failure
+                failure
+            end
+            @test failure isa T && occursin(words, sprint(showerror, failure))
+        end
+    end
+end
