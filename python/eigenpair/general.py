@@ -407,6 +407,9 @@ _pair = LinearPair("eigenpair_general", _tangent, _cotangent, _second_order)
 
 def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
     policy, right, left, dual = (params[key] for key in ("policy", "right", "left", "dual"))
+    if primals[0].shape[-1] == 0:
+        empty = _solve_p.bind(*primals, **params)
+        return list(empty), [jnp.zeros_like(r) for r in empty]
     w, v, *rest = _solve_p.bind(*primals, policy=policy, right=True, left=left, dual=True)
     u = rest[-1]
     a, *b = (lax.stop_gradient(x) for x in primals)
