@@ -121,6 +121,8 @@ def _middle(jet: Sequence[Array], inner: Sequence[Array], w: Array, step: int | 
         return total + difference * pair, None
 
     start = 0 * (x + y + slopes)  # rather than plain zeros, which would not vary over a mesh as the sum does
+    if w.shape[-1] == 0:
+        return start
     return lax.scan(add, start, jnp.arange(w.shape[-1]))[0]
 
 

@@ -321,7 +321,7 @@ def _tangent(
     if outputs[2] or outputs[3]:
         du = -_matmul(u, _adjoint(k if pencil is None else k + pencil))
         if outputs[2]:
-            results.append(jax.jvp(_normalize, (u,), (du,))[1])
+            results.append(jax.jvp(_normalize, (jnp.broadcast_to(u, du.shape),), (du,))[1])
         if outputs[3]:
             results.append(du)
     return results
@@ -347,7 +347,8 @@ def _cotangent(
     w, v, u, reach, condition = residuals
     w_bar, v_bar, left_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     if left_bar is not None:
-        (pulled,) = jax.vjp(_normalize, u)[1](jnp.conj(left_bar))
+        # Residuals may lack batch axes that cotangents have, as under jacrev.
+        (pulled,) = jax.vjp(_normalize, jnp.broadcast_to(u, left_bar.shape))[1](jnp.conj(left_bar))
         u_bar = jnp.conj(pulled) if u_bar is None else u_bar + jnp.conj(pulled)
     alpha, beta = _homogeneous(w)
     k_bar: Any = None

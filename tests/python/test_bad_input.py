@@ -212,6 +212,23 @@ def test_empty_and_single(dtype, type):
     )
 
 
+EMPTY = {
+    "eig": lambda x: jnp.sum(jnp.abs(eigenpair.eig(x, left=True).left_eigenvectors)),
+    "eigvals": lambda x: jnp.sum(jnp.abs(eigenpair.eigvals(x))),
+    "map": lambda x: jnp.sum(eigenpair.spectral_map(jnp.exp, x)),
+    "sum": lambda x: jnp.sum(eigenpair.spectral_sum(jnp.exp, x)),
+    "projector": lambda x: jnp.sum(eigenpair.spectral_projector(x, 0)),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_empty_for_other_functions(name):
+    for shape in ((0, 0), (2, 0, 0), (0, 3, 3)):
+        assert EMPTY[name](np.zeros(shape)) == 0
+        assert jax.grad(EMPTY[name])(np.zeros(shape)).shape == shape
+        assert jax.hessian(EMPTY[name])(np.zeros(shape)).shape == shape * 2
+
+
 def test_integers_booleans_and_lists_promote():
     for a in ([[2, 1], [1, 2]], np.array([[2, 1], [1, 2]]), np.array([[2, 1], [1, 2]], np.int8), ((2, 1), (1, 2))):
         w, v = eigh(a)

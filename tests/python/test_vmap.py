@@ -1,5 +1,6 @@
 """vmap of everything: what a batch gives is what its members give alone."""
 
+import eigenpair
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,6 +84,17 @@ def test_jacobians():
     stacks, _ = problem(1, batch=(2,))
     jacobian = jax.jacrev(lambda *m: eigvalsh(*m, **options), (0, 1))
     same(jax.vmap(jacobian)(*stacks), one_by_one(jacobian, *stacks))
+
+
+@pytest.mark.parametrize("name", ["left and right", "pair", "map"])
+def test_jacobians_of_other_functions(name):
+    (a, b), _ = problem(1)
+    functions = {
+        "left and right": lambda x, y: jax.tree.map(jnp.abs, tuple(eigenpair.eig(x, left=True))),
+        "pair": lambda x, y: jax.tree.map(jnp.abs, tuple(eigenpair.eig(x, y, left=True))),
+        "map": lambda x, y: eigenpair.spectral_map(jnp.tanh, x),
+    }
+    same(jax.jacrev(functions[name], (0, 1))(a, b), jax.jacfwd(functions[name], (0, 1))(a, b))
 
 
 def test_nested():
