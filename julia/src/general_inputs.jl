@@ -96,13 +96,13 @@ The tangents of the problem's matrices, `n × n × count`, that a tangent `ẋ` 
 general_tangent(::GeneralProblem, input, ::AbstractZero) = nothing
 general_tangent(::GeneralProblem, ::Nothing, ẋ) = nothing
 general_tangent(::GeneralProblem, ::Nothing, ::AbstractZero) = nothing
-general_tangent(p::GeneralProblem, input, ẋ::AbstractThunk) = general_tangent(p, input, unthunk(ẋ))
+general_tangent(p::GeneralProblem, input::GeneralInput, ẋ::AbstractThunk) = general_tangent(p, input, unthunk(ẋ))
 function general_tangent(p::GeneralProblem{T}, input::GeneralInput, ẋ::AbstractArray) where {T}
     Ẋ = flat(Array{promote_type(T, eltype(ẋ))}(ẋ))
     return input.batch == p.batch ? Ẋ : Ẋ[:, :, batch_indices(p, input)]
 end
 # The structural tangent of a Symmetric or Hermitian: its adjoint, as a cotangent of one, is the Hermitian part.
-function general_tangent(p::GeneralProblem, input, ẋ::Tangent{<:SymmetricOrHermitian})
+function general_tangent(p::GeneralProblem, input::GeneralInput, ẋ::Tangent{<:SymmetricOrHermitian})
     parent = unthunk(ẋ.data)
     return parent isa AbstractZero ? nothing : general_tangent(p, input, (parent + parent') / 2)
 end
