@@ -75,6 +75,11 @@ class Julia:
         library = _library()
         return {**os.environ, **changes, **({"EIGENPAIR_LIBRARY": library} if library else {})}
 
+    def juliacall(self) -> str:
+        """Folder that holds the juliacall of PythonCall's own version: they work only as a pair."""
+        ask = "print(joinpath(dirname(dirname(Base.find_package(\"PythonCall\"))), \"pysrc\"))"
+        return self.run("-e", ask, capture_output=True, text=True, check=True).stdout.strip()
+
     def run(self, *arguments: str | os.PathLike[str], **options) -> subprocess.CompletedProcess:
         """`subprocess.run` of Julia with these arguments."""
         return subprocess.run(self.command(*arguments), **{"env": self.environment(), "check": False, **options})

@@ -263,19 +263,20 @@ end
 function vectors_pullback!(M̄, N̄, F::GeneralGaps, V, U, λ̄, V̄, Ū)
     K̄, H̄ = vector_cotangents(eltype(M̄), V, U, V̄, Ū)
     K̄ = K̄ + V' * gauge_phases_transpose(V, diag(K̄))
-    κ = plain(cotangent_size(V, V̄)) + plain(cotangent_size(U, Ū))
+    κ = rotation_size(V, U, V̄, Ū)
     for j in axes(M̄, 2)
         α, β = homogeneous(F.λ[j])
         for i in axes(M̄, 1)
-            Ē = conj(F[i, j]) * K̄[i, j]
-            # Noise is dropped from the value; a second derivative is judged by itself.
-            is_noise(F, K̄, κ, i, j) && (Ē -= plain(Ē))
+            Ē = conj(F[i, j]) * significant(F, K̄, κ, i, j)
             M̄[i, j] = Ē * conj(β)
             N̄ === nothing || (N̄[i, j] = -Ē * conj(α) + at(H̄, i, j))
         end
     end
     return general_violation(F, K̄, λ̄, κ)
 end
+
+# What entries of K̄ are compared with.
+rotation_size(V, U, V̄, Ū) = plain(cotangent_size(V, V̄)) + plain(cotangent_size(U, Ū))
 
 # K̄ = VᴴV̄ + H̄ and H̄ = −ŪᴴU, `nothing` without Ū.
 function vector_cotangents(::Type{S}, V, U, V̄, Ū) where {S}

@@ -69,6 +69,9 @@ function is_noise(F::GeneralGaps{Check}, K̄, κ, i, j)
     return max(abs(plain(K̄[i, j])), abs(plain(K̄[j, i]))) <= noise
 end
 
+# `K̄[i, j]` with the value 0 where it is noise. Its derivative stays: next to here the coupling need not vanish.
+significant(F::GeneralGaps, K̄, κ, i, j) = is_noise(F, K̄, κ, i, j) ? K̄[i, j] - plain(K̄[i, j]) : K̄[i, j]
+
 # (∂F/∂g, ∂F/∂ḡ) for the gap g, of finite eigenvalues; only `broaden` is not holomorphic.
 slopes(F::GeneralGaps, i, j) =
     i == j ? (zero(eltype(F.λ)), zero(eltype(F.λ))) : inverse_gap_slopes(F.policy, F.λ[j] - F.λ[i], clustered(F, i, j))

@@ -40,7 +40,9 @@ function general_second_order(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū, 
         K̄, _ = vector_cotangents(S, Vₖ, Uₖ, V̄ₖ, Ūₖ)
         d = diag(K̄)
         Z = gauge_phases_transpose(Vₖ, d)
-        Ǩ = gaps_second_order!(w̌ₖ, F, K̄ + Vₖ' * Z, M̌ₖ, Ňₖ)
+        K⁰, κ = K̄ + Vₖ' * Z, rotation_size(Vₖ, Uₖ, V̄ₖ, Ūₖ)
+        K⁰ = [significant(F, K⁰, κ, i, j) for i in 1:n, j in 1:n]
+        Ǩ = gaps_second_order!(w̌ₖ, F, K⁰, M̌ₖ, Ňₖ)
         Ž = Vₖ * Ǩ
         V̌[:, :, k] = Z * Ǩ' + gauge_second_order(Vₖ, d, Ž)
         Ǩ[diagind(Ǩ)] += gauge_phases(Vₖ, Ž)

@@ -369,7 +369,10 @@ def _cotangent(
         coupling = jnp.maximum(size, jnp.swapaxes(size, -1, -2))
         scale = jnp.max(reach, axis=-1)[..., None, None]
         nothing = noise(policy, jnp.abs(_gaps(w)), coupling, coupling, w_bar, kappa, scale)
-        e = without(nothing, jnp.conj(f) * k_bar)
+        if nothing is not None:
+            # Where vectors are nearly parallel, little coupling does not mean little effect.
+            nothing &= jnp.maximum(condition[..., :, None], condition[..., None, :]) < 1e3
+        e = jnp.conj(f) * without(nothing, k_bar)
         m_bar = m_bar + e * jnp.conj(beta)[..., None, :]
         n_bar = n_bar - e * jnp.conj(alpha)[..., None, :]
     answer = verdict(policy, w, w_bar, k_bar, kappa, reach, condition)

@@ -350,7 +350,7 @@ def _cotangent(
     if k_bar is not None:
         gap = w[..., None, :] - w[..., :, None]
         nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
-        rotation = without(nothing, inverse_gaps(policy, w, scale) * (k_bar - _adjoint(k_bar)) / 2)
+        rotation = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - _adjoint(k_bar)) / 2)
         answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
     results = []
     for wanted, bar in zip(inputs, pullback(w_bar, k_bar, rotation, w, v, u, type), strict=True):

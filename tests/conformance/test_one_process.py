@@ -12,9 +12,8 @@ import pytest
 
 @pytest.fixture(scope="module")
 def report(julia):
-    pytest.importorskip("juliacall")
     script = Path(__file__).with_name("one_process.py")
-    environment = {**julia.environment(), "PYTHON_JULIACALL_HANDLE_SIGNALS": "yes"}
+    environment = {**julia.environment(), "PYTHON_JULIACALL_HANDLE_SIGNALS": "yes", "PYTHONPATH": julia.juliacall()}
     done = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
