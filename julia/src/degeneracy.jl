@@ -38,7 +38,8 @@ The default policy: right, or NaN. Eigenvalues closer than `c √n ε s` form a 
 size that rounding errors come from: the largest `|λ|` of a standard problem). Inside a cluster nothing is divided by a
 gap, which is right for losses of the cluster's projector and of symmetric functions of its eigenvalues; when the
 cotangent shows that the loss is no such function, the gradient of that matrix is NaN and, with `explain`, a warning says why. Forward
-mode, which sees no cotangent, leaves out the same gaps. A second derivative through a cluster is NaN.
+mode, which sees no cotangent, leaves out the same gaps. A second derivative through a cluster is NaN, and
+one through eigenvectors already at gaps of `√(c √n ε) s`, for it divides by gaps twice.
 
 Limit: two different losses can hand back the same cotangents at a matrix whose eigenvectors LAPACK returns in a special
 basis (at the identity, say), so passing the tests is necessary, not sufficient. `generic_basis = true` closes the gap: it
@@ -154,6 +155,23 @@ function rounding_scale(λ, X, Y, (normA, normB))
     seen(norm_of_matrix, x) = norm_of_matrix * norm(x) * norm(x)
     size(i) = seen(normA, view(X, :, i)) + abs(λ[i]) * seen(normB, view(Y, :, i))
     return maximum(size, eachindex(λ); init = zero(eltype(λ)))
+end
+
+"""
+    undetermined(F, vectors)
+
+Whether two eigenvalues are too close for a second derivative, through eigenvectors or (not `vectors`) eigenvalues alone.
+"""
+undetermined(::InverseGaps, vectors) = false
+function undetermined(F::InverseGaps{Check}, vectors)
+    width = second_order_width(F.policy, F.λ, vectors) * F.scale
+    return any(i -> !(F.λ[i] - F.λ[i - 1] > width), 2:length(F.λ))
+end
+
+# Through eigenvectors a second derivative divides by gaps twice, so that rounding reaches further.
+function second_order_width(policy::Check, λ, vectors)
+    width = policy.c * rounding(λ)
+    return vectors ? max(width, sqrt(width)) : width
 end
 
 clustered(F::InverseGaps, i, j) = F.cluster[i] == F.cluster[j]

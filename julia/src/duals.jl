@@ -72,9 +72,9 @@ undetermined!(p, norms, (w, V, U), Ω̇) = nothing
 function undetermined!(p::HermitianProblem{<:Any, <:Any, Check}, norms, (w, V, U), Ω̇)
     for k in axes(w, 2)
         F = inverse_gaps(p, norms, w, V, U, k)
-        has_cluster(F) || continue
+        undetermined(F, true) || continue
         warn_second_order(p.degeneracy, k, size(w, 2))
-        for x in Ω̇
+        for x in (undetermined(F, false) ? Ω̇ : Base.tail(Ω̇))
             x === nothing || map!(unknown_partials, selectdim(x, ndims(x), k), selectdim(x, ndims(x), k))
         end
     end
@@ -128,9 +128,9 @@ end
 function undetermined!(p::GeneralProblem, norms, (w, V, U, L), Ω̇)
     for k in axes(w, 2)
         F = general_gaps(p, norms, w, V, U, k)
-        undetermined(F) || continue
+        undetermined(F, true) || continue
         warn_general_second_order(F, k, size(w, 2))
-        for x in Ω̇
+        for x in (undetermined(F, false) ? Ω̇ : Base.tail(Ω̇))
             x === nothing || map!(unknown_partials, selectdim(x, ndims(x), k), selectdim(x, ndims(x), k))
         end
     end

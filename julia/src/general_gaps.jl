@@ -85,9 +85,14 @@ function inverse_gap_slopes(policy::Broaden, g, clustered)
     return -F^2, F^2 * policy.eps / conj(g)^2
 end
 
-# No second derivative: through a cluster under `check`, or of a pencil with an infinite eigenvalue.
-undetermined(F::GeneralGaps) = any(isinf, F.λ)
-undetermined(F::GeneralGaps{Check}) = any(isinf, F.λ) || has_cluster(F)
+# No second derivative: of a pencil with an infinite eigenvalue, or under `check` where two are too close.
+undetermined(F::GeneralGaps, vectors) = any(isinf, F.λ)
+function undetermined(F::GeneralGaps{Check}, vectors)
+    any(isinf, F.λ) && return true
+    width(vectors) = second_order_width(F.policy, map(λᵢ -> real(plain(λᵢ)), F.λ), vectors)
+    further = width(vectors) / width(false)
+    return any(together(plain(F.λ[i]), plain(F.λ[j]), max(F.tol[i], F.tol[j]) * further) for j in 2:length(F.λ) for i in 1:(j - 1))
+end
 
 """
     general_violation(F, K̄, λ̄, κ)

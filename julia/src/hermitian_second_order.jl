@@ -2,11 +2,8 @@
 #
 #     K̄ = Vᴴ V̄ − Ūᴴ U,  S = (K̄ − K̄ᴴ)/2,  T = (K̄ + K̄ᴴ)/2,  M̄ = Diag(λ̄) + F∘S,  N̄ = s L∘M̄ + (t/2) T
 #
-# and differentiate line by line. A check mark (M̌) is a cotangent of a cotangent. Under `check()` a cluster makes all of
-# it NaN: what the first-order data lack there is the derivative of the rotation inside the cluster.
-
-undetermined(F::InverseGaps) = false
-undetermined(F::InverseGaps{Check}) = has_cluster(F)
+# and differentiate line by line. A check mark (M̌) is a cotangent of a cotangent. Under `check()` eigenvalues
+# too close make all of it NaN: in a cluster, what first-order data lack is the derivative of the rotation inside it.
 
 any_nonzero(k, xs...) = any(x -> x !== nothing && any(!iszero, selectdim(x, ndims(x), k)), xs)
 
@@ -26,7 +23,7 @@ function second_order_pushforward(
     dN̄ = p.type == 0 ? nothing : zero(dM̄)
     for k in 1:count
         F = inverse_gaps(p, norms, w, V, U, k)
-        if undetermined(F) && any_nonzero(k, ẇ, V̇, U̇, dλ̄, dV̄, dŪ)
+        if undetermined(F, !diagonal) && any_nonzero(k, ẇ, V̇, U̇, dλ̄, dV̄, dŪ)
             warn_second_order(p.degeneracy, k, count)
             fill!(selectdim(dM̄, ndims(dM̄), k), NaN)
             dN̄ === nothing || fill!(selectdim(dN̄, ndims(dN̄), k), NaN)
@@ -82,7 +79,7 @@ function second_order_pullback(p::HermitianProblem, norms, w, V, U, λ̄, V̄, �
     for k in 1:count
         any_nonzero(k, M̌, Ň) || continue
         F = inverse_gaps(p, norms, w, V, U, k)
-        if undetermined(F)
+        if undetermined(F, !diagonal)
             warn_second_order(p.degeneracy, k, count)
             foreach(x -> x === nothing || fill!(selectdim(x, ndims(x), k), NaN), (w̌, λ̌, V̌, Ǔ, of_V̄, of_Ū))
             continue

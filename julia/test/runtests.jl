@@ -24,6 +24,6 @@ const FILES = [
 @testset "EigenPair" begin
     for file in (isempty(ARGS) ? FILES : ARGS)
         seconds = @elapsed include("test_$file.jl")
-        @info "test_$file.jl: $(round(seconds; digits = 1)) s"
+        println("test_$file.jl: $(round(seconds; digits = 1)) s")
     end
 end

@@ -123,6 +123,20 @@
         @test all(isnan, H[1:9, 1:9])
     end
 
+    @testset "second derivatives at a gap of $gap" for gap in (1.0e-4, 1.0e-6, 1.0e-8, 1.0e-12)
+        # Rounding grows with the inverse square of the gap through vectors, with the inverse through values alone.
+        A = spectrum_matrix(rng, Float64, [1, 1 + gap, 2, 3])
+        D = random_matrix(rng, Float64, 4)
+        D = D + D'
+        product(f) = Losses.hvp(f, (A,), (D,))[1]
+        p(a) = (v = eigh(a).eigenvectors[:, 1:2]; sum(C[1:4, 1:4] .* (v * v')))
+        exact = product(a -> sum(C[1:4, 1:4] .* spectral_projector(a, 2)))
+        H = quiet(() -> product(p))
+        @test gap < 1.0e-7 ? all(isnan, H) : norm(H - exact) <= 1.0e-15 / gap^2 + 1.0e-12
+        @test all(isnan, quiet(() -> ForwardDiff.hessian(p, A))) == (gap < 1.0e-7)
+        @test norm(product(a -> sum(eigvalsh(a) .^ 3)) - 3 * (A * D + D * A)) <= 5.0e-15 / gap + 1.0e-12
+    end
+
     @testset "broadened and masked second derivatives are those of the first" begin
         A = Matrix(Diagonal([1.0, 1.0, 2.0])) + 1.0e-2 * random_matrix(rng, Float64, 3)
         for policy in (broaden(0.01), mask(1.0e-6), raw())

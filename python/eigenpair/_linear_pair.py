@@ -30,7 +30,7 @@ class LinearPair:
         entry for each input, `None` where it is zero.
     - `backward(cotangents, residuals, *, inputs, outputs, **static)`: the transpose in JAX's convention (no
         conjugation in the pairing): returns the inputs asked for. `cotangents` has `None` for zeros.
-    - `second_order(residuals, **static)`: a factor, of the batch's shape, that multiplies every derivative with respect
+    - `second_order(residuals, *, outputs, **static)`: a factor, of the batch's shape, that multiplies every derivative with respect
         to the residuals: 1, or NaN where there is no second derivative to be had.
 
     `inputs` and `outputs` are tuples of booleans: what is present. Linear arrays carry all batch axes in front;
@@ -70,7 +70,7 @@ class LinearPair:
                 fewer = {**params, given: tuple(flag and next(kept) for flag in params[given])}
                 totals = primitive.bind(*[t for t in tangents[:count] if not _is_zero(t)], *residuals, **fewer)
             if any(not _is_zero(t) for t in residual_tangents):
-                factor = self._second_order(residuals, **dict(params["static"]))
+                factor = self._second_order(residuals, outputs=params["outputs"], **dict(params["static"]))
                 _, moved = jax.jvp(
                     lambda *rs: evaluate(*primals[:count], *rs, **params),
                     tuple(residuals),

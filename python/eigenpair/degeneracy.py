@@ -50,7 +50,7 @@ class check(Policy):
     Eigenvalues closer than `c·√n·ε·s` form a cluster (`ε` the machine epsilon, `s` the size of the problem: `max|λ|`
     for the standard problem). Inside a cluster the gradient is computed without the gaps, but only if the loss is
     seen not to depend on the basis of the cluster; otherwise it is NaN for that matrix. Second derivatives through a
-    cluster are NaN.
+    cluster are NaN, and those through eigenvectors already at gaps of `√(c·√n·ε)·s`, for they divide by gaps twice.
 
     Forward mode sees no cotangent: it leaves out the rotation inside clusters, which is right for losses that pass
     the test.
@@ -146,10 +146,20 @@ def largest_column(x: Array) -> Array:
     return jnp.max(norm(x, -2), axis=-1, keepdims=True, initial=0)
 
 
+def width(policy: check, w: Array) -> float:
+    """How far rounding reaches, as a part of the size of the problem."""
+    return policy.c * math.sqrt(w.shape[-1]) * float(jnp.finfo(w.dtype).eps)
+
+
+def second_order_width(policy: check, w: Array, vectors: bool) -> float:
+    """The same for second derivatives, which divide by gaps twice where they go through eigenvectors."""
+    reach = width(policy, w)
+    return max(reach, math.sqrt(reach)) if vectors else reach
+
+
 def clusters(policy: check, w: Array, scale: Array) -> Array:
     """Which pairs of the ascending eigenvalues `w` share a cluster: booleans `(…, n, n)`, true on the diagonal."""
-    n = w.shape[-1]
-    tol = policy.c * math.sqrt(n) * jnp.finfo(w.dtype).eps * scale
+    tol = width(policy, w) * scale
     # Written so that a NaN joins everything: such a matrix is NaN anyway.
     apart = jnp.diff(w, axis=-1) > tol
     label = jnp.concatenate([jnp.zeros_like(w[..., :1], int), jnp.cumsum(apart, axis=-1)], axis=-1)
@@ -283,10 +293,10 @@ def generic_rotation(policy: check, w: Array, scale: Array, dtype: Any) -> Array
     return (jnp.eye(n, dtype=dtype) - jnp.where(inside, reflection, 0)).astype(dtype)
 
 
-def second_order_factor(policy: Policy, w: Array, scale: Array) -> Array:
-    """What multiplies derivatives of a first-order rule: NaN for matrices with a cluster under `check`, else 1. Shape
-    `(…)`."""
-    if not isinstance(policy, check) or w.shape[-1] == 0:
+def second_order_factor(policy: Policy, w: Array, scale: Array, vectors: bool) -> Array:
+    """What multiplies derivatives of a first-order rule: under `check`, NaN for matrices with a pair of eigenvalues too
+    close for a second derivative, through eigenvectors or (not `vectors`) eigenvalues alone; else 1. Shape `(…)`."""
+    if not isinstance(policy, check) or w.shape[-1] < 2:
         return jnp.ones(w.shape[:-1], w.dtype)
-    together = jnp.sum(clusters(policy, lax.stop_gradient(w), scale), axis=(-1, -2)) > w.shape[-1]
-    return jnp.where(together, w.dtype.type(jnp.nan), w.dtype.type(1))
+    apart = jnp.diff(lax.stop_gradient(w), axis=-1) > second_order_width(policy, w, vectors) * scale
+    return jnp.where(jnp.all(apart, axis=-1), w.dtype.type(1), w.dtype.type(jnp.nan))

@@ -30,6 +30,8 @@ from .degeneracy import (
     nan_where,
     noise,
     norm,
+    second_order_width,
+    width,
     without,
 )
 from .hermitian import _adjoint, _matmul
@@ -225,15 +227,16 @@ def _gaps(w: Array) -> Array:
     return alpha[..., None, :] * beta[..., :, None] - beta[..., None, :] * alpha[..., :, None]
 
 
+def _close(w: Array, tol: Array) -> Array:
+    infinite = jnp.isinf(w)
+    apart = jnp.abs(_gaps(w)) > jnp.maximum(tol[..., :, None], tol[..., None, :])
+    return ~(apart | (infinite[..., :, None] != infinite[..., None, :]))
+
+
 def clusters(policy: check, w: Array, reach: Array) -> Array:
     """Which pairs share a cluster: those closer than `c·√n·ε` times the larger `reach`, and whatever such pairs
     connect."""
-    n = w.shape[-1]
-    tol = policy.c * math.sqrt(n) * jnp.finfo(w.dtype).eps * reach
-    infinite = jnp.isinf(w)
-    apart = jnp.abs(_gaps(w)) > jnp.maximum(tol[..., :, None], tol[..., None, :])
-    apart |= infinite[..., :, None] != infinite[..., None, :]
-    together = (~apart) | jnp.eye(n, dtype=bool)
+    together = _close(w, width(policy, w) * reach) | jnp.eye(w.shape[-1], dtype=bool)
 
     def more(state: tuple[Array, Array]) -> tuple[Array, Array]:
         now, _ = state
@@ -397,13 +400,15 @@ def _phase_transpose(v: Array, c_bar: Array) -> Array:
     return -v * jnp.real(c_bar)[..., None, :] - 1j * out
 
 
-def _second_order(residuals: Sequence[Any], *, policy: Policy) -> Array:
+def _second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], policy: Policy) -> Array:
     w, _, _, reach, _ = residuals
     factor = jnp.where(jnp.any(jnp.isinf(w), axis=-1), jnp.nan, 1).astype(reach.dtype)
     if not isinstance(policy, check) or w.shape[-1] == 0:
         return factor
-    together = jnp.sum(clusters(policy, lax.stop_gradient(w), lax.stop_gradient(reach)), axis=(-1, -2))
-    return jnp.where(together > w.shape[-1], jnp.nan, factor)
+    w, reach = lax.stop_gradient(w), lax.stop_gradient(reach)
+    close = _close(w, second_order_width(policy, w, any(outputs[1:])) * reach)
+    close &= ~jnp.eye(w.shape[-1], dtype=bool)
+    return jnp.where(jnp.any(close, axis=(-1, -2)), jnp.nan, factor)
 
 
 _pair = LinearPair("eigenpair_general", _tangent, _cotangent, _second_order)

@@ -365,9 +365,9 @@ def _unpack(residuals: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
     return w, v, (u[0] if u else None), scale
 
 
-def _second_order(residuals: Sequence[Any], *, type: int, policy: Policy) -> Array:
+def _second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], type: int, policy: Policy) -> Array:
     w, _, _, scale = _unpack(residuals)
-    return second_order_factor(policy, w, lax.stop_gradient(scale))
+    return second_order_factor(policy, w, lax.stop_gradient(scale), any(outputs[1:]))
 
 
 _pair = LinearPair("eigenpair_hermitian", _tangent, _cotangent, _second_order)

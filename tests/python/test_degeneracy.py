@@ -309,3 +309,37 @@ def test_through_the_dirac_point():
         np.testing.assert_allclose(jax.grad(lambda t: jnp.sum(bands(t)))(k), 4 * k, atol=1e-14)
         np.testing.assert_allclose(jax.grad(lambda t: jnp.sum(bands(t) ** 2))(k), 4 * k + 8 * k**3, atol=1e-14)
     np.testing.assert_allclose(derivative(lambda t: jnp.sum(bands(t) ** 2), (0.1,), (1.0,)), 0.408, rtol=1e-9)
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 0.0])
+@pytest.mark.parametrize("over", ["forward", "reverse"])
+def test_second_derivatives_near_degeneracy_are_right_or_nan(gap, over):
+    """Rounding grows with the inverse square of the gap through vectors, with the inverse through eigenvalues alone."""
+    a, c, d = with_spectrum([1.0, 1 + gap, 2, 3]), weights(4), with_spectrum([-1.0, 0, 1, 2], "direction")
+    c = c + c.T
+
+    def projector(x):
+        v = eigh(x).eigenvectors[:, :2]
+        return inner(c, v @ v.T)
+
+    def exponential(x):
+        w, v = eigh(x)
+        return inner(c, (v * jnp.exp(w)) @ v.T)
+
+    def product(f):
+        if over == "forward":
+            return jax.jvp(jax.grad(f), (a,), (d,))[1]
+        return jax.grad(lambda x: inner(d, jax.grad(f)(x)))(a)
+
+    for function, exact in (
+        (projector, lambda x: inner(c, eigenpair.spectral_projector(x, 2))),
+        (exponential, lambda x: inner(c, eigenpair.spectral_map(jnp.exp, x))),
+    ):
+        found = product(function)
+        assert np.isnan(found).all() == (gap < 1e-7)
+        if gap > 1e-7:
+            np.testing.assert_allclose(found, product(exact), rtol=0, atol=1e-15 / gap**2 + 1e-12)
+    found = product(lambda x: jnp.sum(eigvalsh(x) ** 3))
+    assert np.isnan(found).all() == (gap == 0)
+    if gap > 0:
+        np.testing.assert_allclose(found, 3 * (a @ d + d @ a), rtol=0, atol=5e-15 / gap + 1e-12)
