@@ -161,13 +161,24 @@ deeper(S, T) = depth(real(T)) > depth(S) ? real(T) : S
 function form(kind, f, directions, A::AbstractArray{T, 3}, λ, V) where {T <: DualNumber}
     D = dual_type(T)
     A₀ = values_of(D, A)
-    S = foldl(deeper, map(eltype, directions); init = D)
+    y₀ = form(kind, f, directions, A₀, λ, V)
+    S = foldl(deeper, map(eltype, (directions..., y₀)); init = D)
     here = map(E -> map(x -> embed(S, x), E), directions)
-    y = map(x -> embed(S, x), form(kind, f, directions, A₀, λ, V))
+    y = map(x -> embed(S, x), y₀)
     for i in 1:ForwardDiff.npartials(D)
         Ȧ = map(x -> embed(S, x), partial_of(D, A, i))
         ε = embed(S, infinitesimal(D, i))
         y = y .+ ε .* map(x -> embed(S, x), form(kind, f, (here..., Ȧ), A₀, λ, V))
     end
     return y
+end
+
+function function_cotangent(config, f, kind, directions, A::AbstractArray{T, 3}, λ, V, ȳ) where {T <: DualNumber}
+    D = dual_type(T)
+    A₀ = values_of(D, A)
+    f̄ = function_cotangent(config, f, kind, directions, A₀, λ, V, ȳ)
+    for i in 1:ForwardDiff.npartials(D)
+        f̄ += infinitesimal(D, i) * function_cotangent(config, f, kind, (directions..., partial_of(D, A, i)), A₀, λ, V, ȳ)
+    end
+    return f̄
 end

@@ -155,7 +155,7 @@ end
 
 # ---- numbers for the core ------------------------------------------------------------------------------------
 
-flat(x::AbstractArray) = reshape(x, size(x, 1), size(x, 2), :)
+flat(x::AbstractArray) = reshape(x, size(x, 1), size(x, 2), prod(size(x)[3:end]))
 
 # For each matrix of the problem, which of the input's matrices it is.
 function batch_indices(p::HermitianProblem, input::HermitianInput)

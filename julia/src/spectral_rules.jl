@@ -36,7 +36,7 @@ function form_and_pullback(config, kind, f, directions, A, λ, V)
         ȳ = unthunk(Δ)
         ȳ isa AbstractZero && return ntuple(_ -> NoTangent(), 7)
         # No thunk: Zygote does not look into what thunks hold, unless arrays.
-        f̄ = holds_nothing(f) ? NoTangent() : function_cotangent(config, f, kind, directions, λ, V, ȳ)
+        f̄ = holds_nothing(f) ? NoTangent() : function_cotangent(config, f, kind, directions, A, λ, V, ȳ)
         Ā = real_if(A, direction_cotangent(kind, f, directions, ȳ, A, λ, V))
         return NoTangent(), NoTangent(), f̄, directions_cotangent(kind, f, directions, ȳ, A, λ, V), Ā, NoTangent(), NoTangent()
     end
@@ -58,17 +58,17 @@ holds_nothing(::Step) = true
 holds_nothing(f::Antiderivative) = holds_nothing(f.f)
 
 function ChainRulesCore.rrule(::Type{Antiderivative}, f)
-    Antiderivative_pullback(f̄) = NoTangent(), unwrapped(f̄)
+    Antiderivative_pullback(f̄) = NoTangent(), unwrapped(unthunk(f̄))
     return Antiderivative(f), Antiderivative_pullback
 end
 
 """
-    function_cotangent(config, f, kind, directions, λ, V, ȳ)
+    function_cotangent(config, f, kind, directions, A, λ, V, ȳ)
 
 The cotangent of `f` in a form, by the reverse mode that `config` stands for. Everything is linear in `f`, so it is a sum
 over the points at which `f` or a derivative of it is evaluated.
 """
-function function_cotangent(config, f, kind, directions, λ, V, ȳ)
+function function_cotangent(config, f, kind, directions, A, λ, V, ȳ)
     config === nothing && return @not_implemented(
         "the gradient with respect to what `f` holds needs a rule configuration for reverse mode (Zygote's is one)"
     )
@@ -148,7 +148,7 @@ function map_and_pullback(config, f, p, a)
     A = hermitian_array(p, a)
     Y, form_pullback = form_and_pullback(config, Opened(), f, (), A, λ, V)
     function cotangents(Δ)
-        _, _, f̄, _, Ā = form_pullback(real_if(Y, reshape(unthunk(Δ), p.n, p.n, :)))
+        _, _, f̄, _, Ā = form_pullback(real_if(Y, flat(unthunk(Δ))))
         return f̄, @thunk(hermitian_gradient(p, Ā))
     end
     cotangents(::AbstractZero) = ZeroTangent(), ZeroTangent()
@@ -168,7 +168,7 @@ function sum_and_pullback(config, f, p, a)
     return sum_shape(p, y), cotangents
 end
 unwrapped(f̄) = f̄
-unwrapped(f̄::Tangent{<:Antiderivative}) = f̄.f
+unwrapped(f̄::Tangent) = f̄.f
 
 function map_and_pushforward(f, p, a, ȧ)
     λ, V = constants(p, a)

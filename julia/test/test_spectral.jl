@@ -97,7 +97,8 @@
         # Of a gradient with respect to the matrix, which is what a force is.
         force(p) = (f = EigenPair.fermi_dirac(p[1], p[2]); dot(C, Zygote.gradient(a -> dot(C, spectral_map(f, a)) + spectral_sum(f, a), A)[1]))
         @test relative_error(Zygote.gradient(force, p)[1][1:2], grad(fdm, force, p)[1][1:2]) < 1.0e-8
-        @test Zygote.hessian(value, p) ≈ ForwardDiff.hessian(value, p)
+        H = Zygote.hessian(value, p)
+        @test H ≈ H' && H ≈ ForwardDiff.hessian(value, p)
         @test_throws "what `f` holds" Zygote.hessian_reverse(value, p)
         # Without a configuration for reverse mode there is no such gradient, and it does not look like zero.
         f̄ = rrule(spectral_sum, EigenPair.power(2.5), A)[2](1.0)[2]
