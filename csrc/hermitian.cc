@@ -143,12 +143,12 @@ class SmallProblem final : public Problem {
       : kernels_(kernels), p_(problem) {}
 
   static bool fits(const SmallKernels& kernels, const eigenpair_hermitian_problem& p) {
-    const int limit = 2 * p.batch >= kernels.lanes[p.dtype] ? kSmallLimit : kSingleLimit;
+    const int limit = 2 * p.batch >= kernels.solvers->lanes[p.dtype] ? kSmallLimit : kSingleLimit;
     return p.type == 0 && p.driver == EIGENPAIR_DRIVER_AUTO && p.n > 0 && p.n <= limit && p.batch > 0;
   }
 
   int64_t batch() const override { return p_.batch; }
-  int64_t together() const override { return kernels_.lanes[p_.dtype]; }
+  int64_t together() const override { return kernels_.solvers->lanes[p_.dtype]; }
   double nanoseconds_each() const override {
     const double n = static_cast<double>(p_.n);
     return (p_.v != nullptr ? 1.0 : 0.5) * (p_.dtype >= EIGENPAIR_COMPLEX64 ? 2.0 : 1.0) * (10 + n * n * (2 + n));
@@ -159,9 +159,10 @@ class SmallProblem final : public Problem {
   class SmallWorker final : public Worker {
    public:
     explicit SmallWorker(const SmallProblem& problem)
-        : problem_(problem), scratch_(static_cast<int64_t>(problem.kernels_.scratch_bytes[problem.p_.dtype]())) {}
+        : problem_(problem),
+          scratch_(static_cast<int64_t>(problem.kernels_.solvers->scratch_bytes[problem.p_.dtype]())) {}
     void solve(int64_t first, int64_t last) noexcept override {
-      problem_.kernels_.solve[problem_.p_.dtype](problem_.p_, first, last, scratch_.get());
+      problem_.kernels_.solvers->solve[problem_.p_.dtype](problem_.p_, first, last, scratch_.get());
     }
 
    private:

@@ -55,7 +55,7 @@ eigenpair_job* make_job(const eigenpair_lapack* lapack, std::unique_ptr<Problem>
     job->chunks = (batch + job->chunk_size - 1) / job->chunk_size;
     job->workers = static_cast<int32_t>(std::min<int64_t>(max_workers, job->chunks));
   }
-  if (job->workers > 1) job->single_threaded.emplace(lapack);
+  if (job->workers > 1 && lapack != nullptr) job->single_threaded.emplace(lapack);
   return job.release();
 }
 

@@ -7,15 +7,21 @@ namespace eigenpair {
 
 #if defined(EIGENPAIR_SMALL_KERNELS)
 namespace baseline {
-extern const SmallKernels kernels;
-}
+extern const SmallSolvers solvers;
+extern const SmallRules rules;
+static const SmallKernels kernels = {&solvers, &rules};
+}  // namespace baseline
 #if defined(EIGENPAIR_SMALL_KERNELS_X86)
 namespace avx2 {
-extern const SmallKernels kernels;
-}
+extern const SmallSolvers solvers;
+extern const SmallRules rules;
+static const SmallKernels kernels = {&solvers, &rules};
+}  // namespace avx2
 namespace avx512 {
-extern const SmallKernels kernels;
-}
+extern const SmallSolvers solvers;
+extern const SmallRules rules;
+static const SmallKernels kernels = {&solvers, &rules};
+}  // namespace avx512
 #endif
 #endif
 

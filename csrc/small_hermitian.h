@@ -12,13 +12,23 @@ namespace eigenpair {
 inline constexpr int kSmallLimit = 32;
 inline constexpr int kSingleLimit = 8;
 
-struct SmallKernels {
-  // Solves matrices [first, last) of the batch: results, NaN where it failed, and info. `scratch` holds `scratch_bytes`
-  // and is aligned to 128 bytes. One function for each dtype of the C ABI.
+// One function for each dtype of the C ABI; `scratch` holds `scratch_bytes` and is aligned to 64 bytes.
+struct SmallSolvers {
+  // Solves matrices [first, last) of the batch: results, NaN where it failed, and info.
   void (*solve[4])(const eigenpair_hermitian_problem& problem, int64_t first, int64_t last, void* scratch);
   size_t (*scratch_bytes[4])();
   int32_t lanes[4];
-  const char* name;
+};
+
+// Derivatives of the same problems, one matrix after the other.
+struct SmallRules {
+  void (*run[4])(const eigenpair_hermitian_rule& rule, int64_t first, int64_t last, void* scratch);
+  size_t (*scratch_bytes[4])(int64_t n);
+};
+
+struct SmallKernels {
+  const SmallSolvers* solvers;
+  const SmallRules* rules;
 };
 
 // The best for this processor, chosen once; EIGENPAIR_ISA=baseline|avx2 in the environment asks for less. Null where

@@ -9,54 +9,13 @@
 #include <immintrin.h>
 #endif
 
-#define EIGENPAIR_JOIN_(a, b) a##b
-#define EIGENPAIR_JOIN(a, b) EIGENPAIR_JOIN_(a, b)
-#define EIGENPAIR_TEXT_(a) #a
-#define EIGENPAIR_TEXT(a) EIGENPAIR_TEXT_(a)
-
 namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
 #include "small_lanes.h"
 #include "small_solver.h"
-
-// An element as the caller stores it; std::complex would bring functions of the standard library with it.
-template <typename R>
-struct Complex {
-  R re, im;
-};
-
-template <typename T>
-struct RealPart {
-  using type = T;
-};
-template <typename R>
-struct RealPart<Complex<R>> {
-  using type = R;
-};
-
-template <typename R>
-inline R mean(R x, R y) {
-  return x == y ? x : R(0.5) * x + R(0.5) * y;
-}
-
-// Entry (i, j), i >= j, of the Hermitian matrix that `triangle` of column-major or row-major storage stands for.
-template <typename R>
-inline void read(const R* source, int64_t n, int64_t i, int64_t j, int32_t triangle, bool rows, R* re, R*) {
-  const R below = rows ? source[i * n + j] : source[i + j * n];
-  const R above = rows ? source[j * n + i] : source[j + i * n];
-  *re = triangle == EIGENPAIR_LOWER ? below : (triangle == EIGENPAIR_UPPER ? above : mean(below, above));
-}
-template <typename R>
-inline void read(const Complex<R>* source, int64_t n, int64_t i, int64_t j, int32_t triangle, bool rows, R* re, R* im) {
-  const Complex<R> below = rows ? source[i * n + j] : source[i + j * n];
-  const Complex<R> above = rows ? source[j * n + i] : source[j + i * n];
-  const bool both = triangle == EIGENPAIR_HERMITIAN_PART;
-  *re = both ? mean(below.re, above.re) : (triangle == EIGENPAIR_LOWER ? below.re : above.re);
-  *im = both ? mean(below.im, -above.im) : (triangle == EIGENPAIR_LOWER ? below.im : -above.im);
-  if (i == j) *im = 0;
-}
+#include "small_storage.h"
 
 // 2^-k for the k that brings x to [1, 2), and 2^k; exact both, and clamped well inside the exponent range.
 inline void power_of_two(double x, double* down, double* up) {
@@ -228,12 +187,11 @@ size_t scratch_bytes() {
 
 }  // namespace
 
-extern const SmallKernels kernels;
-const SmallKernels kernels = {
+extern const SmallSolvers solvers;
+const SmallSolvers solvers = {
     {solve<float>, solve<double>, solve<Complex<float>>, solve<Complex<double>>},
     {scratch_bytes<float>, scratch_bytes<double>, scratch_bytes<Complex<float>>, scratch_bytes<Complex<double>>},
-    {kLanes<float>, kLanes<double>, kLanes<float>, kLanes<double>},
-    EIGENPAIR_TEXT(EIGENPAIR_ISA)};
+    {kLanes<float>, kLanes<double>, kLanes<float>, kLanes<double>}};
 
 }  // namespace EIGENPAIR_ISA
 }  // namespace eigenpair

@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or signature below changes. Frontends refuse any other number. */
-#define EIGENPAIR_ABI_VERSION 1
+#define EIGENPAIR_ABI_VERSION 2
 
 EIGENPAIR_API int32_t eigenpair_abi_version(void);
 EIGENPAIR_API const char* eigenpair_version(void);
@@ -150,6 +150,41 @@ typedef struct eigenpair_general_problem {
   int32_t* info; /* batch, or NULL */
 } eigenpair_general_problem;
 
+/* What a rule does about eigenvalues that coincide, with its `parameter`: c, tol, eps, or nothing. */
+enum { EIGENPAIR_POLICY_CHECK = 0, EIGENPAIR_POLICY_MASK = 1, EIGENPAIR_POLICY_BROADEN = 2, EIGENPAIR_POLICY_RAW = 3 };
+
+/* First derivatives of a batch of Hermitian eigenproblems, by the rules of docs/derivations.md: forward from da and db
+ * to dw, dv and du, or in reverse from dw, dv and du (cotangents) to da and db (gradients). What is NULL is zero on the
+ * way in, and not wanted on the way out. All arrays are contiguous over the batch.
+ *
+ * Tangents da and db are read, and gradients written, by `triangle`. With `conjugated`, cotangents and gradients are
+ * the complex conjugates of dL/dRe + i dL/dIm.
+ */
+typedef struct eigenpair_hermitian_rule {
+  int64_t struct_size; /* sizeof(eigenpair_hermitian_rule) */
+  int32_t dtype;
+  int32_t type;
+  int32_t triangle;
+  int32_t layout;
+  int32_t policy;
+  int32_t reverse;
+  int32_t conjugated;
+  int32_t reserved; /* 0 */
+  double parameter;
+  int64_t n;
+  int64_t batch;
+  const void* w;     /* batch x n */
+  const void* v;     /* batch x n x n */
+  const void* u;     /* batch x n x n: the dual basis, for types 2 and 3, or NULL */
+  const void* scale; /* batch, real: the size of what is rounded; NULL: the largest |w| */
+  void* da;
+  void* db;
+  void* dw; /* batch x n, real */
+  void* dv;
+  void* du;
+  int32_t* refused; /* batch: 1 where the policy `check` refuses, and gradients are NaN; or NULL */
+} eigenpair_hermitian_rule;
+
 /* ---- jobs ---------------------------------------------------------------------------------------------- */
 
 /* A batch under way, cut into chunks that any number of threads claim. */
@@ -164,6 +199,14 @@ EIGENPAIR_API eigenpair_status eigenpair_hermitian_job(const eigenpair_lapack* l
 EIGENPAIR_API eigenpair_status eigenpair_general_job(const eigenpair_lapack* lapack,
                                                      const eigenpair_general_problem* problem, int32_t max_workers,
                                                      eigenpair_job** out);
+
+/* 1 if this library was built, and not told otherwise, to have kernels for small matrices, else 0. */
+EIGENPAIR_API int32_t eigenpair_has_small_kernels(void);
+
+/* EIGENPAIR_MISSING_ROUTINE without kernels for small matrices. Meant for matrices that fit the cache: it calls no
+ * BLAS. */
+EIGENPAIR_API eigenpair_status eigenpair_hermitian_rule_job(const eigenpair_hermitian_rule* rule, int32_t max_workers,
+                                                            eigenpair_job** out);
 
 /* How many threads are worth having: between 1 and max_workers. */
 EIGENPAIR_API int32_t eigenpair_job_workers(const eigenpair_job* job);
@@ -187,6 +230,8 @@ EIGENPAIR_API eigenpair_status eigenpair_hermitian(const eigenpair_lapack* lapac
 
 EIGENPAIR_API eigenpair_status eigenpair_general(const eigenpair_lapack* lapack,
                                                  const eigenpair_general_problem* problem, int32_t threads);
+
+EIGENPAIR_API eigenpair_status eigenpair_hermitian_apply_rule(const eigenpair_hermitian_rule* rule, int32_t threads);
 
 #ifdef __cplusplus
 }

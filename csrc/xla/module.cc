@@ -52,10 +52,12 @@ NB_MODULE(_native, module) {
   module.def("abi_version", &eigenpair_abi_version);
   module.def("expected_abi_version", [] { return EIGENPAIR_ABI_VERSION; });
   module.def("version", [] { return std::string(eigenpair_version()); });
+  module.def("has_small_kernels", &eigenpair_has_small_kernels);
   module.def("registrations", [] {
     nb::dict handlers;
     handlers["eigenpair_hermitian"] = capsule(Hermitian);
     handlers["eigenpair_general"] = capsule(General);
+    handlers["eigenpair_hermitian_rule"] = capsule(HermitianRule);
     return handlers;
   });
 }

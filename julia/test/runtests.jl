@@ -25,5 +25,6 @@ const FILES = [
     for file in (isempty(ARGS) ? FILES : ARGS)
         seconds = @elapsed include("test_$file.jl")
         println("test_$file.jl: $(round(seconds; digits = 1)) s")
+        flush(stdout)
     end
 end

@@ -30,15 +30,26 @@ class LinearPair:
         entry for each input, `None` where it is zero.
     - `backward(cotangents, residuals, *, inputs, outputs, **static)`: the transpose in JAX's convention (no
         conjugation in the pairing): returns the inputs asked for. `cotangents` has `None` for zeros.
-    - `second_order(residuals, *, outputs, **static)`: a factor, of the batch's shape, that multiplies every derivative with respect
-        to the residuals: 1, or NaN where there is no second derivative to be had.
+    - `second_order(residuals, *, outputs, **static)`: a factor, of the batch's shape, that multiplies every derivative
+        with respect to the residuals: 1, or NaN where there is no second derivative to be had.
+
+    - `on_cpu(residuals, *, inputs, outputs, reverse, **static)`: for platform CPU, a function `(linear, residuals)` to
+        compute with instead, or `None`.
 
     `inputs` and `outputs` are tuples of booleans: what is present. Linear arrays carry all batch axes in front;
     residuals may have axes of size 1 there.
     """
 
-    def __init__(self, name: str, forward: Rule, backward: Rule, second_order: Callable[..., Any]):
+    def __init__(
+        self,
+        name: str,
+        forward: Rule,
+        backward: Rule,
+        second_order: Callable[..., Any],
+        on_cpu: Callable[..., Callable[[Arrays, Arrays], Sequence[Any]] | None] | None = None,
+    ):
         self._second_order = second_order
+        self._on_cpu = on_cpu
         self._forward_p = _primitive(f"{name}_tangent")
         self._backward_p = _primitive(f"{name}_cotangent")
         self._define(self._forward_p, forward, self._backward_p, "inputs", "outputs")
@@ -58,6 +69,14 @@ class LinearPair:
             linear = _spread(operands[:count], params[given])
             inputs, outputs = params["inputs"], params["outputs"]
             return list(rule(linear, operands[count:], inputs=inputs, outputs=outputs, **dict(params["static"])))
+
+        def on_cpu(*operands: Any, **params: Any) -> list[Any]:
+            count = sum(params[given])
+            residuals = operands[count:]
+            inputs, outputs, static = params["inputs"], params["outputs"], dict(params["static"])
+            reverse = given == "outputs"
+            kernel = self._on_cpu(residuals, inputs=inputs, outputs=outputs, reverse=reverse, **static)  # type: ignore[misc]
+            return evaluate(*operands, **params) if kernel is None else list(kernel(operands[:count], residuals))
 
         def jvp(primals: Arrays, tangents: Arrays, **params: Any) -> tuple[list[Any], list[Any]]:
             results = primitive.bind(*primals, **params)
@@ -99,6 +118,8 @@ class LinearPair:
         primitive.def_impl(by_jit(jax.jit(primitive.bind, static_argnames=("inputs", "outputs", "static"))))
         primitive.def_abstract_eval(native.abstract(evaluate))
         mlir.register_lowering(primitive, mlir.lower_fun(evaluate, multiple_results=True))
+        if self._on_cpu is not None:
+            mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=True), platform="cpu")
         ad.primitive_jvps[primitive] = jvp
         ad.primitive_transposes[primitive] = transpose
         batching.primitive_batchers[primitive] = batched(primitive, lambda params: sum(params[given]))

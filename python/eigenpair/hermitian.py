@@ -19,13 +19,16 @@ from ._linear_pair import LinearPair, batched, by_jit
 from .degeneracy import (
     Policy,
     as_policy,
+    broaden,
     check,
     generic_rotation,
     inverse_gaps,
     largest_column,
+    mask,
     noise,
     norm,
     parts,
+    raw,
     second_order_factor,
     verdict,
     without,
@@ -247,6 +250,18 @@ def hermitian_part(x: Array, triangle: str = "hermitian") -> Array:
     return jnp.where(diagonal, jnp.real(x).astype(x.dtype), strict + _adjoint(strict))
 
 
+def _hermitian_part_transpose(x: Array, triangle: str) -> Array:
+    """Of a Hermitian matrix: the gradient with respect to what `hermitian_part` reads."""
+    if triangle == "hermitian":
+        return x / 2 + _adjoint(x) / 2
+    strict = (
+        jnp.tril(x, -1) + _adjoint(jnp.triu(x, 1))
+        if triangle == "lower"
+        else jnp.triu(x, 1) + _adjoint(jnp.tril(x, -1))
+    )
+    return jnp.where(jnp.eye(x.shape[-1], dtype=bool), jnp.real(x).astype(x.dtype), strict)
+
+
 def _bases(type: int, v: Array, u: Array | None) -> tuple[Array, Array]:
     """`X` and `Y`, through which `dA` and `dB` act."""
     if type == 2:
@@ -317,11 +332,12 @@ def _tangent(
     inputs: tuple[bool, ...],
     outputs: tuple[bool, ...],
     type: int,
+    triangle: str,
     policy: Policy,
 ) -> list[Array]:
-    w, v, u, scale = _unpack(residuals)
-    da, db = linear
-    dw, k = pushforward(da, db, w, v, u, inverse_gaps(policy, w, lax.stop_gradient(scale)), type)
+    w, v, u, scale = _unpack(residuals, type)
+    da, db = (None if x is None else hermitian_part(x, triangle) for x in linear)
+    dw, k = pushforward(da, db, w, v, u, inverse_gaps(policy, w, scale), type)
     results = (lambda: dw, lambda: _matmul(v, k), lambda: -_matmul(u, _adjoint(k)))
     return [result() for result, wanted in zip(results, outputs, strict=True) if wanted]
 
@@ -333,10 +349,10 @@ def _cotangent(
     inputs: tuple[bool, ...],
     outputs: tuple[bool, ...],
     type: int,
+    triangle: str,
     policy: Policy,
 ) -> list[Array]:
-    w, v, u, scale = _unpack(residuals)
-    scale = lax.stop_gradient(scale)
+    w, v, u, scale = _unpack(residuals, type)
     w_bar, v_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     k_bar: Any = None
     kappa: Any = 0
@@ -355,35 +371,106 @@ def _cotangent(
     results = []
     for wanted, bar in zip(inputs, pullback(w_bar, k_bar, rotation, w, v, u, type), strict=True):
         if wanted:
-            gradient = jnp.conj(bar())  # back to JAX's convention
+            gradient = jnp.conj(_hermitian_part_transpose(bar(), triangle))  # back to JAX's convention
             results.append(gradient if answer is None else gradient * answer)
     return results
 
 
-def _unpack(residuals: Sequence[Any]) -> tuple[Any, Any, Any, Any]:
-    w, v, *u, scale = residuals
-    return w, v, (u[0] if u else None), scale
+def _unpack(residuals: Sequence[Any], type: int) -> tuple[Any, Any, Any, Any]:
+    """`w`, `v`, `u` (or `None`) and `scale`; of the standard problem `w` has the scale in itself."""
+    w, v, *rest = residuals
+    scale = _scale(0, w, None, w, v, v) if type == 0 else rest[-1]
+    return w, v, (rest[0] if type >= 2 else None), lax.stop_gradient(scale)
 
 
-def _second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], type: int, policy: Policy) -> Array:
-    w, _, _, scale = _unpack(residuals)
-    return second_order_factor(policy, w, lax.stop_gradient(scale), any(outputs[1:]))
+def _second_order(
+    residuals: Sequence[Any], *, outputs: tuple[bool, ...], type: int, triangle: str, policy: Policy
+) -> Array:
+    w, _, _, scale = _unpack(residuals, type)
+    return second_order_factor(policy, w, scale, any(outputs[1:]))
 
 
-_pair = LinearPair("eigenpair_hermitian", _tangent, _cotangent, _second_order)
+# Beyond this XLA's products of matrices win. Measured: docs/performance.md.
+_RULE_LIMIT = 64
+_POLICIES = {check: 0, mask: 1, broaden: 2, raw: 3}  # as the C ABI numbers them
+
+
+def _on_cpu(
+    residuals: Sequence[Any],
+    *,
+    inputs: tuple[bool, ...],
+    outputs: tuple[bool, ...],
+    reverse: bool,
+    type: int,
+    triangle: str,
+    policy: Policy,
+) -> Any:
+    """The core's rule, where it has one: small matrices, and nobody to explain anything to."""
+    n = residuals[1].shape[-1]
+    if not 0 < n <= _RULE_LIMIT or not native.has_small_kernels() or (isinstance(policy, check) and policy.explain):
+        return None
+
+    def kernel(linear: Sequence[Array], residuals: Sequence[Array]) -> Sequence[Array]:
+        # All share the batch of the linear arrays, but residuals may have it in parts only, as under jacrev.
+        first = next(i for i, flag in enumerate(outputs if reverse else inputs) if flag)
+        batch = linear[0].shape[: -1 if reverse and first == 0 else -2]
+        w, v = residuals[:2]
+        sizes = [(n,), (n, n)] + [(n, n)] * (type >= 2) + [(1,)] * (type > 0)
+        kept = [jnp.broadcast_to(x, (*batch, *size)) for x, size in zip(residuals, sizes, strict=True)]
+        results = [(*batch, n, n)] * 2 if reverse else [(*batch, n), (*batch, n, n), (*batch, n, n)]
+        dtypes = [v.dtype] * 2 if reverse else [w.dtype, v.dtype, v.dtype]
+        wanted = inputs if reverse else outputs
+        return _rule_p.bind(
+            *kept,
+            *linear,
+            results=tuple(
+                (shape, np.dtype(dtype)) for shape, dtype, flag in zip(results, dtypes, wanted, strict=True) if flag
+            ),
+            attributes=(
+                ("type", np.int32(type)),
+                ("triangle", np.int32(_TRIANGLES[triangle])),
+                ("policy", np.int32(_POLICIES[policy.__class__])),
+                ("parameter", np.float64(next(iter(vars(policy).values()), 0))),
+                ("reverse", np.int32(reverse)),
+                ("residuals", np.uint32(3 + 4 * (type >= 2) + 8 * (type > 0))),
+                ("given", _bits(outputs if reverse else inputs)),
+                ("wanted", _bits(wanted)),
+            ),
+        )
+
+    return kernel
+
+
+def _bits(flags: Sequence[bool]) -> np.uint32:
+    return np.uint32(sum(1 << i for i, flag in enumerate(flags) if flag))
+
+
+# The core's rule as an operation of its own: it exists in lowered programs only.
+_rule_p = Primitive("eigenpair_hermitian_rule")
+_rule_p.multiple_results = True
+_rule_p.def_abstract_eval(lambda *_, results, attributes: [jax.core.ShapedArray(*result) for result in results])
+mlir.register_lowering(
+    _rule_p,
+    lambda ctx, *operands, results, attributes: native.lowering("eigenpair_hermitian_rule", **dict(attributes))(
+        ctx, *operands
+    ),
+)
+
+_pair = LinearPair("eigenpair_hermitian", _tangent, _cotangent, _second_order, _on_cpu)
 
 
 def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
     type, triangle, policy, vectors = (params[key] for key in ("type", "triangle", "policy", "vectors"))
     w, v, *u = _solve_p.bind(*primals, **{**params, "vectors": True})
-    a, *b = (hermitian_part(lax.stop_gradient(x), triangle) for x in primals)
-    x, y = _bases(type, v, u[0] if u else None)
-    scale = lax.stop_gradient(_scale(type, a, b[0] if b else None, w, x, y))
-    moved = [None if isinstance(t, ad.Zero) else hermitian_part(t, triangle) for t in tangents]
+    residuals = [w, v, *u]
+    if type > 0:
+        a, b = (hermitian_part(lax.stop_gradient(x), triangle) for x in primals)
+        residuals.append(lax.stop_gradient(_scale(type, a, b, w, *_bases(type, v, u[0] if u else None))))
+    moved = [None if isinstance(t, ad.Zero) else t for t in tangents]
     moved += [None] * (2 - len(moved))
-    results = [w, v, *u] if vectors else [w]
     outputs = (True, vectors, vectors and type >= 2)
-    return results, _pair(moved, (w, v, *u, scale), outputs=outputs, type=type, policy=policy)
+    static = {"type": type, "triangle": triangle, "policy": policy}
+    return ([w, v, *u] if vectors else [w]), _pair(moved, residuals, outputs=outputs, **static)
 
 
 ad.primitive_jvps[_solve_p] = _solve_jvp

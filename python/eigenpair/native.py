@@ -24,7 +24,7 @@ except ImportError as error:  # a build without a C++ compiler
 else:
     _why_not = "EIGENPAIR_KERNELS=off" if os.environ.get("EIGENPAIR_KERNELS", "").lower() == "off" else ""
 
-TARGETS = ("eigenpair_hermitian", "eigenpair_general")
+TARGETS = ("eigenpair_hermitian", "eigenpair_general", "eigenpair_hermitian_rule")
 
 
 def library_path() -> pathlib.Path | None:
@@ -39,6 +39,11 @@ def library_path() -> pathlib.Path | None:
 def has_cpu_kernels() -> bool:
     """Whether computations on CPU run in the native core."""
     return not _why_not
+
+
+def has_small_kernels() -> bool:
+    """Whether the core knows small matrices: their solvers and their first derivatives."""
+    return has_cpu_kernels() and bool(_native.has_small_kernels())
 
 
 def why_no_kernels() -> str:
@@ -62,7 +67,7 @@ def lowering(target: str, **attributes: Any) -> Any:
 
     def rule(ctx: Any, *operands: Any) -> Any:
         avals = [*ctx.avals_in, *ctx.avals_out]
-        batch = len(ctx.avals_in[0].shape) - 2
+        batch = min(len(aval.shape) for aval in avals) - 1  # eigenvalues are among them
         extra: dict[str, Any] = {
             "mhlo.frontend_attributes": ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(batch))})
         }

@@ -145,10 +145,11 @@ def test_any_rotation_of_any_basis():
         v_bar = jax.grad(lambda x: projector(w, x, k=3))(basis)
         (answer,) = eigenpair.hermitian._cotangent(
             (jnp.zeros(4), v_bar, None),
-            (w, jnp.asarray(basis), jnp.array([4.0])),
+            (w, jnp.asarray(basis)),
             inputs=(True, False),
             outputs=(True, True, False),
             type=0,
+            triangle="hermitian",
             policy=check(),
         )
         answers.append(answer)

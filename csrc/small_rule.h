@@ -1,0 +1,306 @@
+// The rules of docs/derivations.md, "Hermitian problems", for one matrix at a time: rows are padded to whole vectors,
+// real and imaginary parts lie in planes of their own. Included inside a namespace per instruction set.
+
+// These numbers are shared with python/eigenpair/degeneracy.py and julia/src/degeneracy.jl.
+constexpr double kRoundingOfCotangent = 64, kNoiseOfCotangent = 8, kNear = 1e-3;
+
+template <typename T, int N>
+class SmallRule : private SmallMatrices<T, N> {
+  using Base = SmallMatrices<T, N>;
+
+ public:
+  using R = typename Base::R;
+  using Matrix = typename Base::Matrix;
+  using Base::kComplex;
+
+  static size_t scratch_bytes(int64_t order) {
+    return static_cast<size_t>(kMatrices * (kComplex ? 2 : 1) * order * Base::stride_for(order)) * sizeof(R);
+  }
+
+  SmallRule(const eigenpair_hermitian_rule& problem, void* scratch)
+      : Base(problem.n, problem.layout, problem.triangle, problem.reverse && problem.conjugated), p_(problem) {
+    // Padding takes part in products, and must not be slow.
+    std::memset(scratch, 0, scratch_bytes(n()));
+    R* next = static_cast<R*>(scratch);
+    for (Matrix& m : matrices_) {
+      m.re = next;
+      next += n() * stride();
+      m.im = kComplex ? next : nullptr;
+      if (kComplex) next += n() * stride();
+    }
+    rounding_ = LaneTypes<R>::kEpsilon * static_cast<R>(__builtin_sqrt(static_cast<double>(n())));
+  }
+
+  void solve(int64_t index) {
+    open(index);
+    const bool good = p_.reverse ? pull_back(index) : push_forward(index);
+    if (p_.refused != nullptr) p_.refused[index] = good ? 0 : 1;
+  }
+
+ private:
+  static constexpr int kMatrices = 8;
+  enum { kV, kVh, kU, kUh, kK, kM, kT, kOut };
+
+  using Base::absolute;
+  using Base::clear;
+  using Base::fill_nan;
+  using Base::largest_column;
+  using Base::load;
+  using Base::load_hermitian;
+  using Base::modulus;
+  using Base::multiply;
+  using Base::n;
+  using Base::square;
+  using Base::store;
+  using Base::store_gradient;
+  using Base::stride;
+  using Base::subtract;
+
+  const Matrix& at(int which) const { return matrices_[which]; }
+  const T* input(const void* base, int64_t index) const { return static_cast<const T*>(base) + index * square(); }
+
+  // ---- gaps ----
+
+  // Reads w, says how close eigenvalues come to each other, and numbers the clusters.
+  void open(int64_t index) {
+    w_ = static_cast<const R*>(p_.w) + index * n();
+    scale_ = 0;
+    if (p_.scale != nullptr) {
+      scale_ = static_cast<const R*>(p_.scale)[index];
+    } else {
+      for (int64_t i = 0; i < n(); ++i) scale_ = absolute(w_[i]) > scale_ ? absolute(w_[i]) : scale_;
+    }
+    width_ = static_cast<R>(p_.parameter) * rounding_ * scale_;
+    far_ = true;
+    clustered_ = false;
+    const bool check = p_.policy == EIGENPAIR_POLICY_CHECK;
+    for (int64_t i = 1; check && i < n(); ++i) {
+      const R gap = w_[i] - w_[i - 1];
+      far_ &= gap > static_cast<R>(kNear) * scale_;
+      clustered_ |= !(gap > width_);
+    }
+    far_ &= check || p_.policy == EIGENPAIR_POLICY_RAW;
+  }
+
+  // i < j
+  bool in_cluster(int64_t i, int64_t j) const {
+    if (!clustered_) return false;
+    for (int64_t k = i; k < j; ++k) {
+      if (w_[k + 1] - w_[k] > width_) return false;
+    }
+    return true;
+  }
+
+  R inverse_gap(int64_t i, int64_t j) const {
+    const R gap = w_[j] - w_[i];
+    if (far_) return 1 / gap;
+    if (p_.policy == EIGENPAIR_POLICY_BROADEN) return gap == 0 ? 0 : 1 / (gap + static_cast<R>(p_.parameter) / gap);
+    if (p_.policy == EIGENPAIR_POLICY_MASK) return gap <= static_cast<R>(p_.parameter) ? 0 : 1 / gap;
+    return p_.policy == EIGENPAIR_POLICY_CHECK && in_cluster(i, j) ? 0 : 1 / gap;
+  }
+
+  // ---- reverse ----
+
+  bool pull_back(int64_t index) {
+    const bool vectors = p_.dv != nullptr || p_.du != nullptr;
+    const R* dw = p_.dw == nullptr ? nullptr : static_cast<const R*>(p_.dw) + index * n();
+    const bool needs_v = vectors || p_.type != 2 || p_.db != nullptr;
+    if (needs_v) {
+      load(input(p_.v, index), false, false, at(kV));
+      load(input(p_.v, index), true, false, at(kVh));
+    }
+    if (p_.u != nullptr) {
+      load(input(p_.u, index), false, false, at(kU));
+      load(input(p_.u, index), true, false, at(kUh));
+    }
+    if (vectors && !rotate(index, dw)) {
+      fill_nan(p_.da, index, square() * (kComplex ? 2 : 1));
+      fill_nan(p_.db, index, square() * (kComplex ? 2 : 1));
+      return false;
+    }
+    const bool a_by_u = p_.type == 2, b_by_u = p_.type == 3;
+    if (p_.da != nullptr) {
+      apply(vectors, dw, nullptr, a_by_u);
+      store_gradient(at(kOut), p_.da, index);
+    }
+    if (p_.db != nullptr) {
+      if (vectors) mix(p_.type == 1 ? R(-1) : R(1), p_.type == 3 ? R(0.25) : R(-0.25));
+      apply(vectors, dw, w_, b_by_u);
+      store_gradient(at(kOut), p_.db, index);
+    }
+    return true;
+  }
+
+  // K = V* dV - dU* U, and M = Diag(dw) + F o S; false where the loss is refused.
+  bool rotate(int64_t index, const R* dw) {
+    const bool conjugated = p_.conjugated != 0;
+    if (p_.dv != nullptr) {
+      load(input(p_.dv, index), false, conjugated, at(kT));
+      multiply(at(kK), at(kVh), at(kT));
+    }
+    if (p_.du != nullptr) {
+      load(input(p_.du, index), true, conjugated, at(kT));
+      multiply(at(kM), at(kT), at(kU));
+      if (p_.dv == nullptr) clear(at(kK));
+      subtract(at(kK), at(kM));
+    }
+    if (!far_ && p_.policy == EIGENPAIR_POLICY_CHECK) measure(index, dw);
+    const Matrix k = at(kK), m = at(kM);
+    for (int64_t i = 0; i < n(); ++i) {
+      m.re[i * stride() + i] = dw != nullptr ? dw[i] : R(0);
+      if constexpr (kComplex) m.im[i * stride() + i] = 0;
+      for (int64_t j = i + 1; j < n(); ++j) {
+        const R re = R(0.5) * (k.re[i * stride() + j] - k.re[j * stride() + i]);
+        const R im = kComplex ? R(0.5) * (k.im[i * stride() + j] + k.im[j * stride() + i]) : R(0);
+        R f = inverse_gap(i, j);
+        if (!far_ && p_.policy == EIGENPAIR_POLICY_CHECK) {
+          const Judgement says = judge(i, j, re, im, dw);
+          if (says == kRefused) return false;
+          if (says == kNoise) f = 0;
+        }
+        m.re[i * stride() + j] = f * re;
+        m.re[j * stride() + i] = f * re;
+        if constexpr (kComplex) {
+          m.im[i * stride() + j] = f * im;
+          m.im[j * stride() + i] = -f * im;
+        }
+      }
+    }
+    return true;
+  }
+
+  void measure(int64_t index, const R* dw) {
+    kappa_ = 0;
+    if (p_.dv != nullptr) kappa_ += largest_column(input(p_.v, index)) * largest_column(input(p_.dv, index));
+    if (p_.du != nullptr) kappa_ += largest_column(input(p_.u, index)) * largest_column(input(p_.du, index));
+    largest_dw_ = 0;
+    for (int64_t i = 0; dw != nullptr && i < n(); ++i) {
+      if (!(absolute(dw[i]) <= largest_dw_)) largest_dw_ = absolute(dw[i]);
+    }
+  }
+
+  enum Judgement { kCounts, kNoise, kRefused };
+
+  // `not <=` rather than `>`: a NaN in the cotangent fails the test.
+  Judgement judge(int64_t i, int64_t j, R re, R im, const R* dw) const {
+    const R rotation = kComplex ? modulus(re, im) : absolute(re);
+    const Matrix k = at(kK);
+    const R mixing_re = R(0.5) * (k.re[i * stride() + j] + k.re[j * stride() + i]);
+    const R mixing_im = kComplex ? R(0.5) * (k.im[i * stride() + j] - k.im[j * stride() + i]) : R(0);
+    const R mixing = kComplex ? modulus(mixing_re, mixing_im) : absolute(mixing_re);
+    const R small = static_cast<R>(kRoundingOfCotangent) * rounding_,
+            noise = static_cast<R>(kNoiseOfCotangent) * rounding_;
+    const bool same = dw == nullptr || absolute(dw[i] - dw[j]) <= small * largest_dw_;
+    if (in_cluster(i, j)) {
+      if (!(rotation <= small * kappa_) || !(same || mixing <= small * kappa_)) return kRefused;
+    }
+    if (!(absolute(w_[j] - w_[i]) <= static_cast<R>(kNear) * scale_)) return kCounts;
+    return rotation <= noise * kappa_ && (same || mixing <= noise * kappa_) ? kNoise : kCounts;
+  }
+
+  // From M to what dB takes the place of dA with: sign L o M + part (K + K*).
+  void mix(R sign, R part) {
+    const Matrix k = at(kK), m = at(kM);
+    for (int64_t i = 0; i < n(); ++i) {
+      for (int64_t j = i; j < n(); ++j) {
+        const R mean = sign * (R(0.5) * w_[i] + R(0.5) * w_[j]);
+        const R re = mean * m.re[i * stride() + j] + part * (k.re[i * stride() + j] + k.re[j * stride() + i]);
+        R im = 0;
+        if constexpr (kComplex) {
+          im = mean * m.im[i * stride() + j] + part * (k.im[i * stride() + j] - k.im[j * stride() + i]);
+          m.im[i * stride() + j] = im;
+          m.im[j * stride() + i] = -im;
+        }
+        m.re[i * stride() + j] = re;
+        m.re[j * stride() + i] = re;
+      }
+    }
+  }
+
+  // Out = X M X*, with a diagonal M made from dw (times w, for dB) when only eigenvalues have cotangents.
+  void apply(bool vectors, const R* dw, const R* factor, bool by_u) {
+    const Matrix x = at(by_u ? kU : kV), xh = at(by_u ? kUh : kVh), t = at(kT);
+    if (vectors) {
+      multiply(t, x, at(kM));
+    } else {
+      const R sign = p_.type == 1 ? R(-1) : R(1);
+      for (int64_t j = 0; j < n(); ++j) {
+        const R d = factor == nullptr ? dw[j] : sign * factor[j] * dw[j];
+        for (int64_t i = 0; i < n(); ++i) {
+          t.re[i * stride() + j] = x.re[i * stride() + j] * d;
+          if constexpr (kComplex) t.im[i * stride() + j] = x.im[i * stride() + j] * d;
+        }
+      }
+    }
+    multiply(at(kOut), t, xh);
+  }
+
+  // ---- forward ----
+
+  // M = X* dA X + sign L o N with N = Y* dB Y; dw = diag M, K = F o M + part N, dV = V K, dU = -U K*.
+  bool push_forward(int64_t index) {
+    load(input(p_.v, index), false, false, at(kV));
+    load(input(p_.v, index), true, false, at(kVh));
+    if (p_.u != nullptr) {
+      load(input(p_.u, index), false, false, at(kU));
+      load(input(p_.u, index), true, false, at(kUh));
+    }
+    const Matrix m = at(kM), extra = at(kK);
+    if (p_.da != nullptr) {
+      project(p_.da, index, p_.type == 2, m);
+    } else {
+      clear(m);
+    }
+    if (p_.db != nullptr) project(p_.db, index, p_.type == 3, extra);
+    const R sign = p_.type == 1 ? R(-1) : R(1), part = p_.type == 3 ? R(0.5) : R(-0.5);
+    R* dw = p_.dw == nullptr ? nullptr : static_cast<R*>(p_.dw) + index * n();
+    for (int64_t i = 0; i < n(); ++i) {
+      for (int64_t j = 0; j < n(); ++j) {
+        const int64_t ij = i * stride() + j;
+        const R mean = sign * (R(0.5) * w_[i] + R(0.5) * w_[j]);
+        R re = m.re[ij], im = kComplex ? m.im[ij] : R(0);
+        if (p_.db != nullptr) {
+          re += mean * extra.re[ij];
+          if constexpr (kComplex) im += mean * extra.im[ij];
+        }
+        if (i == j && dw != nullptr) dw[i] = re;
+        const R f = i == j ? 0 : (i < j ? inverse_gap(i, j) : -inverse_gap(j, i));
+        m.re[ij] = i == j ? 0 : f * re;
+        if constexpr (kComplex) m.im[ij] = i == j ? 0 : f * im;
+        if (p_.db != nullptr) {
+          m.re[ij] += part * extra.re[ij];
+          if constexpr (kComplex) m.im[ij] += part * extra.im[ij];
+        }
+      }
+    }
+    if (p_.dv != nullptr) {
+      multiply(at(kOut), at(kV), m);
+      store(at(kOut), p_.dv, index, 1);
+    }
+    if (p_.du != nullptr) {
+      const Matrix adjoint = at(kT);
+      for (int64_t i = 0; i < n(); ++i) {
+        for (int64_t j = 0; j < n(); ++j) {
+          adjoint.re[i * stride() + j] = m.re[j * stride() + i];
+          if constexpr (kComplex) adjoint.im[i * stride() + j] = -m.im[j * stride() + i];
+        }
+      }
+      multiply(at(kOut), at(kU), adjoint);
+      store(at(kOut), p_.du, index, -1);
+    }
+    return true;
+  }
+
+  void project(const void* tangent, int64_t index, bool by_u, Matrix target) {
+    load_hermitian(input(tangent, index), at(kT));
+    multiply(at(kOut), at(kT), at(by_u ? kU : kV));
+    multiply(target, at(by_u ? kUh : kVh), at(kOut));
+  }
+
+  const eigenpair_hermitian_rule& p_;
+  R rounding_;
+  const R* w_ = nullptr;
+  R scale_ = 0, width_ = 0, kappa_ = 0, largest_dw_ = 0;
+  bool far_ = true, clustered_ = false;
+  Matrix matrices_[kMatrices];
+};

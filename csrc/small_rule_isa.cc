@@ -1,0 +1,52 @@
+// Compiled once per instruction set, with EIGENPAIR_ISA naming the namespace and the symbol.
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "small_hermitian.h"
+
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
+namespace eigenpair {
+namespace EIGENPAIR_ISA {
+namespace {
+
+#include "small_lanes.h"
+#include "small_storage.h"
+// built on these:
+#include "small_matrices.h"
+#include "small_rule.h"
+
+template <typename T, int N>
+void run_order(const eigenpair_hermitian_rule& p, int64_t first, int64_t last, void* scratch) {
+  SmallRule<T, N> rule(p, scratch);
+  for (int64_t index = first; index < last; ++index) rule.solve(index);
+}
+
+template <typename T>
+void run(const eigenpair_hermitian_rule& p, int64_t first, int64_t last, void* scratch) {
+  if constexpr (std::is_same_v<T, typename RealPart<T>::type>) {
+    if (p.n == 2) return run_order<T, 2>(p, first, last, scratch);
+    if (p.n == 3) return run_order<T, 3>(p, first, last, scratch);
+    if (p.n == 4) return run_order<T, 4>(p, first, last, scratch);
+  }
+  run_order<T, 0>(p, first, last, scratch);
+}
+
+template <typename T>
+size_t scratch_bytes(int64_t n) {
+  // The unrolled ones may pad further.
+  return SmallRule<T, 0>::scratch_bytes(n) + SmallRule<T, 4>::scratch_bytes(4);
+}
+
+}  // namespace
+
+extern const SmallRules rules;
+const SmallRules rules = {
+    {run<float>, run<double>, run<Complex<float>>, run<Complex<double>>},
+    {scratch_bytes<float>, scratch_bytes<double>, scratch_bytes<Complex<float>>, scratch_bytes<Complex<double>>}};
+
+}  // namespace EIGENPAIR_ISA
+}  // namespace eigenpair

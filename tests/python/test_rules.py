@@ -1,0 +1,137 @@
+"""The core's first derivatives against the same rules written in JAX: same numbers, same verdicts."""
+
+import eigenpair
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from eigenpair import hermitian, native
+from eigenpair.degeneracy import broaden, check, mask, raw
+from problems import DTYPES, adjoint, eps, generator, random, unitary
+
+pytestmark = pytest.mark.skipif(not native.has_small_kernels(), reason="no kernels for small matrices")
+
+SIZES = (1, 2, 3, 4, 5, 9, 17, 33)
+POLICIES = (check(), check(c=1e4), mask(1e-3), broaden(1e-2), raw())
+
+
+def spectra(n):
+    """Distinct, close, clustered, zero, and tiny."""
+    w = np.arange(1.0, n + 1)
+    close, cluster = w.copy(), w.copy()
+    close[: n // 2] = 1 + 1e-5 * np.arange(n // 2)
+    cluster[: n // 2 + 1] = 1
+    return [w, close, cluster, np.zeros(n), 1e-200 * w]
+
+
+def residuals(n, type, dtype, seed=0):
+    """A batch over the spectra. Rules need no eigenproblem that these belong to."""
+    real = np.dtype(dtype).type(0).real.dtype
+    w = np.stack(spectra(n)).astype(real)
+    v, u = (np.stack([unitary((seed, name, k), n, dtype) for k in range(len(w))]).astype(dtype) for name in "vu")
+    scale = np.maximum(np.abs(w).max(-1, keepdims=True), np.finfo(real).tiny)
+    return [jnp.asarray(x) for x in (w, v, *([u] if type >= 2 else []), *([scale] if type else []))]
+
+
+def both(linear, kept, reverse, **static):
+    """From the core and from JAX, compiled."""
+    rule = hermitian._cotangent if reverse else hermitian._tangent
+    present = [x for x in linear if x is not None]
+
+    def by_core(linear, kept):
+        kernel = hermitian._on_cpu(kept, reverse=reverse, **static)
+        assert kernel is not None
+        return kernel(linear, kept)
+
+    def by_jax(linear, kept):
+        given = iter(linear)
+        flags = static["outputs" if reverse else "inputs"]
+        return rule([next(given) if flag else None for flag in flags], kept, **static)
+
+    return jax.jit(by_core)(present, kept), jax.jit(by_jax)(present, kept)
+
+
+def agree(found, expected, dtype, n, size=1e-300):
+    assert len(found) == len(expected)
+    for x, y in zip(found, expected, strict=True):
+        assert x.dtype == y.dtype
+        np.testing.assert_array_equal(np.isfinite(x), np.isfinite(y))
+        x, y = (np.where(np.isfinite(m), m, 0) for m in (x, y))
+        # Batch by batch: they differ in size.
+        for a, b in zip(x, y, strict=True):
+            assert np.abs(a - b).max() <= 64 * n * eps(dtype) * max(np.abs(b).max(), size)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("type", [0, 1, 2, 3])
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+def test_the_core_agrees_with_jax(dtype, type, reverse):
+    turn = 0
+    for n in SIZES:
+        kept = residuals(n, type, dtype)
+        batch = kept[0].shape[0]
+        for policy in (POLICIES[turn % 5], POLICIES[(turn + 2) % 5]):
+            turn += 1
+            triangle = ("hermitian", "lower", "upper")[turn % 3]
+            inputs = (True, False) if type == 0 else [(True, True), (True, False), (False, True)][turn % 3]
+            outputs = [(True, True, type >= 2), (False, True, False), (True, False, False)][turn // 3 % 3]
+            x = [random((turn, "linear", k), (batch, n, n), dtype) for k in range(4)]
+            if reverse:
+                dw = random((turn, "w"), (batch, n), dtype).real.astype(kept[0].dtype)
+                linear = [z if flag else None for z, flag in zip((dw, *x[:2]), outputs, strict=True)]
+            else:
+                linear = [z if flag else None for z, flag in zip(x[2:], inputs, strict=True)]
+            static = {"inputs": inputs, "outputs": outputs, "type": type, "triangle": triangle, "policy": policy}
+            agree(*both(linear, kept, reverse, **static), dtype, n)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_verdicts_and_noise(dtype):
+    """Cotangents of losses that clusters allow, that they refuse, and with rounding noise at close eigenvalues."""
+    for n in (2, 3, 4, 7):
+        (w, v), rng = residuals(n, 0, dtype), generator("noise", n)
+        k = n // 2 + 1
+        c = random((n, "c"), (n, n), dtype)
+        c = c + adjoint(c)
+        v_bar = np.zeros(v.shape, dtype)
+        v_bar[..., :k] = np.conj(2 * c @ np.asarray(v[..., :k]))
+        noisy = v_bar + (eps(dtype) * rng.normal(size=v.shape)).astype(dtype)
+        spoiled = v_bar + (1e-2 * rng.normal(size=v.shape)).astype(dtype)
+        w_bar = np.ones(w.shape, w.dtype)
+        split = (1 + np.arange(n) * np.ones_like(w)).astype(w.dtype)
+        static = {"inputs": (True, False), "type": 0, "triangle": "hermitian"}
+        for policy in (check(), check(c=1e3)):
+            for first in (None, w_bar, split):
+                for second in (v_bar, noisy, spoiled):
+                    outputs = (first is not None, True, False)
+                    found, expected = both([first, second, None], (w, v), True, outputs=outputs, policy=policy, **static)
+                    np.testing.assert_array_equal(np.isnan(found[0]), np.isnan(expected[0]))
+                    if second is not noisy:
+                        agree(found, expected, dtype, 16 * n, size=1.0)
+
+
+def test_nan_and_empty_batches():
+    w, v = residuals(4, 0, "float64")
+    w, v = w.at[0].set(jnp.nan), v.at[0].set(jnp.nan)
+    x = random("x", v.shape)
+    static = {"inputs": (True, False), "outputs": (True, True, False), "type": 0, "triangle": "hermitian"}
+    found, expected = both([random("w", w.shape), x, None], (w, v), True, policy=raw(), **static)
+    assert np.isnan(found[0][0]).all()
+    np.testing.assert_allclose(found[0][1], expected[0][1], rtol=1e-10)
+    gradient = jax.grad(lambda a: jnp.sum(eigenpair.eigh(a).eigenvectors))(jnp.zeros((0, 3, 3)))
+    assert gradient.shape == (0, 3, 3)
+
+
+def test_residuals_that_lack_batch_axes():
+    """As under jacrev, where cotangents have an axis that the solution has not."""
+    a = jnp.asarray(random("a", (3, 3)))
+    for function in (lambda x: eigenpair.eigvalsh(x), lambda x: eigenpair.eigh(x).eigenvectors**2):
+        np.testing.assert_allclose(jax.jacrev(function)(a), jax.jacfwd(function)(a), rtol=1e-11, atol=1e-11)
+
+
+def test_who_asks_for_an_explanation_gets_it():
+    """The core says no more than yes or no."""
+    static = {"inputs": (True, False), "outputs": (True, True, False), "reverse": True, "type": 0}
+    kept = (jnp.zeros(2), jnp.eye(2))
+    assert hermitian._on_cpu(kept, triangle="lower", policy=check(explain=True), **static) is None
+    assert hermitian._on_cpu(kept, triangle="lower", policy=check(), **static) is not None
