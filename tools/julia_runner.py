@@ -77,7 +77,7 @@ class Julia:
 
     def juliacall(self) -> str:
         """Folder that holds the juliacall of PythonCall's own version: they work only as a pair."""
-        ask = "print(joinpath(dirname(dirname(Base.find_package(\"PythonCall\"))), \"pysrc\"))"
+        ask = 'print(joinpath(dirname(dirname(Base.find_package("PythonCall"))), "pysrc"))'
         return self.run("-e", ask, capture_output=True, text=True, check=True).stdout.strip()
 
     def run(self, *arguments: str | os.PathLike[str], **options) -> subprocess.CompletedProcess:

@@ -150,6 +150,47 @@ typedef struct eigenpair_general_problem {
   int32_t* info; /* batch, or NULL */
 } eigenpair_general_problem;
 
+/* Eigenpairs first, first + 1, ..., first + count - 1 (from 0, ascending) of a batch of Hermitian matrices, n >= 1. */
+typedef struct eigenpair_partial_problem {
+  int64_t struct_size; /* sizeof(eigenpair_partial_problem) */
+  int32_t dtype;
+  int32_t triangle;
+  int32_t layout;
+  int32_t reserved; /* 0 */
+  int64_t n;
+  int64_t batch;
+  int64_t first;
+  int64_t count;
+  const void* a;
+  int64_t a_stride;
+  const void* b; /* NULL */
+  int64_t b_stride;
+  void* w;       /* batch x count, real, ascending */
+  void* edges;   /* batch x 3, real: the eigenvalue below (or -Inf) and above (or Inf), and the largest |w| of all; or
+                    NULL */
+  void* v;       /* batch x n x count: eigenvectors in columns; NULL: values only */
+  void* factor;  /* batch x n (n + 4): the reduction, for eigenpair_complement_job, or NULL; what is in it is private */
+  int32_t* info; /* batch, or NULL */
+} eigenpair_partial_problem;
+
+/* x_j = P (A - w_j)^+ P y_j for the columns of y, where P is the projector on the complement of those of v. */
+typedef struct eigenpair_complement_problem {
+  int64_t struct_size; /* sizeof(eigenpair_complement_problem) */
+  int32_t dtype;
+  int32_t layout;   /* of v, y and x alike */
+  int32_t reserved; /* 0 */
+  int32_t padding;  /* 0 */
+  int64_t n;
+  int64_t batch;
+  int64_t count;
+  const void* factor; /* of eigenpair_partial_job, like w and v */
+  const void* w;
+  const void* v;
+  const void* y; /* batch x n x count */
+  void* x;       /* batch x n x count */
+  int32_t* info; /* NULL */
+} eigenpair_complement_problem;
+
 /* What a rule does about eigenvalues that coincide, with its `parameter`: c, tol, eps, or nothing. */
 enum { EIGENPAIR_POLICY_CHECK = 0, EIGENPAIR_POLICY_MASK = 1, EIGENPAIR_POLICY_BROADEN = 2, EIGENPAIR_POLICY_RAW = 3 };
 
@@ -199,6 +240,14 @@ EIGENPAIR_API eigenpair_status eigenpair_hermitian_job(const eigenpair_lapack* l
 EIGENPAIR_API eigenpair_status eigenpair_general_job(const eigenpair_lapack* lapack,
                                                      const eigenpair_general_problem* problem, int32_t max_workers,
                                                      eigenpair_job** out);
+
+EIGENPAIR_API eigenpair_status eigenpair_partial_job(const eigenpair_lapack* lapack,
+                                                     const eigenpair_partial_problem* problem, int32_t max_workers,
+                                                     eigenpair_job** out);
+
+EIGENPAIR_API eigenpair_status eigenpair_complement_job(const eigenpair_lapack* lapack,
+                                                        const eigenpair_complement_problem* problem,
+                                                        int32_t max_workers, eigenpair_job** out);
 
 /* 1 if this library was built, and not told otherwise, to have kernels for small matrices, else 0. */
 EIGENPAIR_API int32_t eigenpair_has_small_kernels(void);

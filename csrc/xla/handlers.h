@@ -16,6 +16,8 @@ const eigenpair_lapack* lapack();
 XLA_FFI_DECLARE_HANDLER_SYMBOL(Hermitian);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(General);
 XLA_FFI_DECLARE_HANDLER_SYMBOL(HermitianRule);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(Partial);
+XLA_FFI_DECLARE_HANDLER_SYMBOL(Complement);
 
 inline ffi::Error error_of(eigenpair_status status) {
   if (status == EIGENPAIR_OK) return ffi::Error::Success();

@@ -228,6 +228,46 @@ function hermitian_pullback(::Type{S}, p::HermitianProblem, norms, w, V, U, λ̄
     return M̄, N̄
 end
 
+# Beyond this BLAS wins.
+const RULE_LIMIT = 64
+
+known_to_core(p, w, V, U, λ̄, V̄, Ū) = false
+known_to_core(
+    p::HermitianProblem, w::Matrix{R}, V::Array{T, 3}, U::Union{Nothing, Array{T, 3}}, λ̄::Union{Nothing, Matrix{R}},
+    V̄::Union{Nothing, Array{T, 3}}, Ū::Union{Nothing, Array{T, 3}}
+) where {R <: LinearAlgebra.BlasReal, T <: LinearAlgebra.BlasFloat} = p.n <= RULE_LIMIT && has_small_kernels()
+
+core_policy(policy::Check) = Int32(0), policy.c
+core_policy(policy::Mask) = Int32(1), policy.tol
+core_policy(policy::Broaden) = Int32(2), policy.eps
+core_policy(::Raw) = Int32(3), 0.0
+
+"""
+    gradients_by_core(p, norms, w, V, U, λ̄, V̄, Ū)
+
+The gradients with respect to the inputs, computed in the core by the rule of [`hermitian_pullback`](@ref).
+"""
+function gradients_by_core(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū)
+    n, count = size(w)
+    Ā, B̄ = similar(V), p.b === nothing ? nothing : similar(V)
+    scale = p.type == 0 ? nothing : core_scale(p, norms, w, V, U)
+    refused = zeros(Int32, count)
+    native_rule!(Ā, B̄, refused, p.type, core_policy(p.degeneracy), w, V, U, scale, λ̄, V̄, Ū)
+    if explains(p.degeneracy)
+        for k in findall(==(1), refused)
+            F = inverse_gaps(p, norms, w, V, U, k)
+            broken = violation(coupling!(Matrix{eltype(V)}(undef, n, n), F, V, U, λ̄, V̄, Ū, k))
+            broken === nothing || warn_violation(p.degeneracy, broken, k, count)
+        end
+    end
+    return shared_gradient(p, p.a, Ā), p.b === nothing ? NoTangent() : shared_gradient(p, p.b, B̄)
+end
+
+function core_scale(p::HermitianProblem, norms, w, V, U)
+    X, Y = bases(p, V, U)
+    return [rounding_scale(view(w, :, k), view(X, :, :, k), view(Y, :, :, k), (norms[1][k], norms[2][k])) for k in axes(w, 2)]
+end
+
 function coupling!(K̄, F, V, U, λ̄, V̄, Ū, k)
     Vₖ, Uₖ, V̄ₖ, Ūₖ = matrix(V, k), matrix(U, k), matrix(V̄, k), matrix(Ū, k)
     rotation_cotangent!(K̄, Vₖ, Uₖ, V̄ₖ, Ūₖ)

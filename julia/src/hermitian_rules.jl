@@ -29,6 +29,10 @@ function ChainRulesCore.rrule(::typeof(hermitian_solve), p, a, b)
         if λ̄ === nothing && V̄ === nothing && Ū === nothing
             return NoTangent(), NoTangent(), ZeroTangent(), p.b === nothing ? NoTangent() : ZeroTangent()
         end
+        if known_to_core(p, w, V, U, λ̄, V̄, Ū)
+            ā, b̄ = gradients_by_core(p, norms, w, V, U, λ̄, V̄, Ū)
+            return NoTangent(), NoTangent(), ā, b̄
+        end
         M̄, N̄ = hermitian_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
         ā = @thunk(input_gradient(p, p.a, X, M̄))
         b̄ = p.b === nothing ? NoTangent() : @thunk(input_gradient(p, p.b, Y, N̄))
@@ -36,6 +40,24 @@ function ChainRulesCore.rrule(::typeof(hermitian_solve), p, a, b)
     end
     hermitian_solve_pullback(::AbstractZero) = (NoTangent(), NoTangent(), ZeroTangent(), ZeroTangent())
     return (w, V, U), hermitian_solve_pullback
+end
+
+@non_differentiable known_to_core(::Any...)
+
+# The core knows no second derivatives: these are those of the same gradient by hermitian_pullback.
+function ChainRulesCore.rrule(::typeof(gradients_by_core), p, norms, w, V, U, λ̄, V̄, Ū)
+    function gradients_by_core_pullback(Δ)
+        X, Y = bases(p, V, U)
+        (M̄, N̄), pull_rotation = rrule(hermitian_pullback, p, norms, w, V, U, λ̄, V̄, Ū)
+        pull(input, X, M̄, Δ) = rrule(input_gradient, p, input, X, M̄)[2](Δ)[4:5]
+        X̌, M̌ = present(Δ[1]) === nothing ? (nothing, nothing) : pull(p.a, X, M̄, Δ[1])
+        Y̌, Ň = p.b === nothing || present(Δ[2]) === nothing ? (nothing, nothing) : pull(p.b, Y, N̄, Δ[2])
+        ∂w, ∂V, ∂U, ∂s... = pull_rotation(map(tangent_or_zero, (M̌, Ň)))[4:9]
+        X === V ? (∂V = plus(∂V, X̌)) : (∂U = plus(∂U, X̌))
+        Y === V ? (∂V = plus(∂V, Y̌)) : (∂U = plus(∂U, Y̌))
+        return NoTangent(), NoTangent(), NoTangent(), ∂w, ∂V, ∂U, ∂s...
+    end
+    return gradients_by_core(p, norms, w, V, U, λ̄, V̄, Ū), gradients_by_core_pullback
 end
 
 # Real outputs have real cotangents, whatever the rest of the loss was made of.

@@ -247,6 +247,16 @@ end
 input_gradient(::HermitianProblem, ::Nothing, Y, N̄) = NoTangent()
 input_gradient(::HermitianProblem, ::HermitianInput, X, ::AbstractZero) = ZeroTangent()
 
+# The same from gradients of every problem by itself.
+function shared_gradient(p::HermitianProblem, input::HermitianInput, Ā)
+    p.batch == input.batch && return project_hermitian(input, Ā)
+    Ḡ = zeros(eltype(Ā), p.n, p.n, prod(input.batch))
+    for (k, own) in enumerate(batch_indices(p, input))
+        Ḡ[:, :, own] .+= view(Ā, :, :, k)
+    end
+    return project_hermitian(input, Ḡ)
+end
+
 slice(M̄::AbstractArray{<:Any, 3}, k) = view(M̄, :, :, k)
 slice(M̄::AbstractMatrix, k) = view(M̄, :, k)
 times!(out, X, M̄::AbstractMatrix) = mul!(out, X, M̄)

@@ -1,11 +1,11 @@
 # The C ABI of the core (csrc/include/eigenpair.h) as Julia sees it: the library, the LAPACK lent to it, and jobs.
 
 # The number of the header that the structs and signatures below were written for.
-const ABI_VERSION = Int32(1)
+const ABI_VERSION = Int32(2)
 
 const ENTRY_POINTS = (
     :last_error, :lapack_create, :lapack_set_threading, :lapack_has, :lapack_destroy,
-    :hermitian_job, :general_job, :job_workers, :job_work, :job_retain, :job_release, :job_finish,
+    :hermitian_job, :general_job, :hermitian_rule_job, :has_small_kernels, :job_workers, :job_work, :job_retain, :job_release, :job_finish,
 )
 
 struct Core
@@ -243,6 +243,31 @@ struct CGeneralProblem
     info::Ptr{Int32}
 end
 
+struct CHermitianRule
+    struct_size::Int64
+    dtype::Int32
+    type::Int32
+    triangle::Int32
+    layout::Int32
+    policy::Int32
+    reverse::Int32
+    conjugated::Int32
+    reserved::Int32
+    parameter::Float64
+    n::Int64
+    batch::Int64
+    w::Ptr{Cvoid}
+    v::Ptr{Cvoid}
+    u::Ptr{Cvoid}
+    scale::Ptr{Cvoid}
+    da::Ptr{Cvoid}
+    db::Ptr{Cvoid}
+    dw::Ptr{Cvoid}
+    dv::Ptr{Cvoid}
+    du::Ptr{Cvoid}
+    refused::Ptr{Int32}
+end
+
 dtype_code(::Type{Float32}) = Int32(0)
 dtype_code(::Type{Float64}) = Int32(1)
 dtype_code(::Type{ComplexF32}) = Int32(2)
@@ -281,6 +306,30 @@ function native_general!(w, v, vl, u, A::Array{T}, a_stride, B, b_stride) where 
     return nothing
 end
 
+# Gradients of small Hermitian problems into `da` and `db`, from cotangents `dw`, `dv`, `du`; any of these may be
+# `nothing`. `refused[k]` is 1 where `check()` gives no number.
+function native_rule!(da, db, refused, type, (policy, parameter), w, v::Array{T}, u, scale, dw, dv, du) where {T}
+    n, count = size(w)
+    (n == 0 || count == 0) && return nothing
+    GC.@preserve da db refused w v u scale dw dv du begin
+        rule = CHermitianRule(
+            sizeof(CHermitianRule), dtype_code(T), type, 0, 0, policy, 1, 0, 0, parameter, n, count,
+            address(w), address(v), address(u), address(scale), address(da), address(db), address(dw), address(dv),
+            address(du), pointer(refused)
+        )
+        job = Ref{Ptr{Cvoid}}(C_NULL)
+        status = ccall(
+            core().entry.hermitian_rule_job, Int32, (Ref{CHermitianRule}, Int32, Ptr{Ptr{Cvoid}}),
+            rule, Threads.nthreads(), job
+        )
+        throw_unless_ok(core(), status)
+        run_job(core(), nothing, job[])
+    end
+    return nothing
+end
+
+has_small_kernels() = ccall(core().entry.has_small_kernels, Int32, ()) == 1
+
 # The arrays that the problem points to must be kept alive by the caller.
 function run_problem(lapack::LAPACKHandle, make_job, problem::P) where {P}
     job = Ref{Ptr{Cvoid}}(C_NULL)
@@ -288,14 +337,14 @@ function run_problem(lapack::LAPACKHandle, make_job, problem::P) where {P}
         make_job, Int32, (Ptr{Cvoid}, Ref{P}, Int32, Ptr{Ptr{Cvoid}}), lapack.pointer, problem, Threads.nthreads(), job
     )
     throw_unless_ok(lapack.core, status)
-    run_job(lapack, job[])
+    run_job(lapack.core, lapack, job[])
     return nothing
 end
 
 # The calling task works too and waits only for chunks that others have begun, never for tasks still queued: those may
 # be queued behind the caller's own thread. A task that comes late finds nothing to do, in memory that it has retained.
-function run_job(lapack::LAPACKHandle, job::Ptr{Cvoid})
-    entry = lapack.core.entry
+function run_job(core::Core, lapack, job::Ptr{Cvoid})
+    entry = core.entry
     for _ in 2:ccall(entry.job_workers, Int32, (Ptr{Cvoid},), job)
         ccall(entry.job_retain, Cvoid, (Ptr{Cvoid},), job)
         Threads.@spawn GC.@preserve lapack begin
@@ -303,6 +352,6 @@ function run_job(lapack::LAPACKHandle, job::Ptr{Cvoid})
             ccall(entry.job_release, Cvoid, (Ptr{Cvoid},), job)
         end
     end
-    throw_unless_ok(lapack.core, ccall(entry.job_finish, Int32, (Ptr{Cvoid},), job))
+    throw_unless_ok(core, ccall(entry.job_finish, Int32, (Ptr{Cvoid},), job))
     return nothing
 end

@@ -104,7 +104,9 @@ def test_verdicts_and_noise(dtype):
             for first in (None, w_bar, split):
                 for second in (v_bar, noisy, spoiled):
                     outputs = (first is not None, True, False)
-                    found, expected = both([first, second, None], (w, v), True, outputs=outputs, policy=policy, **static)
+                    found, expected = both(
+                        [first, second, None], (w, v), True, outputs=outputs, policy=policy, **static
+                    )
                     np.testing.assert_array_equal(np.isnan(found[0]), np.isnan(expected[0]))
                     if second is not noisy:
                         agree(found, expected, dtype, 16 * n, size=1.0)
@@ -125,7 +127,7 @@ def test_nan_and_empty_batches():
 def test_residuals_that_lack_batch_axes():
     """As under jacrev, where cotangents have an axis that the solution has not."""
     a = jnp.asarray(random("a", (3, 3)))
-    for function in (lambda x: eigenpair.eigvalsh(x), lambda x: eigenpair.eigh(x).eigenvectors**2):
+    for function in (lambda x: eigenpair.eigvalsh(x), lambda x: eigenpair.eigh(x).eigenvectors ** 2):
         np.testing.assert_allclose(jax.jacrev(function)(a), jax.jacfwd(function)(a), rtol=1e-11, atol=1e-11)
 
 

@@ -1,0 +1,190 @@
+// The LAPACK calls behind partial spectra: sytrd, stebz, stein, ormtr, and lagtf, lagts for the complement.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "lapack.h"
+#include "matrix.h"
+
+namespace eigenpair {
+
+// ormtr is unmtr for complex matrices.
+template <typename T>
+void* find_ormtr(const eigenpair_lapack& lapack) {
+  return find_routine(lapack, std::string(1, prefix<T>()) + (is_complex<T> ? "unmtr" : "ormtr"));
+}
+
+// Applies Q of A = Q T Q^H, or its adjoint, to the n x k matrix c from the left.
+template <typename T, typename Int>
+Int multiply_by_q(void* ormtr, bool adjoint, Int n, Int k, const T* reflectors, const T* tau, T* c, T* work,
+                  Int lwork) {
+  const Length one = 1;
+  Int info = 0;
+  fortran(ormtr, "L", "L", adjoint ? (is_complex<T> ? "C" : "T") : "N", &n, &k, reflectors, &n, tau, c, &n, work,
+          &lwork, &info, one, one, one);
+  return info;
+}
+
+template <typename T, typename Int>
+int64_t query_multiply_by_q(void* ormtr, Int n, Int k) {
+  T nothing{}, size{};
+  check_query(multiply_by_q<T, Int>(ormtr, false, n, k, &nothing, &nothing, &nothing, &size, -1));
+  return at_least<Real<T>>(std::max<int64_t>(n, k), std::real(size));
+}
+
+template <typename T, typename Int>
+class PartialDriver {
+ public:
+  using R = Real<T>;
+
+  struct Scratch {
+    explicit Scratch(const PartialDriver& driver)
+        : work(driver.lwork_),
+          diagonal(driver.n_),
+          beside(driver.n_),
+          values(driver.n_),
+          picked(driver.n_),
+          reals(5 * static_cast<int64_t>(driver.n_)),
+          blocks(driver.n_),
+          splits(driver.n_),
+          picked_blocks(driver.n_),
+          integers(4 * static_cast<int64_t>(driver.n_)),
+          order(static_cast<size_t>(driver.n_)) {}
+    Buffer<T> work;
+    Buffer<R> diagonal, beside, values, picked, reals;
+    Buffer<Int> blocks, splits, picked_blocks, integers;
+    std::vector<int64_t> order;
+  };
+
+  PartialDriver(const eigenpair_lapack& lapack, int64_t n, int64_t count, bool vectors)
+      : n_(checked<Int>(n)),
+        sytrd_(find_routine(lapack, routine_name<T>("sytrd"))),
+        stebz_(find_routine(lapack, routine_name<R>("stebz"))),
+        stein_(vectors ? find_routine(lapack, routine_name<T>("stein")) : nullptr),
+        ormtr_(vectors ? find_ormtr<T>(lapack) : nullptr) {
+    T nothing{}, size{};
+    R real{};
+    check_query(tridiagonal(&nothing, &nothing, &real, &real, &size, -1));
+    int64_t lwork = at_least<R>(1, std::real(size));
+    if (vectors) lwork = std::max(lwork, query_multiply_by_q<T, Int>(ormtr_, n_, checked<Int>(count)));
+    lwork_ = checked<Int>(lwork);
+  }
+
+  bool reduce(T* a, T* tau, Scratch& s) const {
+    return tridiagonal(a, tau, s.diagonal.get(), s.beside.get(), s.work.get(), lwork_) == 0;
+  }
+
+  // Eigenvalues first, first + 1, ... of the tridiagonal matrix into s.values, block by block; how many there are.
+  int64_t bisect(int64_t first, int64_t count, Scratch& s) const {
+    const R bound = 0;
+    // The most accurate that bisection can be.
+    const R tolerance = 2 * std::numeric_limits<R>::min();
+    const Int low = static_cast<Int>(first + 1), high = static_cast<Int>(first + count);
+    const Length one = 1;
+    Int found = 0, splits = 0, info = 0;
+    fortran(stebz_, "I", "B", &n_, &bound, &bound, &low, &high, &tolerance, s.diagonal.get(), s.beside.get(), &found,
+            &splits, s.values.get(), s.blocks.get(), s.splits.get(), s.reals.get(), s.integers.get(), &info, one, one);
+    return info == 0 ? static_cast<int64_t>(found) : -1;
+  }
+
+  // Vectors of the `kept` among what bisect found, in ascending position, to the columns of z.
+  bool vectors(const std::vector<int64_t>& kept, const T* reflectors, const T* tau, T* z, Scratch& s) const {
+    const Int count = static_cast<Int>(kept.size());
+    for (size_t j = 0; j < kept.size(); ++j) {
+      s.picked.get()[j] = s.values.get()[kept[j]];
+      s.picked_blocks.get()[j] = s.blocks.get()[kept[j]];
+    }
+    Int info = 0;
+    Int* failures = s.integers.get() + n_;
+    fortran(stein_, &n_, s.diagonal.get(), s.beside.get(), &count, s.picked.get(), s.picked_blocks.get(),
+            s.splits.get(), z, &n_, s.reals.get(), s.integers.get(), failures, &info);
+    if (info != 0) return false;
+    return multiply_by_q<T, Int>(ormtr_, false, n_, count, reflectors, tau, z, s.work.get(), lwork_) == 0;
+  }
+
+ private:
+  int64_t tridiagonal(T* a, T* tau, R* d, R* e, T* work, Int lwork) const {
+    Int info = 0;
+    const Length one = 1;
+    fortran(sytrd_, "L", &n_, a, &n_, d, e, tau, work, &lwork, &info, one);
+    return static_cast<int64_t>(info);
+  }
+
+  Int n_;
+  void *sytrd_, *stebz_, *stein_, *ormtr_;
+  Int lwork_ = 0;
+};
+
+template <typename T, typename Int>
+class ComplementDriver {
+ public:
+  using R = Real<T>;
+
+  struct Scratch {
+    explicit Scratch(const ComplementDriver& driver)
+        : work(driver.lwork_), reals(5 * static_cast<int64_t>(driver.n_)), integers(driver.n_) {}
+    Buffer<T> work;
+    Buffer<R> reals;
+    Buffer<Int> integers;
+  };
+
+  ComplementDriver(const eigenpair_lapack& lapack, int64_t n, int64_t count)
+      : n_(checked<Int>(n)),
+        count_(checked<Int>(count)),
+        ormtr_(find_ormtr<T>(lapack)),
+        gemm_(find_routine(lapack, routine_name<T>("gemm"))),
+        lagtf_(find_routine(lapack, routine_name<R>("lagtf"))),
+        lagts_(find_routine(lapack, routine_name<R>("lagts"))),
+        lwork_(checked<Int>(query_multiply_by_q<T, Int>(ormtr_, n_, count_))) {}
+
+  // y ← y − v (vᴴ y)
+  void project(const T* v, T* y, T* overlap) const {
+    const T plus = T(1), minus = T(-1), zero = T(0);
+    const Length one = 1;
+    fortran(gemm_, "C", "N", &count_, &count_, &n_, &plus, v, &n_, y, &n_, &zero, overlap, &count_, one, one);
+    fortran(gemm_, "N", "N", &n_, &count_, &count_, &minus, v, &n_, overlap, &count_, &plus, y, &n_, one, one);
+  }
+
+  // y_j ← (A − w_j)⁻¹ y_j, with pivots kept away from zero.
+  bool solve(const T* reflectors, const T* tau, const T* diagonal, const T* beside, R down, const R* w, T* y,
+             Scratch& s) const {
+    if (multiply_by_q<T, Int>(ormtr_, true, n_, count_, reflectors, tau, y, s.work.get(), lwork_) != 0) return false;
+    for (Int j = 0; j < count_; ++j) {
+      if (!solve_column(diagonal, beside, down, w[j] * down, y + static_cast<int64_t>(j) * n_, s)) return false;
+    }
+    return multiply_by_q<T, Int>(ormtr_, false, n_, count_, reflectors, tau, y, s.work.get(), lwork_) == 0;
+  }
+
+ private:
+  bool solve_column(const T* diagonal, const T* beside, R down, R shift, T* y, Scratch& s) const {
+    const int64_t n = n_;
+    R *a = s.reals.get(), *b = a + n, *c = b + n, *d = c + n, *part = d + n;
+    for (int64_t i = 0; i < n; ++i) {
+      a[i] = std::real(diagonal[i]);
+      if (i + 1 < n) b[i] = c[i] = std::real(beside[i]);
+    }
+    const R zero = 0;
+    Int info = 0;
+    fortran(lagtf_, &n_, a, &shift, b, c, &zero, d, s.integers.get(), &info);
+    if (info != 0) return false;
+    R* numbers = reinterpret_cast<R*>(y);
+    constexpr int kParts = is_complex<T> ? 2 : 1;
+    for (int p = 0; p < kParts; ++p) {
+      for (int64_t i = 0; i < n; ++i) part[i] = numbers[kParts * i + p];
+      const Int job = -1;  // with perturbed pivots
+      R tolerance = 0;
+      fortran(lagts_, &job, &n_, a, b, c, d, s.integers.get(), part, &tolerance, &info);
+      if (info != 0) return false;
+      for (int64_t i = 0; i < n; ++i) numbers[kParts * i + p] = part[i] * down;
+    }
+    return true;
+  }
+
+  Int n_, count_;
+  void *ormtr_, *gemm_, *lagtf_, *lagts_;
+  Int lwork_;
+};
+
+}  // namespace eigenpair

@@ -1,0 +1,66 @@
+// Partial spectra on XLA: (a) to (w, edges, [v, factor]), and (factor, w, v, y) to (x).
+#include "handlers.h"
+
+namespace eigenpair::xla {
+
+namespace {
+
+ffi::Error partial(ffi::ThreadPool pool, int32_t triangle, int64_t first, int64_t count, ffi::RemainingArgs args,
+                   ffi::RemainingRets rets) {
+  eigenpair_partial_problem problem{};
+  if (ffi::Error error = describe(args, problem); error.failure()) return error;
+  problem.triangle = triangle;
+  problem.first = first;
+  problem.count = count;
+  void** outputs[] = {&problem.w, &problem.edges, &problem.v, &problem.factor};
+  for (size_t i = 0; i < rets.size() && i < 4; ++i) {
+    if (ffi::Error error = result_data(rets, i, outputs[i]); error.failure()) return error;
+  }
+  eigenpair_job* job = nullptr;
+  const eigenpair_status status = eigenpair_partial_job(lapack(), &problem, available_workers(pool), &job);
+  return status == EIGENPAIR_OK ? run(pool, job) : error_of(status);
+}
+
+ffi::Error complement(ffi::ThreadPool pool, ffi::AnyBuffer factor, ffi::AnyBuffer w, ffi::AnyBuffer v, ffi::AnyBuffer y,
+                      ffi::Result<ffi::AnyBuffer> x) {
+  eigenpair_complement_problem problem{};
+  const auto dims = v.dimensions();
+  if (dims.size() < 2) return ffi::Error(ffi::ErrorCode::kInvalidArgument, "eigenpair: v must be a batch of matrices");
+  problem.struct_size = sizeof problem;
+  problem.dtype = dtype_of(v.element_type());
+  problem.layout = EIGENPAIR_ROW_MAJOR;
+  problem.n = dims[dims.size() - 2];
+  problem.count = dims[dims.size() - 1];
+  problem.batch = 1;
+  for (size_t axis = 0; axis + 2 < dims.size(); ++axis) problem.batch *= dims[axis];
+  problem.factor = factor.untyped_data();
+  problem.w = w.untyped_data();
+  problem.v = v.untyped_data();
+  problem.y = y.untyped_data();
+  problem.x = x->untyped_data();
+  eigenpair_job* job = nullptr;
+  const eigenpair_status status = eigenpair_complement_job(lapack(), &problem, available_workers(pool), &job);
+  return status == EIGENPAIR_OK ? run(pool, job) : error_of(status);
+}
+
+}  // namespace
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(Partial, partial,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Attr<int32_t>("triangle")
+                                  .Attr<int64_t>("first")
+                                  .Attr<int64_t>("count")
+                                  .RemainingArgs()
+                                  .RemainingRets());
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(Complement, complement,
+                              ffi::Ffi::Bind()
+                                  .Ctx<ffi::ThreadPool>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Arg<ffi::AnyBuffer>()
+                                  .Ret<ffi::AnyBuffer>());
+
+}  // namespace eigenpair::xla
