@@ -10,8 +10,8 @@ namespace eigenpair {
 namespace {
 
 // Everything the core may call, without the type letter; "sy" also stands for "he".
-constexpr const char* kRoutines[] = {"syevd", "syev", "syevr", "sygvd", "sygv", "potrs",
-                                     "trmm",  "gemm", "gesv",  "geev",  "ggev"};
+constexpr const char* kRoutines[] = {"syevd", "syev", "syevr", "sygvd", "sygv",  "potrs", "trmm",  "gemm",  "gesv",
+                                     "geev",  "ggev", "sytrd", "stebz", "stein", "ormtr", "unmtr", "lagtf", "lagts"};
 
 }  // namespace
 

@@ -14,7 +14,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import _arguments, native
+from . import _arguments, _partial, native
 from ._linear_pair import LinearPair, batched, by_jit
 from .degeneracy import (
     Policy,
@@ -90,11 +90,7 @@ def eigh(
     problem = _Problem.of(a, b, type, lower, subset_by_index, degeneracy)
     if _arguments.flag("eigvals_only", eigvals_only):
         return problem.values()
-    w, v = _solve_jit(*problem.operands, vectors=True, **problem.static)[:2]
-    if problem.subset is not None:
-        first, last = problem.subset
-        w, v = w[..., first : last + 1], v[..., first : last + 1]
-    return EighResult(w, v)
+    return EighResult(*problem.solve(vectors=True))
 
 
 def eigvalsh(
@@ -135,8 +131,15 @@ class _Problem(NamedTuple):
         return _Problem(operands, static, _arguments.subset(subset_by_index, a.shape[-1]))
 
     def values(self) -> Array:
-        (w,) = _solve_jit(*self.operands, vectors=False, **self.static)
-        return w if self.subset is None else w[..., self.subset[0] : self.subset[1] + 1]
+        return self.solve(vectors=False)[0]
+
+    def solve(self, *, vectors: bool) -> list[Array]:
+        a, subset, static = self.operands[0], self.subset, self.static
+        if subset is not None and _partial.worthwhile(a.shape[-1], subset, static["type"], static["policy"]):
+            chosen = {name: static[name] for name in ("triangle", "policy")}
+            return _partial.solve(a, subset=subset, vectors=vectors, **chosen)
+        results = _solve_jit(*self.operands, vectors=vectors, **static)[: 1 + vectors]
+        return list(results) if subset is None else [x[..., subset[0] : subset[1] + 1] for x in results]
 
 
 # ---- forward ------------------------------------------------------------------------------------------------------

@@ -24,7 +24,13 @@ except ImportError as error:  # a build without a C++ compiler
 else:
     _why_not = "EIGENPAIR_KERNELS=off" if os.environ.get("EIGENPAIR_KERNELS", "").lower() == "off" else ""
 
-TARGETS = ("eigenpair_hermitian", "eigenpair_general", "eigenpair_hermitian_rule")
+TARGETS = (
+    "eigenpair_hermitian",
+    "eigenpair_general",
+    "eigenpair_hermitian_rule",
+    "eigenpair_partial",
+    "eigenpair_complement",
+)
 
 
 def library_path() -> pathlib.Path | None:
