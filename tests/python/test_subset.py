@@ -1,12 +1,15 @@
 """Some of the eigenpairs: SciPy's subset_by_index, with derivatives."""
 
+import eigenpair
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
 from differences import assert_gradient
-from eigenpair import eigh, eigvalsh, fix_gauge
-from problems import TYPES, moduli, of_matrices, problem, with_spectrum
+from eigenpair import _partial, eigh, eigvalsh, fix_gauge
+from eigenpair.degeneracy import check, mask
+from problems import TYPES, adjoint, eps, moduli, of_matrices, problem, random, with_spectrum
 
 
 @pytest.mark.parametrize("subset", [(0, 0), (1, 2), (3, 3), (0, 3)], ids=str)
@@ -55,3 +58,163 @@ def test_numpy_integers_and_lists():
     expected = eigvalsh(a, subset_by_index=(0, 1))
     for subset in ([0, 1], (np.int64(0), np.int32(1)), np.array([0, 1])):
         np.testing.assert_array_equal(eigvalsh(a, subset_by_index=subset), expected)
+
+
+# Of large matrices the rest is not computed at all: `eigenpair._partial`.
+
+
+def large(dtype="float64", n=64, seed="large", spectrum=None):
+    if spectrum is not None:
+        return with_spectrum(spectrum, seed, dtype)
+    m = random(seed, (n, n), dtype)
+    return m + adjoint(m)
+
+
+def by_slicing(x, subset, **options):
+    w, v = eigh(x, **options)
+    return w[..., subset[0] : subset[1] + 1], v[..., subset[0] : subset[1] + 1]
+
+
+def test_a_large_matrix_goes_this_way():
+    a = large()
+    for subset, expected in (((0, 3), True), ((60, 63), True), ((0, 40), False)):
+        assert (
+            "eigenpair_partial" in str(jax.make_jaxpr(lambda x, s=subset: eigh(x, subset_by_index=s))(a))
+        ) == expected
+    for policy in (mask(1e-9), check(generic_basis=True)):
+        text = str(jax.make_jaxpr(lambda x, p=policy: eigvalsh(x, subset_by_index=(0, 3), degeneracy=p))(a))
+        assert "eigenpair_partial" not in text
+
+
+@pytest.mark.parametrize(
+    ("subset", "dtype", "lower"),
+    [
+        ((0, 4), "float64", None),
+        ((20, 29), "float64", True),
+        ((63, 63), "float64", False),
+        ((0, 4), "complex128", True),
+        ((20, 29), "complex128", None),
+        ((60, 63), "float32", False),
+        ((20, 22), "complex64", None),
+    ],
+)
+def test_large_equals_the_slice_of_all(subset, dtype, lower):
+    a, direction = large(dtype), random("direction", (64, 64), dtype)
+    weights = random("weights", (64, subset[1] - subset[0] + 1))
+
+    def loss(w, v):
+        return jnp.sum(jnp.sin(w)) + jnp.sum(weights * jnp.abs(v) ** 2)
+
+    def part(x):
+        return loss(*eigh(x, lower=lower, subset_by_index=subset))
+
+    def whole(x):
+        return loss(*by_slicing(x, subset, lower=lower))
+
+    def check_equal(found, expected, factor):
+        assert found.dtype == expected.dtype
+        assert np.abs(found - expected).max() <= factor * eps(dtype) * np.abs(expected).max()
+
+    check_equal(part(a), whole(a), 1e3)
+    check_equal(
+        eigvalsh(a, lower=lower, subset_by_index=subset), eigvalsh(a, lower=lower)[subset[0] : subset[1] + 1], 1e3
+    )
+    check_equal(jax.grad(part)(a), jax.grad(whole)(a), 1e4)
+    check_equal(jax.jvp(part, (a,), (direction,))[1], jax.jvp(whole, (a,), (direction,))[1], 1e4)
+    if eps(dtype) < 1e-10:
+        products = [jax.jvp(jax.grad(f), (a,), (direction,))[1] for f in (part, whole)]
+        check_equal(*products, 1e5)
+        if dtype == "float64":
+            reverse = jax.grad(lambda x: jnp.vdot(direction, jax.grad(part)(x)))(a)
+            symmetric = (direction + direction.T) / 2 if lower is None else direction
+            check_equal(reverse, jax.jvp(jax.grad(whole), (a,), (symmetric,))[1], 1e5)
+
+
+def test_large_by_finite_differences():
+    a = large()
+    assert_gradient(lambda x: moduli(*eigh(x, lower=True, subset_by_index=(2, 5))), (a,))
+    assert_gradient(lambda x: jnp.sum(jnp.sin(eigvalsh(x, subset_by_index=(61, 63)))), (a,))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-150, 1e-12, 1e10, 1e150])
+def test_large_at_any_scale(scale):
+    a = large()
+    w, v = eigh(scale * a, subset_by_index=(3, 6))
+    w_one, v_one = eigh(a, subset_by_index=(3, 6))
+    np.testing.assert_allclose(w / scale, w_one, rtol=1e-11)
+    np.testing.assert_allclose(np.abs(v), np.abs(v_one), atol=1e-10)
+    gradient = jax.grad(lambda x: moduli(*eigh(x, subset_by_index=(3, 6))))
+    np.testing.assert_allclose(scale * gradient(scale * a), gradient(a), rtol=1e-8, atol=1e-10)
+
+
+def test_clusters_of_a_large_matrix():
+    """One inside is judged as ever; one across the edge is refused if its vectors are used; one outside is nothing."""
+    spectrum = np.concatenate([[1, 1, 1, 2, 3, 3], np.arange(4, 62)]).astype(float)
+    a = large(spectrum=spectrum)
+
+    def projector(x, subset):
+        v = eigh(x, subset_by_index=subset).eigenvectors
+        return jnp.sum(np.arange(64 * 64).reshape(64, 64) % 7 * (v @ v.T))
+
+    for subset in ((0, 2), (0, 3), (3, 5), (4, 5), (6, 9)):
+        found = jax.grad(projector)(a, subset)
+        whole = jax.grad(lambda x, s=subset: jnp.sum(np.arange(64 * 64).reshape(64, 64) % 7 * projection(x, s)))(a)
+        np.testing.assert_allclose(found, whole, rtol=1e-9, atol=1e-9)
+    for subset in ((0, 0), (1, 3), (4, 4), (5, 9)):
+        assert np.isnan(jax.grad(projector)(a, subset)).all()
+        assert np.isfinite(jax.grad(lambda x, s=subset: jnp.sum(eigvalsh(x, subset_by_index=s) ** 2))(a)).all()
+    direction = large(seed="direction")
+    forward = jax.jvp(lambda x: eigh(x, subset_by_index=(2, 4)).eigenvectors, (a,), (direction,))[1]
+    np.testing.assert_array_equal(np.isnan(forward).any(0), [True, False, True])
+
+
+def projection(x, subset):
+    return eigenpair.spectral_projector(x, subset[1] + 1) - eigenpair.spectral_projector(x, subset[0])
+
+
+def test_second_derivatives_where_only_the_rest_is_degenerate():
+    """Nothing outside of the subset divides by gaps within the rest."""
+    spectrum = np.concatenate([[1, 2, 3], np.full(61, 5.0)])
+    a, direction = large(spectrum=spectrum), large(seed="direction")
+
+    def exact(x):
+        return jnp.sum(np.arange(64 * 64).reshape(64, 64) % 5 * projection(x, (0, 1)))
+
+    def found(x):
+        v = eigh(x, subset_by_index=(0, 1)).eigenvectors
+        return jnp.sum(np.arange(64 * 64).reshape(64, 64) % 5 * (v @ v.T))
+
+    products = [jax.jvp(jax.grad(f), (a,), (direction,))[1] for f in (found, exact)]
+    np.testing.assert_allclose(*products, rtol=1e-9, atol=1e-8)
+
+
+def test_batches_of_large_matrices_and_a_bad_one():
+    a = np.stack([large(seed=k) for k in range(3)])
+    a[1, 5, 2] = np.nan
+    w, v = jax.jit(lambda x: eigh(x, subset_by_index=(0, 3)))(a)
+    assert np.isnan(w[1]).all()
+    assert np.isnan(v[1]).all()
+    for k in (0, 2):
+        np.testing.assert_allclose(a[k] @ v[k], v[k] * w[k], atol=1e-11)
+    gradient = jax.grad(lambda x: moduli(*eigh(x, subset_by_index=(0, 3))))(a)
+    assert np.isnan(gradient[1]).all()
+    for k in (0, 2):
+        alone = jax.grad(lambda x: moduli(*eigh(x, subset_by_index=(0, 3))))(a[k])
+        np.testing.assert_allclose(gradient[k], alone, rtol=1e-10, atol=1e-12)
+    mapped = jax.vmap(lambda x: eigvalsh(x, subset_by_index=(0, 3)))(a)
+    np.testing.assert_array_equal(mapped, w)
+
+
+def test_where_there_is_no_kernel():
+    """The same primitives on XLA's own eigh."""
+    a, y = large("complex128"), random("y", (64, 3), "complex128")
+    params = {"first": 4, "count": 3, "triangle": "hermitian", "policy": check(), "vectors": True}
+    w, edges, v, factor = _partial._solve_p.bind(a, **params)
+    w_xla, edges_xla, v_xla, _ = jax.jit(lambda x: _partial._solve_by_xla(x, **params))(a)
+    np.testing.assert_allclose(w, w_xla, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(edges, edges_xla, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(np.abs(v), np.abs(v_xla), atol=1e-11)
+    y = y - v @ (adjoint(v) @ y)
+    x = _partial._complement_p.bind(y, a, w, v, factor, first=4)
+    np.testing.assert_allclose(x, _partial._complement_by_xla(y, a, w, v, factor, first=4), rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(a @ x - x * w, y, atol=1e-10)
