@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-_PRECISIONS = ("float32", "float64", "complex64", "complex128")
+_PRECISIONS = frozenset(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
 
 
 def matrices(name: str, value: Any) -> Array:
@@ -25,13 +25,15 @@ def matrices(name: str, value: Any) -> Array:
 
 def array(name: str, value: Any) -> Array:
     """An array in one of the four precisions; integers become floats."""
+    if isinstance(value, Array) and value.dtype in _PRECISIONS:
+        return value  # soon, for small matrices: this is most of an eager call
     if value is None or isinstance(value, (str, bytes)):
         raise TypeError(f"{name} must be an array, got {value!r}")
     try:
         result = jnp.asarray(value)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be an array of numbers, got {type(value).__name__}: {error}") from None
-    if result.dtype.name in _PRECISIONS:
+    if result.dtype in _PRECISIONS:
         return result
     if jnp.issubdtype(result.dtype, jnp.integer) or result.dtype == bool:
         return result.astype(jax.dtypes.canonicalize_dtype(float))
