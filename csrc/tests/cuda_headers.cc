@@ -1,6 +1,7 @@
 // Compiled, never linked, by `make cuda-headers`: the declarations of csrc/cuda/api.h against the vendor's headers.
 //
-// Two signatures agree when a call through one is a call of the other: as many arguments, each of the same kind and size.
+// Two signatures agree when a call through one is a call of the other: as many arguments, each of the same kind and
+// size.
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <cusolverDn.h>
@@ -34,8 +35,7 @@ constexpr bool same_value() {
     if constexpr (std::is_void_v<std::remove_cv_t<From>>) {
       return std::is_const_v<From> == std::is_const_v<To> || !std::is_const_v<To>;
     } else {
-      return std::is_const_v<From> == std::is_const_v<To> &&
-             same_value<std::remove_cv_t<From>, std::remove_cv_t<To>>();
+      return std::is_const_v<From> == std::is_const_v<To> && same_value<std::remove_cv_t<From>, std::remove_cv_t<To>>();
     }
   } else if constexpr (std::is_enum_v<Theirs>) {
     // C compilers take int or unsigned for it; both are passed alike.
