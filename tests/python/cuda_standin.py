@@ -1,8 +1,8 @@
 """Imported, it puts SciPy in the place of cuSOLVER and sends computations on the CPU down the path for CUDA.
 
-So everything but the device is really run: which routine is asked for, what is made of its answers, and the derivatives.
-SciPy answers as cuSOLVER does: in some order and gauge, conjugate pairs packed, finite nonsense where it failed. By hand,
-the conformance suite on it: `PYTHONPATH=tests/python pytest -p cuda_standin tests/conformance`.
+So everything but the device is really run: which routine is asked for, what is made of its answers, and the
+derivatives. SciPy answers as cuSOLVER does: in some order and gauge, conjugate pairs packed, finite nonsense where it
+failed. The conformance suite on it, by hand: `PYTHONPATH=tests/python pytest -p cuda_standin tests/conformance`.
 """
 
 import jax
@@ -37,11 +37,11 @@ def _general(matrices, vectors):
     (a,) = matrices
     w, v = scipy.linalg.eig(a)
     if not np.iscomplexobj(a):
-        # Conjugate pairs stay adjacent, the positive imaginary part first, and share two columns.
-        order = sorted(range(len(w)), key=lambda j: (-abs(w[j].real), -w[j].real, abs(w[j].imag), -w[j].imag))
+        # Backwards, but conjugate pairs stay together, the positive imaginary part first; they share two columns.
+        order = [k for j in reversed(range(len(w))) if w[j].imag >= 0 for k in ((j, j + 1) if w[j].imag > 0 else (j,))]
         w, v = w[order], v[:, order]
         v = np.where(w.imag < 0, -v.imag, v.real)
-    return [w, v][: 1 + vectors] + [0]
+    return [w, v, 0] if vectors else [w, 0]
 
 
 def _solve(target, attributes, shapes, *operands):

@@ -113,13 +113,8 @@ def test_without_kernels_it_is_xla_s_own():
 @needs_kernels
 def test_says_which_cusolver_or_why_none():
     said = cuda.report()
-    try:
-        found = cuda.libraries()
-    except RuntimeError as error:
-        assert "libcusolver.so.12" in str(error)
-        assert str(error) in said
-    else:
-        assert re.match(r"cuSOLVER \d+\.\d+\.\d+, CUDA \d+\.\d+", found)
+    found = re.match(r"cuSOLVER \d+\.\d+\.\d+, CUDA \d+\.\d+", said)
+    assert found or ("no cuSOLVER was found" in said and "libcusolver.so.12" in said), said
 
 
 # Wheels as they lie in site-packages, with files of the right names.
