@@ -295,8 +295,8 @@ EIGENPAIR_API eigenpair_status eigenpair_hermitian_apply_rule(const eigenpair_he
 /* ---- CUDA -----------------------------------------------------------------------------------------------
  *
  * The same problems in device memory, on a stream, solved by a cuSOLVER that is opened when the program runs: building
- * needs no CUDA, and one library serves machines with and without. Nothing here waits for the device. The current device
- * must be the stream's.
+ * needs no CUDA, and one library serves machines with and without. Nothing here waits for the device. The current
+ * device must be the stream's.
  *
  * What a problem is differs in this:
  *   - Matrices are column-major, and `triangle` is LOWER or UPPER. Entries must be finite.
@@ -309,8 +309,8 @@ EIGENPAIR_API eigenpair_status eigenpair_hermitian_apply_rule(const eigenpair_he
  */
 typedef struct eigenpair_cuda eigenpair_cuda;
 
-/* Opens the libraries at these paths; where one is NULL or cannot be opened, the loader's own names are tried. Fails with
- * EIGENPAIR_NO_LIBRARY and a message that names what was found and what is needed. */
+/* Opens the libraries at these paths; where one is NULL or cannot be opened, the loader's own names are tried. Fails
+ * with EIGENPAIR_NO_LIBRARY and a message that names what was found and what is needed. */
 EIGENPAIR_API eigenpair_status eigenpair_cuda_open(const char* cudart, const char* cublas, const char* cusolver,
                                                    eigenpair_cuda** out);
 
@@ -320,17 +320,19 @@ EIGENPAIR_API const char* eigenpair_cuda_description(const eigenpair_cuda* cuda)
 /* 1 if this cuSOLVER has the routine ("XsyevBatched", "Xgeev", ...), else 0. */
 EIGENPAIR_API int32_t eigenpair_cuda_has(const eigenpair_cuda* cuda, const char* routine);
 
-/* How many bytes of device memory a call with this problem needs as scratch. The arrays are not looked at, only which of
- * them are NULL. */
+/* How many bytes of device memory a call with this problem needs as scratch. The arrays are not looked at, only which
+ * of them are NULL. */
 EIGENPAIR_API eigenpair_status eigenpair_cuda_hermitian_scratch(eigenpair_cuda* cuda,
-                                                                const eigenpair_hermitian_problem* problem, void* stream,
-                                                                int64_t* bytes);
-EIGENPAIR_API eigenpair_status eigenpair_cuda_general_scratch(eigenpair_cuda* cuda, const eigenpair_general_problem* problem,
-                                                              void* stream, int64_t* bytes);
+                                                                const eigenpair_hermitian_problem* problem,
+                                                                void* stream, int64_t* bytes);
+EIGENPAIR_API eigenpair_status eigenpair_cuda_general_scratch(eigenpair_cuda* cuda,
+                                                              const eigenpair_general_problem* problem, void* stream,
+                                                              int64_t* bytes);
 
 /* Enqueues the work. Arrays and scratch must stay until the stream has done it. */
-EIGENPAIR_API eigenpair_status eigenpair_cuda_hermitian(eigenpair_cuda* cuda, const eigenpair_hermitian_problem* problem,
-                                                        void* stream, void* scratch, int64_t scratch_bytes);
+EIGENPAIR_API eigenpair_status eigenpair_cuda_hermitian(eigenpair_cuda* cuda,
+                                                        const eigenpair_hermitian_problem* problem, void* stream,
+                                                        void* scratch, int64_t scratch_bytes);
 EIGENPAIR_API eigenpair_status eigenpair_cuda_general(eigenpair_cuda* cuda, const eigenpair_general_problem* problem,
                                                       void* stream, void* scratch, int64_t scratch_bytes);
 

@@ -22,7 +22,9 @@ def test_extension_on_stand_ins(tmp_path):
     if compiler is None:
         pytest.skip("there is no C compiler")
     for name in NAMES:
-        subprocess.run([compiler, "-std=c11", "-O1", "-shared", "-fPIC", "-o", tmp_path / name, *SOURCES, "-lm"], check=True)
+        subprocess.run(
+            [compiler, "-std=c11", "-O1", "-shared", "-fPIC", "-o", tmp_path / name, *SOURCES, "-lm"], check=True
+        )
     environment = {**julia.environment(), "EIGENPAIR_STAND_IN": str(tmp_path)}
     done = julia.run(STAND_IN / "run.jl", env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
