@@ -59,7 +59,7 @@ def libraries() -> str:
     """Which cuSOLVER is used: one line with versions and path. Raises `RuntimeError` that says why there is none."""
     if not native.has_cpu_kernels():
         raise RuntimeError(native.why_no_kernels())
-    return native._native.open_cuda()
+    return str(native.extension.open_cuda())
 
 
 def report() -> str:
@@ -68,7 +68,7 @@ def report() -> str:
         found = libraries()
     except RuntimeError as error:
         return f"XLA's own eigh and eig: {error}" if _has_device() else f"none: {error}"
-    return found + ("" if native._native.cuda_has("Xgeev") else "; eig is XLA's own, for it needs cuSOLVER 11.7.1")
+    return found + ("" if native.extension.cuda_has("Xgeev") else "; eig is XLA's own, for it needs cuSOLVER 11.7.1")
 
 
 def has_kernels(routine: str = "Xsyevd") -> bool:
@@ -83,7 +83,7 @@ def has_kernels(routine: str = "Xsyevd") -> bool:
         libraries()
     except RuntimeError:
         return not _has_device()
-    return native._native.cuda_has(routine)
+    return bool(native.extension.cuda_has(routine))
 
 
 def _has_device() -> bool:
@@ -95,7 +95,7 @@ def _has_device() -> bool:
 
 if native.has_cpu_kernels():
     # Here and not when something is lowered: an exported computation is lowered elsewhere.
-    native._native.name_cuda_libraries(*library_paths())
+    native.extension.name_cuda_libraries(*library_paths())
 
 
 # ---- kernels ------------------------------------------------------------------------------------------------------
@@ -123,7 +123,9 @@ def _call_abstract(a: Array, *b: Array, target: str, results: tuple[str, ...], a
 def _lower_call(ctx: Any, *operands: Any, target: str, results: tuple[str, ...], attributes: Any) -> Any:
     # Eigenvectors take the place of a Hermitian matrix, as in LAPACK.
     in_place = {0: 1} if target == "eigenpair_cuda_hermitian" and "matrix" in results else None
-    return native.lowering(target, column_major=True, in_place=in_place, **dict(attributes))(ctx, *operands)
+    batch = len(ctx.avals_in[0].shape) - 2
+    rule = native.lowering(target, batch=batch, column_major=True, in_place=in_place, **dict(attributes))
+    return rule(ctx, *operands)
 
 
 mlir.register_lowering(_call_p, _lower_call, platform="cuda")

@@ -24,6 +24,8 @@ except ImportError as error:  # a build without a C++ compiler
 else:
     _why_not = "EIGENPAIR_KERNELS=off" if os.environ.get("EIGENPAIR_KERNELS", "").lower() == "off" else ""
 
+extension: Any = _native
+
 TARGETS = ("eigenpair_hermitian", "eigenpair_general", "eigenpair_hermitian_rule")
 CUDA_TARGETS = ("eigenpair_cuda_hermitian", "eigenpair_cuda_general")
 
@@ -63,15 +65,22 @@ def export_checks() -> list[Any]:
 
 
 def lowering(
-    target: str, *, column_major: bool = False, in_place: dict[int, int] | None = None, **attributes: Any
+    target: str,
+    *,
+    batch: int | None = None,
+    column_major: bool = False,
+    in_place: dict[int, int] | None = None,
+    **attributes: Any,
 ) -> Any:
     """The rule that lowers a primitive on batches of matrices to an FFI call. Each shard of the batch is solved where
-    it lies. `column_major`: as the kernel is to see every matrix; XLA arranges it. `in_place`: which operands may
-    become which results; XLA copies them where they are needed later."""
+    it lies. `batch`: how many axes it has, if that is not the rank of the eigenvalues less one. `column_major`: as the
+    kernel is to see every matrix; XLA arranges it. `in_place`: which operands may become which results; XLA copies
+    them where they are needed later."""
+    given = batch
 
     def rule(ctx: Any, *operands: Any) -> Any:
         avals = [*ctx.avals_in, *ctx.avals_out]
-        batch = min(len(aval.shape) for aval in avals) - 1  # eigenvalues are among them
+        batch = min(len(aval.shape) for aval in avals) - 1 if given is None else given
         extra: dict[str, Any] = {
             "mhlo.frontend_attributes": ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(batch))})
         }
