@@ -1,4 +1,4 @@
-# make demo | test | bench | docs | lint | format | sanitize | cases | clean
+# make demo | test | bench | docs | lint | format | sanitize | cases | cuda-headers | clean
 #
 # All set-up included: needs Python 3.10 or later and a C++17 compiler, and brings everything else from PyPI into .venv.
 # Julia is used when there is one on PATH; tools/julia_runner.py says how. With pixi, see pixi.toml.
@@ -13,7 +13,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 SOURCES := CMakeLists.txt pyproject.toml README.md \
   $(shell find csrc python julia/src julia/ext julia/Project.toml -type f ! -path '*/tests/*' ! -path '*/__pycache__/*')
 
-.PHONY: all demo test bench docs lint format sanitize cases clean
+.PHONY: all demo test bench docs lint format sanitize cases cuda-headers clean
 all: $(VENV)/package
 
 demo: $(VENV)/package
@@ -39,6 +39,10 @@ format: $(VENV)/package
 
 cases: $(VENV)/package
 	python tests/cases/generate.py
+
+# Our declarations against CUDA's own headers: 1.6 GB of wheels, downloaded once into build/cuda-headers. Needs no GPU.
+cuda-headers: | $(VENV)/bin/python
+	@python tools/cuda_headers.py
 
 clean:
 	rm -rf build $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 # The suite compiles a few thousand small computations and runs most of them once. `EIGENPAIR_LONG=1` has them optimised
 # as users do, and so have, always, the tests that start processes of their own.
 QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
@@ -20,6 +22,22 @@ def _make_compiler_quick() -> None:
 if os.environ.get("EIGENPAIR_LONG") != "1":
     _make_compiler_quick()
 
-import jax  # noqa: E402 - reads XLA_FLAGS
+# `EIGENPAIR_PLATFORM=cuda` runs the tests of this process on the GPU, and ends them where there is none.
+PLATFORM = os.environ.get("EIGENPAIR_PLATFORM", "")
+if PLATFORM:
+    os.environ["JAX_PLATFORMS"] = f"{PLATFORM},cpu"
+
+import jax  # noqa: E402 - reads XLA_FLAGS and JAX_PLATFORMS
 
 jax.config.update("jax_enable_x64", True)
+if PLATFORM:
+    # Losses are products of matrices; by default a GPU rounds their factors to 10 bits.
+    jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def pytest_sessionstart():
+    if PLATFORM:
+        try:
+            jax.devices(PLATFORM)
+        except RuntimeError as error:
+            pytest.exit(f"EIGENPAIR_PLATFORM={PLATFORM}, but JAX has no such device: {error}", returncode=1)

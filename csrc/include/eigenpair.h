@@ -41,7 +41,9 @@ enum {
   EIGENPAIR_MISSING_ROUTINE = 2, /* the lent LAPACK lacks what the problem needs */
   EIGENPAIR_OUT_OF_MEMORY = 3,
   EIGENPAIR_TOO_LARGE = 4, /* a size or workspace does not fit the lent LAPACK's integers */
-  EIGENPAIR_INTERNAL = 5
+  EIGENPAIR_INTERNAL = 5,
+  EIGENPAIR_NO_LIBRARY = 6,  /* a CUDA library is missing or too old */
+  EIGENPAIR_DEVICE_ERROR = 7 /* CUDA, cuBLAS or cuSOLVER reported an error */
 };
 
 /* What the last failing call on this thread has to say; valid until the next call on this thread. */
@@ -80,8 +82,16 @@ enum { EIGENPAIR_COLUMN_MAJOR = 0, EIGENPAIR_ROW_MAJOR = 1 };
  * real part is read. */
 enum { EIGENPAIR_HERMITIAN_PART = 0, EIGENPAIR_LOWER = 1, EIGENPAIR_UPPER = 2 };
 
-/* LAPACK driver. AUTO chooses by size and request. */
-enum { EIGENPAIR_DRIVER_AUTO = 0, EIGENPAIR_DRIVER_EVD = 1, EIGENPAIR_DRIVER_EV = 2, EIGENPAIR_DRIVER_EVR = 3 };
+/* AUTO chooses by size and request. EV and EVR are LAPACK's alone; BATCHED (XsyevBatched) and JACOBI (syevjBatched)
+ * are cuSOLVER's alone, and for the standard problem. */
+enum {
+  EIGENPAIR_DRIVER_AUTO = 0,
+  EIGENPAIR_DRIVER_EVD = 1,
+  EIGENPAIR_DRIVER_EV = 2,
+  EIGENPAIR_DRIVER_EVR = 3,
+  EIGENPAIR_DRIVER_BATCHED = 4,
+  EIGENPAIR_DRIVER_JACOBI = 5
+};
 
 /* Per-matrix status, in `info`. */
 enum {
@@ -281,6 +291,56 @@ EIGENPAIR_API eigenpair_status eigenpair_general(const eigenpair_lapack* lapack,
                                                  const eigenpair_general_problem* problem, int32_t threads);
 
 EIGENPAIR_API eigenpair_status eigenpair_hermitian_apply_rule(const eigenpair_hermitian_rule* rule, int32_t threads);
+
+/* ---- CUDA -----------------------------------------------------------------------------------------------
+ *
+ * The same problems in device memory, on a stream, solved by a cuSOLVER that is opened when the program runs: building
+ * needs no CUDA, and one library serves machines with and without. Nothing here waits for the device. The current
+ * device must be the stream's.
+ *
+ * What a problem is differs in this:
+ *   - Matrices are column-major, and `triangle` is LOWER or UPPER. Entries must be finite.
+ *   - `v` may be `a` itself, if the matrices of `a` are contiguous.
+ *   - `info` (batch, on the device) is needed, for results are not replaced by NaN: it is 0 for a matrix that was
+ *     solved, and otherwise what cuSOLVER wrote; the results of such a matrix mean nothing.
+ *   - General problems: `b`, `vl` and `u` must be NULL. Eigenvalues come in cuSOLVER's order and vectors in its gauge,
+ *     and `v` has the element type of A: for a real A, the real and imaginary parts of a conjugate pair are two
+ *     adjacent columns, as LAPACK has it.
+ */
+typedef struct eigenpair_cuda eigenpair_cuda;
+
+/* Opens the libraries at these paths; where one is NULL or cannot be opened, the loader's own names are tried. Fails
+ * with EIGENPAIR_NO_LIBRARY and a message that names what was found and what is needed. */
+EIGENPAIR_API eigenpair_status eigenpair_cuda_open(const char* cudart, const char* cublas, const char* cusolver,
+                                                   eigenpair_cuda** out);
+
+/* One line about versions and paths; valid until the handle is closed. */
+EIGENPAIR_API const char* eigenpair_cuda_description(const eigenpair_cuda* cuda);
+
+/* 1 if this cuSOLVER has the routine ("XsyevBatched", "Xgeev", ...), else 0. */
+EIGENPAIR_API int32_t eigenpair_cuda_has(const eigenpair_cuda* cuda, const char* routine);
+
+/* How many bytes of device memory a call with this problem needs as scratch. The arrays are not looked at, only which
+ * of them are NULL. */
+EIGENPAIR_API eigenpair_status eigenpair_cuda_hermitian_scratch(eigenpair_cuda* cuda,
+                                                                const eigenpair_hermitian_problem* problem,
+                                                                void* stream, int64_t* bytes);
+EIGENPAIR_API eigenpair_status eigenpair_cuda_general_scratch(eigenpair_cuda* cuda,
+                                                              const eigenpair_general_problem* problem, void* stream,
+                                                              int64_t* bytes);
+
+/* Enqueues the work. Arrays and scratch must stay until the stream has done it. */
+EIGENPAIR_API eigenpair_status eigenpair_cuda_hermitian(eigenpair_cuda* cuda,
+                                                        const eigenpair_hermitian_problem* problem, void* stream,
+                                                        void* scratch, int64_t scratch_bytes);
+EIGENPAIR_API eigenpair_status eigenpair_cuda_general(eigenpair_cuda* cuda, const eigenpair_general_problem* problem,
+                                                      void* stream, void* scratch, int64_t scratch_bytes);
+
+/* cuSOLVER handles kept for reuse, at most 32: one for each stream, device and concurrent call. */
+EIGENPAIR_API int64_t eigenpair_cuda_idle_handles(const eigenpair_cuda* cuda);
+
+/* Destroys the idle handles. No call may be under way, and none may follow. NULL is fine. */
+EIGENPAIR_API void eigenpair_cuda_close(eigenpair_cuda* cuda);
 
 #ifdef __cplusplus
 }

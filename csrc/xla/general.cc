@@ -8,6 +8,7 @@ namespace {
 ffi::Error general(ffi::ThreadPool pool, bool right, bool left, bool dual, ffi::RemainingArgs args,
                    ffi::RemainingRets rets) {
   eigenpair_general_problem problem{};
+  if (ffi::Error error = require_lapack(); error.failure()) return error;
   if (ffi::Error error = describe(args, problem); error.failure()) return error;
   size_t index = 0;
   if (ffi::Error error = result_data(rets, index++, &problem.w); error.failure()) return error;

@@ -57,13 +57,15 @@ inline ffi::Error run(ffi::ThreadPool& pool, eigenpair_job* job) {
   return error_of(eigenpair_job_finish(job));
 }
 
+inline ffi::Error require_lapack() {
+  if (lapack() != nullptr) return ffi::Error::Success();
+  return ffi::Error(ffi::ErrorCode::kFailedPrecondition,
+                    "eigenpair has no LAPACK: `import eigenpair` lends it SciPy's");
+}
+
 // Fills what every description shares from the arguments (a) or (a, b); both are batches of one shape.
 template <typename Description>
 ffi::Error describe(const ffi::RemainingArgs& args, Description& problem) {
-  if (lapack() == nullptr) {
-    return ffi::Error(ffi::ErrorCode::kFailedPrecondition,
-                      "eigenpair has no LAPACK: `import eigenpair` lends it SciPy's");
-  }
   if (args.size() < 1 || args.size() > 2) {
     return ffi::Error(ffi::ErrorCode::kInvalidArgument, "eigenpair: wrong number of arguments");
   }

@@ -8,6 +8,7 @@ namespace {
 ffi::Error hermitian(ffi::ThreadPool pool, int32_t type, int32_t triangle, ffi::RemainingArgs args,
                      ffi::RemainingRets rets) {
   eigenpair_hermitian_problem problem{};
+  if (ffi::Error error = require_lapack(); error.failure()) return error;
   if (ffi::Error error = describe(args, problem); error.failure()) return error;
   problem.type = type;
   problem.triangle = triangle;

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <stdexcept>
 
+#include "cuda.h"
 #include "handlers.h"
 
 namespace nb = nanobind;
@@ -31,6 +32,12 @@ void lend_lapack(const nb::dict& routines, int integer_bits, uintptr_t get_threa
                                    reinterpret_cast<void (*)(int32_t)>(set_threads));
   }
   lent.store(lapack);
+}
+
+eigenpair_cuda* cuda() {
+  eigenpair_cuda* handle = nullptr;
+  if (open_cuda(&handle) != EIGENPAIR_OK) throw std::runtime_error(eigenpair_last_error());
+  return handle;
 }
 
 template <typename Handler>
@@ -62,4 +69,13 @@ NB_MODULE(_native, module) {
     handlers["eigenpair_complement"] = capsule(Complement);
     return handlers;
   });
+  module.def("cuda_registrations", [] {
+    nb::dict handlers;
+    handlers["eigenpair_cuda_hermitian"] = capsule(CudaHermitian);
+    handlers["eigenpair_cuda_general"] = capsule(CudaGeneral);
+    return handlers;
+  });
+  module.def("name_cuda_libraries", &name_cuda_libraries, nb::arg("cudart"), nb::arg("cublas"), nb::arg("cusolver"));
+  module.def("open_cuda", [] { return std::string(eigenpair_cuda_description(cuda())); });
+  module.def("cuda_has", [](const std::string& routine) { return eigenpair_cuda_has(cuda(), routine.c_str()) != 0; });
 }

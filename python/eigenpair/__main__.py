@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import __version__, eigvalsh, native
+from . import __version__, cuda, eigvalsh, native
 from .hermitian import eigh
 
 DENSE_LIMIT = 4 * 2**30  # bytes of one matrix made dense; LAPACK needs several of that size
@@ -71,6 +71,7 @@ def report() -> str:
             if native.has_cpu_kernels()
             else f"off, XLA's own eigh is used: {native.why_no_kernels()}",
         ),
+        ("cuda", cuda.report()),
         ("devices", _devices()),
         (
             "libeigenpair",

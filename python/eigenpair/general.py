@@ -5,6 +5,7 @@ Nothing here asks whether a matrix happens to be symmetric: neither values nor g
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,7 +17,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import _arguments, native
+from . import _arguments, cuda, native
 from ._linear_pair import LinearPair, batched, by_jit
 from .degeneracy import (
     ROUNDING_OF_COTANGENT,
@@ -34,7 +35,7 @@ from .degeneracy import (
     width,
     without,
 )
-from .hermitian import _adjoint, _matmul
+from .hermitian import _adjoint, _matmul, finite_or_identity
 
 __all__ = ["EigBothResult", "EigLeftResult", "EigResult", "condition_numbers", "eig", "eigvals"]
 
@@ -162,30 +163,59 @@ def _lower_native(ctx: Any, *operands: Any, policy: Policy, right: bool, left: b
     return native.lowering("eigenpair_general", right=right, left=left, dual=dual)(ctx, *operands)
 
 
-def _solve_by_xla(*operands: Array, policy: Policy, right: bool, left: bool, dual: bool) -> Sequence[Array]:
-    """The same results on XLA's own `eig`, for platforms without a kernel. Knows no infinite eigenvalues: they are
-    NaN."""
-    finite = jnp.array(True)
-    for x in operands:
-        finite = finite & jnp.all(jnp.isfinite(x), axis=(-1, -2), keepdims=True)
-    a, *b = (jnp.where(finite, x, jnp.eye(x.shape[-1], dtype=x.dtype)) for x in operands)
+def _solve_by_xla(
+    *operands: Array, policy: Policy, right: bool, left: bool, dual: bool, kernels: Any = None
+) -> Sequence[Array]:
+    """The same results on XLA's own `eig`, for platforms without a kernel; or on that of `kernels`, a module like
+    `eigenpair.cuda`. Knows no infinite eigenvalues: they are NaN."""
+    finite, (a, *b) = finite_or_identity(*operands)
     dtype = jnp.promote_types(a.dtype, jnp.complex64)
-    standard = jnp.linalg.solve(b[0], a) if b else a
-    w, v = lax.linalg.eig(standard, compute_left_eigenvectors=False)
+    # With B singular, the quotient is not finite.
+    regular, (standard,) = finite_or_identity(jnp.linalg.solve(b[0], a) if b else a)
+    finite = finite & regular
+    vectors = right or left or dual
+    standard, size = _to_size_one(standard)
+    (w, *vs), solved = (_eig_by_xla if kernels is None else kernels.eig)(standard, vectors)
+    w = w * size
     order = jnp.lexsort((jnp.imag(w), jnp.real(w)), axis=-1)
     w = jnp.take_along_axis(w, order, axis=-1)
-    v = _normalize(jnp.take_along_axis(v, order[..., None, :], axis=-1))
-    results = [w] + [v] * right
+    vs = [_normalize(jnp.take_along_axis(v, order[..., None, :], axis=-1)) for v in vs]
+    results = [w] + vs * right
     if left or dual:
+        (v,) = vs
         u = _adjoint(jnp.linalg.inv(_matmul(b[0].astype(dtype), v) if b else v))
         limit = 1 / (10 * math.sqrt(max(a.shape[-1], 1)) * jnp.finfo(dtype).eps)
         u = jnp.where(largest_column(u) < limit, u, jnp.nan) if a.shape[-1] else u
         results += [_normalize(u)] * left + [u] * dual
-    good = finite[..., 0] & jnp.all(jnp.isfinite(w), axis=-1, keepdims=True)
+    good = finite[..., 0] & solved[..., None] & jnp.all(jnp.isfinite(w), axis=-1, keepdims=True)
     return [jnp.where(good if r.ndim < a.ndim else good[..., None], r, jnp.nan) for r in results]
 
 
+def _to_size_one(a: Array) -> tuple[Array, Array]:
+    """Very large or small matrices over a power of two, and that power, shape `(…, 1)`. Solvers should see to it
+    themselves, but some forget to scale back."""
+    largest = jnp.max(jnp.abs(a), axis=(-1, -2), initial=0)
+    limits = jnp.finfo(a.dtype)
+    # In the middle of the range both factors are normal numbers.
+    exponent = jnp.clip(jnp.frexp(largest)[1], limits.minexp + 2, limits.maxexp - 2)
+    exponent = jnp.where((largest > 0) & (jnp.abs(exponent) >= 30), exponent, 0)
+    one = jnp.ones_like(largest)
+    return a * jnp.ldexp(one, -exponent)[..., None, None], jnp.ldexp(one, exponent)[..., None]
+
+
+def _eig_by_xla(a: Array, vectors: bool) -> tuple[list[Array], Array]:
+    results = lax.linalg.eig(a, compute_left_eigenvectors=False, compute_right_eigenvectors=vectors)
+    return list(results), jnp.array(True)
+
+
+def _lower_cuda(ctx: Any, *operands: Any, **params: Any) -> Any:
+    kernels = cuda if cuda.has_kernels("Xgeev") else None
+    rule = mlir.lower_fun(functools.partial(_solve_by_xla, kernels=kernels), multiple_results=True)
+    return rule(ctx, *operands, **params)
+
+
 mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_by_xla, multiple_results=True))
+mlir.register_lowering(_solve_p, _lower_cuda, platform="cuda")
 if native.has_cpu_kernels():
     mlir.register_lowering(_solve_p, _lower_native, platform="cpu")
 batching.primitive_batchers[_solve_p] = batched(_solve_p)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import _arguments, _partial, native
+from . import _arguments, _partial, cuda, native
 from ._linear_pair import LinearPair, batched, by_jit
 from .degeneracy import (
     Policy,
@@ -189,17 +190,18 @@ def _in_generic_basis(
     return [w, *(_matmul(x, turn) for x in (v, *u))]
 
 
-def _solve_by_xla(*operands: Array, type: int, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
-    """The same results on XLA's own `eigh`, for platforms without a kernel."""
+def _solve_by_xla(
+    *operands: Array, type: int, triangle: str, policy: Policy, vectors: bool, kernels: Any = None
+) -> Sequence[Array]:
+    """The same results on XLA's own `eigh`, for platforms without a kernel; or on those of `kernels`, a module like
+    `eigenpair.cuda`."""
     parts = [hermitian_part(x, triangle) for x in operands]
-    finite = jnp.array(True)
-    for x in parts:
-        finite = finite & jnp.all(jnp.isfinite(x), axis=(-1, -2), keepdims=True)
-    # What is not finite never reaches the solver: some answer it with finite numbers.
-    a, *b = (jnp.where(finite, x, jnp.eye(x.shape[-1], dtype=x.dtype)) for x in parts)
+    finite, (a, *b) = finite_or_identity(*parts)
+    eigh_ = _eigh_by_xla if kernels is None else kernels.eigh
     if type == 0:
-        v, w = lax.linalg.eigh(a, symmetrize_input=False)
-        results = [w, v]
+        results, solved = eigh_(a, vectors)
+    elif kernels is not None and kernels.takes_pair(a):
+        results, solved = kernels.eigh_pair(a, *b, type, vectors)
     else:
         factor = lax.linalg.cholesky(b[0], symmetrize_input=False)
         solve = _triangular_solver(factor)
@@ -207,13 +209,32 @@ def _solve_by_xla(*operands: Array, type: int, triangle: str, policy: Policy, ve
             a = hermitian_part(solve(_adjoint(solve(a))), "hermitian")
         else:
             a = hermitian_part(_matmul(_adjoint(factor), _matmul(a, factor)), "hermitian")
-        y, w = lax.linalg.eigh(a, symmetrize_input=False)
-        primal, dual = solve(y, adjoint=True), _matmul(factor, y)
-        results = [w, dual, primal] if type == 3 else [w, primal, dual]
+        # Cholesky has failed where B is not positive definite.
+        reduced, (a,) = finite_or_identity(a)
+        finite = finite & reduced
+        results, solved = eigh_(a, vectors)
+        if vectors:
+            w, y = results
+            primal, dual = solve(y, adjoint=True), _matmul(factor, y)
+            results = [w, dual, primal] if type == 3 else [w, primal, dual]
     results = results[: _result_count(type, vectors)]
-    good = finite[..., 0] & jnp.all(jnp.isfinite(results[0]), axis=-1, keepdims=True)
+    good = finite[..., 0] & solved[..., None] & jnp.all(jnp.isfinite(results[0]), axis=-1, keepdims=True)
     results = [jnp.where(good if r.ndim < a.ndim else good[..., None], r, jnp.nan) for r in results]
     return _in_generic_basis(results, operands, type, triangle, policy)
+
+
+def finite_or_identity(*xs: Array) -> tuple[Array, list[Array]]:
+    """Where all of the matrices are finite, shape `(…, 1, 1)`, and what a solver may see of them: some answer NaN with
+    finite numbers, or never."""
+    finite = jnp.array(True)
+    for x in xs:
+        finite = finite & jnp.all(jnp.isfinite(x), axis=(-1, -2), keepdims=True)
+    return finite, [jnp.where(finite, x, jnp.eye(x.shape[-1], dtype=x.dtype)) for x in xs]
+
+
+def _eigh_by_xla(a: Array, vectors: bool) -> tuple[list[Array], Array]:
+    v, w = lax.linalg.eigh(a, symmetrize_input=False)
+    return [w, v][: 1 + vectors], jnp.array(True)
 
 
 def _triangular_solver(factor: Array) -> Any:
@@ -225,7 +246,14 @@ def _triangular_solver(factor: Array) -> Any:
     return solve
 
 
+def _lower_cuda(ctx: Any, *operands: Any, **params: Any) -> Any:
+    kernels = cuda if cuda.has_kernels() else None
+    rule = mlir.lower_fun(functools.partial(_solve_by_xla, kernels=kernels), multiple_results=True)
+    return rule(ctx, *operands, **params)
+
+
 mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_by_xla, multiple_results=True))
+mlir.register_lowering(_solve_p, _lower_cuda, platform="cuda")
 if native.has_cpu_kernels():
     mlir.register_lowering(_solve_p, _lower_native, platform="cpu")
 

@@ -24,6 +24,8 @@ except ImportError as error:  # a build without a C++ compiler
 else:
     _why_not = "EIGENPAIR_KERNELS=off" if os.environ.get("EIGENPAIR_KERNELS", "").lower() == "off" else ""
 
+extension: Any = _native
+
 TARGETS = (
     "eigenpair_hermitian",
     "eigenpair_general",
@@ -31,6 +33,7 @@ TARGETS = (
     "eigenpair_partial",
     "eigenpair_complement",
 )
+CUDA_TARGETS = ("eigenpair_cuda_hermitian", "eigenpair_cuda_general")
 
 
 def library_path() -> pathlib.Path | None:
@@ -64,25 +67,47 @@ def export_checks() -> list[Any]:
     """
     import jax.export
 
-    return [jax.export.DisabledSafetyCheck.custom_call(target) for target in TARGETS]
+    return [jax.export.DisabledSafetyCheck.custom_call(target) for target in (*TARGETS, *CUDA_TARGETS)]
 
 
-def lowering(target: str, **attributes: Any) -> Any:
+def lowering(
+    target: str,
+    *,
+    batch: int | None = None,
+    column_major: bool = False,
+    in_place: dict[int, int] | None = None,
+    **attributes: Any,
+) -> Any:
     """The rule that lowers a primitive on batches of matrices to an FFI call. Each shard of the batch is solved where
-    it lies."""
+    it lies. `batch`: how many axes it has, if that is not the rank of the eigenvalues less one. `column_major`: as the
+    kernel is to see every matrix; XLA arranges it. `in_place`: which operands may become which results; XLA copies
+    them where they are needed later."""
+    given = batch
 
     def rule(ctx: Any, *operands: Any) -> Any:
         avals = [*ctx.avals_in, *ctx.avals_out]
-        batch = min(len(aval.shape) for aval in avals) - 1  # eigenvalues are among them
+        batch = min(len(aval.shape) for aval in avals) - 1 if given is None else given
         extra: dict[str, Any] = {
             "mhlo.frontend_attributes": ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(batch))})
         }
         static = all(isinstance(size, int) for aval in avals for size in aval.shape)
         if static and getattr(jax.config, "jax_use_shardy_partitioner", True):
             extra["sdy.sharding_rule"] = ir.Attribute.parse(_sharding_rule(ctx.avals_in, ctx.avals_out, batch))
-        return jax.ffi.ffi_lowering(target, extra_attributes=extra)(ctx, *operands, **attributes)
+        options: dict[str, Any] = {"extra_attributes": extra}
+        if column_major:
+            options["operand_layouts"] = [_column_major(aval, batch) for aval in ctx.avals_in]
+            options["result_layouts"] = [_column_major(aval, batch) for aval in ctx.avals_out]
+        if in_place:
+            options["operand_output_aliases"] = in_place
+        return jax.ffi.ffi_lowering(target, **options)(ctx, *operands, **attributes)
 
     return rule
+
+
+def _column_major(aval: Any, batch: int) -> tuple[int, ...]:
+    """The axes from the fastest to the slowest."""
+    axes = range(len(aval.shape))
+    return (*axes[batch:], *reversed(axes[:batch]))
 
 
 def _sharding_rule(avals_in: Any, avals_out: Any, batch: int) -> str:
@@ -168,6 +193,10 @@ def _start() -> None:
     for name, handler in _native.registrations().items():
         jax.ffi.register_ffi_target(name, handler, platform="cpu")
         # Each shard of a batch is solved where it lies.
+        jax.ffi.register_ffi_target_as_batch_partitionable(name)
+    # Costs nothing where there is no GPU: libraries are opened by the first computation that needs them.
+    for name, handler in _native.cuda_registrations().items():
+        jax.ffi.register_ffi_target(name, handler, platform="CUDA")
         jax.ffi.register_ffi_target_as_batch_partitionable(name)
 
 

@@ -53,7 +53,7 @@ def positive(n, **options):
 def test_report_names_every_part():
     done = subprocess.run([sys.executable, "-m", "eigenpair"], capture_output=True, text=True, check=True)
     lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
-    assert set(lines) == {"eigenpair", "jax", "python", "lapack", "kernels", "devices", "libeigenpair", "julia"}
+    assert set(lines) == {"eigenpair", "jax", "python", "lapack", "kernels", "cuda", "devices", "libeigenpair", "julia"}
     assert lines["eigenpair"].startswith(eigenpair.__version__)
     assert "integers" in lines["lapack"]
     assert "threads" in lines["lapack"]

@@ -1,0 +1,100 @@
+// What Hermitian and general problems share on a device: element types, arguments, scratch memory, copies.
+#pragma once
+
+#include <climits>
+#include <cstdint>
+#include <limits>
+
+#include "../problem.h"
+#include "sessions.h"
+
+namespace eigenpair::cuda {
+
+struct ElementType {
+  int code;       // of the matrices
+  int real;       // of what is real in either case
+  int complex;    // of what is complex in either case
+  int64_t bytes;  // of an element of the matrices
+  int64_t real_bytes;
+};
+
+inline ElementType element_type(int32_t dtype) {
+  switch (dtype) {
+    case EIGENPAIR_FLOAT32: return {kReal32, kReal32, kComplex32, 4, 4};
+    case EIGENPAIR_FLOAT64: return {kReal64, kReal64, kComplex64, 8, 8};
+    case EIGENPAIR_COMPLEX64: return {kComplex32, kReal32, kComplex32, 8, 4};
+    default: return {kComplex64, kReal64, kComplex64, 16, 8};
+  }
+}
+
+template <typename Description>
+void check_on_device(const Description& p) {
+  check_batch(p);
+  require(p.layout == EIGENPAIR_COLUMN_MAJOR, "problem.layout must be EIGENPAIR_COLUMN_MAJOR on a device");
+  if (p.batch == 0) return;
+  require(p.info != nullptr, "problem.info is NULL: on a device it is the only word of a matrix that failed");
+  if (p.n == 0) return;
+  require(p.a != p.v || p.a_stride == p.n * p.n, "problem.v may be problem.a only if the matrices are contiguous");
+}
+
+// Parts of one block of device memory, each aligned as cuSOLVER likes it.
+class Scratch {
+ public:
+  static constexpr int64_t kAlignment = 256;
+  int64_t add(int64_t bytes) {
+    const int64_t offset = bytes_;
+    // A sum of sizes that do not fit 64 bits would pass for a small one.
+    if (bytes > std::numeric_limits<int64_t>::max() / 2 - bytes_ - kAlignment) {
+      throw Failure(EIGENPAIR_TOO_LARGE, "the problem needs more device memory than can be counted");
+    }
+    bytes_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    return offset;
+  }
+  // With room to align a block that comes with any address.
+  int64_t bytes() const { return bytes_ == 0 ? 0 : bytes_ + kAlignment; }
+  static char* base(void* block) {
+    const uintptr_t address = reinterpret_cast<uintptr_t>(block);
+    return static_cast<char*>(block) + (kAlignment - address % kAlignment) % kAlignment;
+  }
+
+ private:
+  int64_t bytes_ = 0;
+};
+
+inline char* offset(void* base, int64_t bytes) { return base == nullptr ? nullptr : static_cast<char*>(base) + bytes; }
+
+inline void copy(const Session& session, void* to, const void* from, int64_t bytes) {
+  if (to == from) return;
+  const Libraries& libraries = session.libraries();
+  libraries.check_runtime(
+      libraries.api.cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kDeviceToDevice, session.stream()),
+      "cudaMemcpyAsync");
+}
+
+// Matrices [first, first + count) of a batch whose members are `stride` elements apart, to contiguous memory.
+inline void gather(const Session& session, void* to, const void* from, int64_t stride, int64_t first, int64_t count,
+                   int64_t n, int64_t element) {
+  const int64_t bytes = n * n * element;
+  const char* source = static_cast<const char*>(from) + first * stride * element;
+  if (stride == n * n) return copy(session, to, source, count * bytes);
+  for (int64_t k = 0; k < count; ++k) copy(session, offset(to, k * bytes), source + k * stride * element, bytes);
+}
+
+// Nothing to solve: every info says so. Returns whether that was the case.
+template <typename Description>
+bool done_when_empty(const Session& session, const Description& p) {
+  if (p.n != 0 && p.batch != 0) return false;
+  if (p.batch == 0) return true;
+  const Libraries& libraries = session.libraries();
+  const size_t bytes = static_cast<size_t>(p.batch) * sizeof(int32_t);
+  libraries.check_runtime(libraries.api.cudaMemsetAsync(p.info, EIGENPAIR_INFO_OK, bytes, session.stream()),
+                          "cudaMemsetAsync");
+  return true;
+}
+
+inline void check_scratch(const Scratch& needed, const void* scratch, int64_t scratch_bytes) {
+  require(scratch_bytes >= needed.bytes(), "the scratch memory is smaller than the query said");
+  require(scratch != nullptr || needed.bytes() == 0, "scratch is NULL");
+}
+
+}  // namespace eigenpair::cuda

@@ -1,0 +1,168 @@
+"""The whole check on a GPU in one call: build, conformance, leaks, and times against JAX's and PyTorch's own.
+
+    python tools/gpu_check.py [--wheels FOLDER] [--minutes 7.5] [--output FOLDER]
+
+Run it with a Python that has JAX with CUDA, NumPy and SciPy; PyTorch is compared where it is there. What else the
+build and the tests need comes from --wheels (nothing is downloaded then), or from PyPI. The table goes into
+docs/gpu.md, and a copy of everything into --output. The last line says what passed; the exit status is 0 only if all of
+it did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "gpu"
+PAGE = ROOT / "docs" / "gpu.md"
+TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end of table -->)", re.DOTALL)
+
+NEEDED = ("scikit-build-core>=0.10", "nanobind>=2.2", "threadpoolctl>=3.5", "pytest>=8", "cmake>=3.26", "ninja>=1.11")
+
+# What a card must have done, with JAX alone: whether there is one, and its name.
+PROBE = """
+import jax
+device = jax.devices("cuda")[0]
+print(device.device_kind, "JAX " + jax.__version__, sep="|")
+"""
+
+# Device memory is XLA's own and never given back, so what would show is the number of handles and the host's memory.
+LEAKS = """
+import resource
+import jax, jax.numpy as jnp
+from eigenpair import cuda, eigh
+cuda.libraries()
+assert jax.devices()[0].platform == "gpu", jax.devices()
+f = jax.jit(lambda a: eigh(a)[0])
+a = jnp.eye(8)
+for i in range(10_000):
+    f(a)
+    if i == 1000:
+        f(a).block_until_ready()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+f(a).block_until_ready()
+grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+print(f"9,000 calls: {grown:.1f} MiB more")
+assert grown < 16, "memory grows"
+bad = a.at[0, 0].set(jnp.nan)
+for _ in range(100):
+    assert jnp.isnan(f(bad)).all() and jnp.isfinite(f(a)).all()
+"""
+
+
+class Check:
+    """Steps under one deadline, each a process whose output is kept."""
+
+    def __init__(self, output: Path, minutes: float):
+        self.output = output
+        self.deadline = time.monotonic() + 60 * minutes
+        self.passed: list[str] = []
+        self.failed: list[str] = []
+
+    def left(self) -> float:
+        """Seconds."""
+        return self.deadline - time.monotonic()
+
+    def step(self, name: str, command: list[object], *, limit: float = 1e9, **environment: str) -> str | None:
+        """The output of a process, or `None` if it failed or was out of time."""
+        print(f"── {name} ({self.left():.0f} s left)", flush=True)
+        seconds = max(min(self.left(), limit), 1)
+        # Outputs go through a file, so that what a process said before it was ended is there to read.
+        log = self.output / f"{name}.log"
+        with log.open("w") as stream:
+            try:
+                code = subprocess.run(
+                    [str(x) for x in command],
+                    cwd=ROOT,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    timeout=seconds,
+                    check=False,
+                    env={**os.environ, **environment},
+                ).returncode
+                why = f"exit status {code}"
+            except subprocess.TimeoutExpired:
+                code, why = 1, f"not done after {seconds:.0f} s"
+        text = log.read_text(errors="replace")
+        print("\n".join(text.strip().splitlines()[-8:]), flush=True)
+        (self.failed if code else self.passed).append(f"{name} ({why})" if code else name)
+        return None if code else text
+
+
+def find_card() -> tuple[str, str]:
+    """Its name and the JAX that sees it; ends the program where there is none."""
+    found = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        reason = (found.stderr.strip().splitlines() or ["JAX says nothing"])[-1]
+        sys.exit(f"gpu_check: JAX finds no CUDA device here, so nothing was checked. ({reason})")
+    card, jax = found.stdout.strip().splitlines()[-1].split("|")
+    return card, jax
+
+
+def make_environment(wheels: Path | None) -> Path | None:
+    """A virtual environment above this Python, with what is missing; `None` if that failed."""
+    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", BUILD / "venv"], check=True)
+    python = BUILD / "venv" / "bin" / "python"
+    # An environment above an environment does not see what the latter has.
+    site = next((BUILD / "venv" / "lib").glob("python*")) / "site-packages"
+    (site / "below.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")) + "\n")
+    source = ["--no-index", "--find-links", wheels] if wheels else []
+    pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q", *source]
+    return python if subprocess.run([str(x) for x in (*pip, *NEEDED)], check=False).returncode == 0 else None
+
+
+def write_page(rows: str, card: str, jax: str, report: str, conformance: str) -> None:
+    """The table into docs/gpu.md."""
+    cuda = next((line.split(None, 1)[1] for line in report.splitlines() if line.startswith("cuda ")), "?")
+    cuda = cuda.partition("  (")[0]
+    text = f"{card}, {cuda}, {jax}; {datetime.date.today().isoformat()}. Conformance: {conformance}.\n\n{rows}\n"
+    page = PAGE.read_text(encoding="utf-8")
+    assert TABLE.search(page), "docs/gpu.md has lost the marks around its table"
+    PAGE.write_text(TABLE.sub(lambda match: match[1] + text + match[2], page), encoding="utf-8")
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--wheels", type=Path, help="folder of wheels; nothing is downloaded")
+    parser.add_argument("--minutes", type=float, default=7.5, help="all of it, the build included (7.5)")
+    parser.add_argument("--output", type=Path, default=BUILD / "report", help="logs, times and a copy of the page")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    check = Check(options.output, options.minutes)
+    card, jax = find_card()
+    print(f"{card}, {jax}")
+
+    python = make_environment(options.wheels)
+    if python is None:
+        sys.exit("gpu_check: the build's requirements could not be installed: " + ", ".join(NEEDED))
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    install = [python, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--force-reinstall", "."]
+    if check.step("build", install, limit=180, PATH=path) is None:
+        return 1
+    report = check.step("report", [python, "-m", "eigenpair"]) or ""
+    times = options.output / "times.json"
+    # The table first, but not all of the time: a part of the conformance suite is worth more than the last rows.
+    measure = [python, ROOT / "benchmarks" / "gpu.py", times]
+    check.step("times", [*measure, max(0.35 * check.left(), 30)], XLA_PYTHON_CLIENT_PREALLOCATE="false")
+    check.step("leaks", [python, "-c", LEAKS], limit=60, XLA_PYTHON_CLIENT_PREALLOCATE="false")
+    suite = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/conformance/test_python.py"]
+    conformance = check.step("conformance", suite, EIGENPAIR_PLATFORM="cuda", XLA_PYTHON_CLIENT_PREALLOCATE="false")
+    said = conformance.strip().splitlines()[-1].strip("= ") if conformance else check.failed[-1]
+    if times.exists():
+        write_page(json.loads(times.read_text())["table"], card, jax, report, said)
+        (options.output / "gpu.md").write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    print(f"\npassed: {', '.join(check.passed) or 'nothing'}; failed: {', '.join(check.failed) or 'nothing'}")
+    return 1 if check.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
