@@ -107,7 +107,11 @@ def _solve_by_xla(a: Array, *, first: int, count: int, triangle: str, policy: Po
 
 
 def _lower_native(ctx: Any, a: Any, *, first: int, count: int, triangle: str, policy: Policy, vectors: bool) -> Any:
-    attributes = {"triangle": np.int32(_TRIANGLES[triangle]), "first": np.int64(first), "count": np.int64(count)}
+    attributes: dict[str, Any] = {
+        "triangle": np.int32(_TRIANGLES[triangle]),
+        "first": np.int64(first),
+        "count": np.int64(count),
+    }
     return native.lowering("eigenpair_partial", **attributes)(ctx, a)
 
 
