@@ -102,7 +102,14 @@ def _eigen(a: Array) -> tuple[Array, Array]:
 
 
 def _elementwise(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    return lambda x: jax.vmap(f)(x.reshape(-1)).reshape(x.shape)
+    # One axis after the other: a reshape to a single one would gather a batch that is spread over devices.
+    def g(x: Array) -> Array:
+        mapped = f
+        for _ in range(x.ndim):
+            mapped = jax.vmap(mapped)
+        return mapped(x)
+
+    return g
 
 
 def _jet(antiderivative: Array, f: Callable[[Array], Array], w: Array) -> Jet:
