@@ -16,7 +16,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import _arguments, native
+from . import _arguments, engines, native
 from ._linear_pair import LinearPair, batched, by_jit
 from .degeneracy import (
     ROUNDING_OF_COTANGENT,
@@ -133,6 +133,7 @@ def condition_numbers(a: Any, b: Any = None) -> Array:
 
 
 def _problem(a: Any, b: Any, degeneracy: Any) -> tuple[tuple[Array, ...], Policy]:
+    engines.refuse("a general problem")
     a = _arguments.matrices("a", a)
     operands: tuple[Array, ...] = (a,)
     if b is not None:

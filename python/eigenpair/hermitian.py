@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import _arguments, native
+from . import _arguments, engines, native
 from ._linear_pair import LinearPair, batched, by_jit
 from .degeneracy import (
     Policy,
@@ -90,7 +91,7 @@ def eigh(
     problem = _Problem.of(a, b, type, lower, subset_by_index, degeneracy)
     if _arguments.flag("eigvals_only", eigvals_only):
         return problem.values()
-    w, v = _solve_jit(*problem.operands, vectors=True, **problem.static)[:2]
+    w, v = solve(problem.operands, vectors=True, **problem.static)[:2]
     if problem.subset is not None:
         first, last = problem.subset
         w, v = w[..., first : last + 1], v[..., first : last + 1]
@@ -135,7 +136,7 @@ class _Problem(NamedTuple):
         return _Problem(operands, static, _arguments.subset(subset_by_index, a.shape[-1]))
 
     def values(self) -> Array:
-        (w,) = _solve_jit(*self.operands, vectors=False, **self.static)
+        (w,) = solve(self.operands, vectors=False, **self.static)
         return w if self.subset is None else w[..., self.subset[0] : self.subset[1] + 1]
 
 
@@ -147,6 +148,15 @@ _solve_p = Primitive("eigenpair_hermitian")
 _solve_p.multiple_results = True
 _solve_jit = jax.jit(_solve_p.bind, static_argnames=("type", "triangle", "policy", "vectors"))
 _solve_p.def_impl(by_jit(_solve_jit))
+
+
+def solve(operands: Sequence[Array], *, type: int, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
+    """The results of the primitive, by the engine where the block has one."""
+    engine = engines.current()
+    if engine is None:
+        return _solve_jit(*operands, type=type, triangle=triangle, policy=policy, vectors=vectors)
+    engines.judge(engine, operands)
+    return _solve_by_engine(operands[0], engine, triangle, policy, vectors)
 
 
 def _result_count(type: int, vectors: bool) -> int:
@@ -459,9 +469,19 @@ mlir.register_lowering(
 _pair = LinearPair("eigenpair_hermitian", _tangent, _cotangent, _second_order, _on_cpu)
 
 
-def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
-    type, triangle, policy, vectors = (params[key] for key in ("type", "triangle", "policy", "vectors"))
-    w, v, *u = _solve_p.bind(*primals, **{**params, "vectors": True})
+def _jvp(
+    solve: Callable[..., Sequence[Array]],
+    pair: LinearPair,
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    type: int,
+    triangle: str,
+    policy: Policy,
+    vectors: bool,
+) -> tuple[list[Any], list[Any]]:
+    """The forward rule, where `solve(*primals)` returns vectors too."""
+    w, v, *u = solve(*primals)
     residuals = [w, v, *u]
     if type > 0:
         a, b = (hermitian_part(lax.stop_gradient(x), triangle) for x in primals)
@@ -470,7 +490,36 @@ def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -
     moved += [None] * (2 - len(moved))
     outputs = (True, vectors, vectors and type >= 2)
     static = {"type": type, "triangle": triangle, "policy": policy}
-    return ([w, v, *u] if vectors else [w]), _pair(moved, residuals, outputs=outputs, **static)
+    return ([w, v, *u] if vectors else [w]), pair(moved, residuals, outputs=outputs, **static)
+
+
+def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
+    return _jvp(functools.partial(_solve_p.bind, **{**params, "vectors": True}), _pair, primals, tangents, **params)
 
 
 ad.primitive_jvps[_solve_p] = _solve_jvp
+
+# ---- by an engine -------------------------------------------------------------------------------------------------
+
+# Without the core's rule, which would gather the matrix.
+_spread_pair = LinearPair("eigenpair_hermitian_spread", _tangent, _cotangent, _second_order)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
+def _solve_by_engine(a: Array, engine: engines.Engine, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
+    # Placed out here, so that the gradient is placed as well.
+    return _by_engine(engines.place(engine, a), engine, triangle, policy, vectors)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3, 4))
+def _by_engine(a: Array, engine: engines.Engine, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
+    results = engines.solve(engine, hermitian_part(a, triangle), vectors)
+    return list(_in_generic_basis(results, (a,), 0, triangle, policy))
+
+
+@_by_engine.defjvp
+def _by_engine_jvp(
+    engine: engines.Engine, triangle: str, policy: Policy, vectors: bool, primals: Any, tangents: Any
+) -> tuple[list[Any], list[Any]]:
+    solve = lambda a: _by_engine(a, engine, triangle, policy, True)  # noqa: E731
+    return _jvp(solve, _spread_pair, primals, tangents, type=0, triangle=triangle, policy=policy, vectors=vectors)
