@@ -186,7 +186,7 @@ def _solve_by_xla(*operands: Array, policy: Policy, right: bool, left: bool, dua
     return [jnp.where(good if r.ndim < a.ndim else good[..., None], r, jnp.nan) for r in results]
 
 
-mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_by_xla, multiple_results=True))
+mlir.register_lowering(_solve_p, native.lowering_by_xla(_solve_by_xla))
 if native.has_cpu_kernels():
     mlir.register_lowering(_solve_p, _lower_native, platform="cpu")
 batching.primitive_batchers[_solve_p] = batched(_solve_p)

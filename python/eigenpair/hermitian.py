@@ -232,7 +232,7 @@ def _triangular_solver(factor: Array) -> Any:
     return solve
 
 
-mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_by_xla, multiple_results=True))
+mlir.register_lowering(_solve_p, native.lowering_by_xla(_solve_by_xla))
 if native.has_cpu_kernels():
     mlir.register_lowering(_solve_p, _lower_native, platform="cpu")
 

@@ -1,6 +1,7 @@
 """The native kernels: found, lent a LAPACK, and registered with XLA when this module is imported.
 
-Without them (no compiled extension, or `EIGENPAIR_KERNELS=off` in the environment) everything runs on XLA's own `eigh`.
+Without them (no compiled extension, or `EIGENPAIR_KERNELS=off` in the environment) everything runs on XLA's own `eigh` and
+`eig`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.interpreters import mlir
 from jax.interpreters.mlir import ir
 
 try:
@@ -75,6 +77,22 @@ def lowering(target: str, **attributes: Any) -> Any:
         if static and getattr(jax.config, "jax_use_shardy_partitioner", True):
             extra["sdy.sharding_rule"] = ir.Attribute.parse(_sharding_rule(ctx.avals_in, ctx.avals_out, batch))
         return jax.ffi.ffi_lowering(target, extra_attributes=extra)(ctx, *operands, **attributes)
+
+    return rule
+
+
+def lowering_by_xla(solve: Callable[..., Any]) -> Any:
+    """The rule that lowers a primitive to `solve`, written with XLA's own decompositions, where the platform has them."""
+    lower = mlir.lower_fun(solve, multiple_results=True)
+
+    def rule(ctx: Any, *operands: Any, **params: Any) -> Any:
+        try:
+            return lower(ctx, *operands, **params)
+        except NotImplementedError as error:
+            raise NotImplementedError(
+                f"JAX has no such decomposition on this platform ({error}). Compute it on the CPU: "
+                'jax.device_put(a, jax.devices("cpu")[0])'
+            ) from error
 
     return rule
 
