@@ -1,7 +1,7 @@
 """The native kernels: found, lent a LAPACK, and registered with XLA when this module is imported.
 
-Without them (no compiled extension, or `EIGENPAIR_KERNELS=off` in the environment) everything runs on XLA's own `eigh` and
-`eig`.
+Without them (no compiled extension, or `EIGENPAIR_KERNELS=off` in the environment) everything runs on XLA's own `eigh`
+and `eig`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def lowering(target: str, **attributes: Any) -> Any:
 
 
 def lowering_by_xla(solve: Callable[..., Any]) -> Any:
-    """The rule that lowers a primitive to `solve`, written with XLA's own decompositions, where the platform has them."""
+    """The rule that lowers a primitive to `solve`, which is written with XLA's own decompositions; an error with the
+    remedy on platforms that have none."""
     lower = mlir.lower_fun(solve, multiple_results=True)
 
     def rule(ctx: Any, *operands: Any, **params: Any) -> Any:
