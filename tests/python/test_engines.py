@@ -7,6 +7,8 @@ installed, our call goes through its own checks and lowering too, up to the poin
 import dataclasses
 import os
 import pathlib
+import re
+import textwrap
 
 import eigenpair
 import jax
@@ -241,6 +243,15 @@ def test_errors_come_before_compilation(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "jaxmg", None)
     with pytest.raises(ImportError, match="pip install"):
         engines.jaxmg(mesh("x"), spec)
+
+
+def test_the_page_about_it_runs():
+    page = pathlib.Path(__file__).resolve().parents[2] / "docs" / "scaling.md"
+    batch, one, mine = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert "tile=256" in one
+    smaller = "a = rng.normal(size=(24, 24))\n" + one.replace("tile=256", "tile=3")
+    checked = "assert gradient.sharding == v.sharding == NamedSharding(mesh, P('x', 'y'))\n"
+    run("\n".join([textwrap.dedent(STAND_IN), batch, smaller, checked, mine]), **DEVICES)
 
 
 def test_what_jaxmg_cannot_do():
