@@ -2,6 +2,7 @@
 using Aqua
 using ChainRulesCore
 using ChainRulesTestUtils
+using Distributed
 using EigenPair
 using FiniteDifferences
 using ForwardDiff
@@ -18,7 +19,7 @@ using .Problems
 
 const FILES = [
     "aqua", "bad_input", "native", "batch", "rrule", "frule", "zygote", "degeneracy", "conformance",
-    "general", "spectral", "rotations", "conformance_general",
+    "general", "spectral", "rotations", "conformance_general", "distributed",
 ]
 
 @testset "EigenPair" begin

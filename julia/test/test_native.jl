@@ -57,7 +57,7 @@
 
     @testset "several threads give what one gives" begin
         code = """
-        using EigenPair, Random, LinearAlgebra
+        using EigenPair, ChainRulesCore, Random, LinearAlgebra
         a = randn(Xoshiro(1), ComplexF64, 24, 24, 200)
         one = EigenPair.library_path()
         results = [Threads.@spawn(eigh(a)) for _ in 1:8]
@@ -67,6 +67,11 @@
             @assert all(k -> norm(r.eigenvectors[:, :, k]'r.eigenvectors[:, :, k] - I) < 1e-12, axes(a, 3))
         end
         foreach(_ -> (eigvalsh(a); GC.gc(false)), 1:20)
+        small = randn(Xoshiro(2), 4, 4, 20_000)
+        @assert eigvalsh(small) ≈ stack(map(eigvalsh, eachslice(small; dims = 3)))
+        # Rules from several tasks at once.
+        gradient(k) = unthunk(rrule(eigvalsh, a[:, :, k])[2](1.0:24)[2])
+        @assert fetch.([Threads.@spawn(gradient(k)) for k in 1:40]) ≈ map(gradient, 1:40)
         print("threads: ", Threads.nthreads())
         """
         status, output = julia(code; threads = 4)

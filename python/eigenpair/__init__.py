@@ -1,6 +1,6 @@
 """Differentiable eigendecomposition: if it returns a number, the number is right."""
 
-from . import degeneracy, functions, native
+from . import degeneracy, engines, functions, native
 from .gauge import fix_gauge
 from .general import EigBothResult, EigLeftResult, EigResult, condition_numbers, eig, eigvals
 from .hermitian import EighResult, eigh, eigvalsh
@@ -19,6 +19,7 @@ __all__ = [
     "eigh",
     "eigvals",
     "eigvalsh",
+    "engines",
     "fix_gauge",
     "functions",
     "native",

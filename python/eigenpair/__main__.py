@@ -67,9 +67,9 @@ def report() -> str:
         ("lapack", _lapack()),
         (
             "kernels",
-            "on (native core)"
+            "on for CPU (native core); on other platforms XLA's own eigh and eig are used"
             if native.has_cpu_kernels()
-            else f"off, XLA's own eigh is used: {native.why_no_kernels()}",
+            else f"off, XLA's own eigh and eig are used: {native.why_no_kernels()}",
         ),
         ("cuda", cuda.report()),
         ("devices", _devices()),

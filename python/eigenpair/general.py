@@ -17,7 +17,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import _arguments, cuda, native
+from . import _arguments, cuda, engines, native
 from ._linear_pair import LinearPair, batched, by_jit
 from .degeneracy import (
     ROUNDING_OF_COTANGENT,
@@ -134,6 +134,7 @@ def condition_numbers(a: Any, b: Any = None) -> Array:
 
 
 def _problem(a: Any, b: Any, degeneracy: Any) -> tuple[tuple[Array, ...], Policy]:
+    engines.refuse("a general problem")
     a = _arguments.matrices("a", a)
     operands: tuple[Array, ...] = (a,)
     if b is not None:
@@ -214,7 +215,7 @@ def _lower_cuda(ctx: Any, *operands: Any, **params: Any) -> Any:
     return rule(ctx, *operands, **params)
 
 
-mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_by_xla, multiple_results=True))
+mlir.register_lowering(_solve_p, native.lowering_by_xla(_solve_by_xla))
 mlir.register_lowering(_solve_p, _lower_cuda, platform="cuda")
 if native.has_cpu_kernels():
     mlir.register_lowering(_solve_p, _lower_native, platform="cpu")

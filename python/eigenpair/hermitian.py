@@ -15,7 +15,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import _arguments, _partial, cuda, native
+from . import _arguments, _partial, cuda, engines, native
 from ._linear_pair import LinearPair, batched, by_jit
 from .degeneracy import (
     Policy,
@@ -136,10 +136,14 @@ class _Problem(NamedTuple):
 
     def solve(self, *, vectors: bool) -> list[Array]:
         a, subset, static = self.operands[0], self.subset, self.static
-        if subset is not None and _partial.worthwhile(a.shape[-1], subset, static["type"], static["policy"]):
+        if (
+            subset is not None
+            and engines.current() is None
+            and _partial.worthwhile(a.shape[-1], subset, static["type"], static["policy"])
+        ):
             chosen = {name: static[name] for name in ("triangle", "policy")}
             return _partial.solve(a, subset=subset, vectors=vectors, **chosen)
-        results = _solve_jit(*self.operands, vectors=vectors, **static)[: 1 + vectors]
+        results = solve(self.operands, vectors=vectors, **static)[: 1 + vectors]
         return list(results) if subset is None else [x[..., subset[0] : subset[1] + 1] for x in results]
 
 
@@ -151,6 +155,15 @@ _solve_p = Primitive("eigenpair_hermitian")
 _solve_p.multiple_results = True
 _solve_jit = jax.jit(_solve_p.bind, static_argnames=("type", "triangle", "policy", "vectors"))
 _solve_p.def_impl(by_jit(_solve_jit))
+
+
+def solve(operands: Sequence[Array], *, type: int, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
+    """The results of the primitive, by the engine where the block has one."""
+    engine = engines.current()
+    if engine is None:
+        return _solve_jit(*operands, type=type, triangle=triangle, policy=policy, vectors=vectors)
+    engines.judge(engine, operands)
+    return _solve_by_engine(operands[0], engine, triangle, policy, vectors)
 
 
 def _result_count(type: int, vectors: bool) -> int:
@@ -252,7 +265,7 @@ def _lower_cuda(ctx: Any, *operands: Any, **params: Any) -> Any:
     return rule(ctx, *operands, **params)
 
 
-mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_by_xla, multiple_results=True))
+mlir.register_lowering(_solve_p, native.lowering_by_xla(_solve_by_xla))
 mlir.register_lowering(_solve_p, _lower_cuda, platform="cuda")
 if native.has_cpu_kernels():
     mlir.register_lowering(_solve_p, _lower_native, platform="cpu")
@@ -490,9 +503,19 @@ mlir.register_lowering(
 _pair = LinearPair("eigenpair_hermitian", _tangent, _cotangent, _second_order, _on_cpu)
 
 
-def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
-    type, triangle, policy, vectors = (params[key] for key in ("type", "triangle", "policy", "vectors"))
-    w, v, *u = _solve_p.bind(*primals, **{**params, "vectors": True})
+def _jvp(
+    solve: Callable[..., Sequence[Array]],
+    pair: LinearPair,
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    type: int,
+    triangle: str,
+    policy: Policy,
+    vectors: bool,
+) -> tuple[list[Any], list[Any]]:
+    """The forward rule, where `solve(*primals)` returns vectors too."""
+    w, v, *u = solve(*primals)
     residuals = [w, v, *u]
     if type > 0:
         a, b = (hermitian_part(lax.stop_gradient(x), triangle) for x in primals)
@@ -501,7 +524,36 @@ def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -
     moved += [None] * (2 - len(moved))
     outputs = (True, vectors, vectors and type >= 2)
     static = {"type": type, "triangle": triangle, "policy": policy}
-    return ([w, v, *u] if vectors else [w]), _pair(moved, residuals, outputs=outputs, **static)
+    return ([w, v, *u] if vectors else [w]), pair(moved, residuals, outputs=outputs, **static)
+
+
+def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
+    return _jvp(functools.partial(_solve_p.bind, **{**params, "vectors": True}), _pair, primals, tangents, **params)
 
 
 ad.primitive_jvps[_solve_p] = _solve_jvp
+
+# ---- by an engine -------------------------------------------------------------------------------------------------
+
+# Without the core's rule, which would gather the matrix.
+_spread_pair = LinearPair("eigenpair_hermitian_spread", _tangent, _cotangent, _second_order)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
+def _solve_by_engine(a: Array, engine: engines.Engine, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
+    # Placed out here, so that the gradient is placed as well.
+    return _by_engine(engines.place(engine, a), engine, triangle, policy, vectors)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3, 4))
+def _by_engine(a: Array, engine: engines.Engine, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
+    results = engines.solve(engine, hermitian_part(a, triangle), vectors)
+    return list(_in_generic_basis(results, (a,), 0, triangle, policy))
+
+
+@_by_engine.defjvp
+def _by_engine_jvp(
+    engine: engines.Engine, triangle: str, policy: Policy, vectors: bool, primals: Any, tangents: Any
+) -> tuple[list[Any], list[Any]]:
+    solve = lambda a: _by_engine(a, engine, triangle, policy, True)  # noqa: E731
+    return _jvp(solve, _spread_pair, primals, tangents, type=0, triangle=triangle, policy=policy, vectors=vectors)

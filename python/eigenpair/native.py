@@ -1,6 +1,7 @@
 """The native kernels: found, lent a LAPACK, and registered with XLA when this module is imported.
 
-Without them (no compiled extension, or `EIGENPAIR_KERNELS=off` in the environment) everything runs on XLA's own `eigh`.
+Without them (no compiled extension, or `EIGENPAIR_KERNELS=off` in the environment) everything runs on XLA's own `eigh`
+and `eig`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.interpreters import mlir
 from jax.interpreters.mlir import ir
 
 try:
@@ -108,6 +110,23 @@ def _column_major(aval: Any, batch: int) -> tuple[int, ...]:
     """The axes from the fastest to the slowest."""
     axes = range(len(aval.shape))
     return (*axes[batch:], *reversed(axes[:batch]))
+
+
+def lowering_by_xla(solve: Callable[..., Any]) -> Any:
+    """The rule that lowers a primitive to `solve`, which is written with XLA's own decompositions; an error with the
+    remedy on platforms that have none."""
+    lower = mlir.lower_fun(solve, multiple_results=True)
+
+    def rule(ctx: Any, *operands: Any, **params: Any) -> Any:
+        try:
+            return lower(ctx, *operands, **params)
+        except NotImplementedError as error:
+            raise NotImplementedError(
+                f"JAX has no such decomposition on this platform ({error}). Compute it on the CPU: "
+                'jax.device_put(a, jax.devices("cpu")[0])'
+            ) from error
+
+    return rule
 
 
 def _sharding_rule(avals_in: Any, avals_out: Any, batch: int) -> str:

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from . import _arguments, _differences
+from . import _arguments, _differences, engines
 from ._spectral_forms import Jet, closed, opened, step_first
 from .degeneracy import check
-from .hermitian import _solve_jit, hermitian_part
+from .hermitian import hermitian_part, solve
 
 __all__ = ["spectral_map", "spectral_projector", "spectral_sum"]
 
@@ -40,7 +40,7 @@ def spectral_map(f: Callable[[Array], Array], a: Any) -> Array:
     """
     a = _arguments.matrices("a", a)
     f = _function(f, a)
-    a = hermitian_part(a)
+    a = hermitian_part(engines.placed(a))
     w, v = _eigen(a)
     values = f(w)
     return opened(_jet(jnp.zeros_like(values), f, w), a, w, v)
@@ -54,7 +54,7 @@ def spectral_sum(f: Callable[[Array], Array], a: Any) -> Array:
     """
     a = _arguments.matrices("a", a)
     f = _function(f, a)
-    a = hermitian_part(a)
+    a = hermitian_part(engines.placed(a))
     w, v = _eigen(a)
     return closed(_jet(f(w), _differences.derivative(f), w), a, w, v)
 
@@ -76,7 +76,7 @@ def spectral_projector(a: Any, k: int) -> Array:
         raise TypeError(f"k must be a Python integer, got {k!r}")
     if not 0 <= k <= n:
         raise ValueError(f"k must satisfy 0 ≤ k ≤ {n}, got {k}")
-    a = hermitian_part(a)
+    a = hermitian_part(engines.placed(a))
     w, v = _eigen(a)
     honest = _gap_or_nan(w, int(k))
     values = (jnp.arange(n) < k) * honest
@@ -97,12 +97,19 @@ def _function(f: Any, a: Array) -> Callable[[Array], Array]:
 
 def _eigen(a: Array) -> tuple[Array, Array]:
     """Eigenvalues and vectors as constants: derivatives take their way through the forms."""
-    w, v = _solve_jit(lax.stop_gradient(a), type=0, triangle="hermitian", policy=check(), vectors=True)
+    w, v = solve([lax.stop_gradient(a)], type=0, triangle="hermitian", policy=check(), vectors=True)
     return lax.stop_gradient(w), lax.stop_gradient(v)
 
 
 def _elementwise(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    return lambda x: jax.vmap(f)(x.reshape(-1)).reshape(x.shape)
+    # One axis after the other: a reshape to a single one would gather a batch that is spread over devices.
+    def g(x: Array) -> Array:
+        mapped = f
+        for _ in range(x.ndim):
+            mapped = jax.vmap(mapped)
+        return mapped(x)
+
+    return g
 
 
 def _jet(antiderivative: Array, f: Callable[[Array], Array], w: Array) -> Jet:

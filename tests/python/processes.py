@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
+import time
 
 
 def run(code, *, timeout=120, arguments=(), cpus=None, **environment):
@@ -13,14 +16,41 @@ def run(code, *, timeout=120, arguments=(), cpus=None, **environment):
     prelude = "import os\n"
     if cpus is not None:
         prelude += f"os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{cpus}])\n"
+    (output,) = run_together(prelude + textwrap.dedent(code), [arguments], timeout=timeout, **environment)
+    return output
+
+
+def run_together(code, arguments, *, timeout, **environment):
+    """The standard outputs of as many processes at once as there are tuples of arguments. None outlives this call."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("EIGENPAIR_", "JAX_", "XLA_"))}
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", prelude + textwrap.dedent(code), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env={**inherited, **environment},
-        check=False,
-    )
-    assert result.returncode == 0, f"exit status {result.returncode}\n{result.stdout}\n{result.stderr[-4000:]}"
-    return result.stdout
+    started = []
+    with contextlib.ExitStack() as stack:
+        for each in arguments:
+            streams = [stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8")) for _ in range(2)]
+            command = [sys.executable, "-W", "error", "-c", textwrap.dedent(code), *map(str, each)]
+            process = subprocess.Popen(command, stdout=streams[0], stderr=streams[1], env={**inherited, **environment})
+            stack.callback(_end, process)
+            started.append((process, *streams))
+        deadline = time.monotonic() + timeout
+        # The first that fails is the one to hear of: the others may be waiting for it.
+        while any(process.poll() is None for process, *_ in started):
+            late = time.monotonic() > deadline
+            if late or any(process.poll() for process, *_ in started):
+                break
+            time.sleep(0.02)
+        outputs, complaints = [], []
+        for process, out, err in started:
+            out.seek(0)
+            err.seek(0)
+            outputs.append(out.read())
+            if process.poll() != 0:
+                status = "still running" if process.poll() is None else f"exit status {process.poll()}"
+                complaints.append(f"{status}\n{outputs[-1]}\n{err.read()[-4000:]}")
+        assert not complaints, "\n".join(complaints)
+    return outputs
+
+
+def _end(process):
+    if process.poll() is None:
+        process.kill()
+        process.wait()

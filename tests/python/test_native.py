@@ -85,9 +85,22 @@ ANSWERS = """
             _, tangent = jax.jvp(lambda *m: eigenpair.eigvalsh(*m, **options), matrices, direction)
             leaves = jax.tree.leaves((value, w, v, gradients, tangent))
             results.update({f"{type} {lower} {i}": np.asarray(x) for i, x in enumerate(leaves)})
+    def general(x, y):
+        w, left, right = eigenpair.eig(x, y, left=True)
+        return jnp.sum(jnp.abs(w - 1j) ** 3) + jnp.sum(jnp.abs(left[..., 0] * right[..., 1]) ** 2)
+    def spectral(x, y):
+        moved = eigenpair.spectral_map(jnp.tanh, x) + eigenpair.spectral_projector(x, 1)
+        return jnp.sum(jnp.real(moved * y)) + jnp.sum(eigenpair.spectral_sum(jnp.sin, x))
+    for f in (general, spectral):
+        compute = jax.value_and_grad(f, (0, 1))
+        computed = jax.jit(lambda a, b: jax.jvp(compute, (a, b), (b, a)))(a, b), jax.jit(compute)(a.real, b.real)
+        results.update({f"{f.__name__} {i}": np.asarray(x) for i, x in enumerate(jax.tree.leaves(computed))})
+    results["eigvals"] = np.concatenate([eigenpair.eigvals(a, b), *eigenpair.eig(a)[1], eigenpair.eigvals(a.real)])
+    results["condition"] = np.asarray(eigenpair.condition_numbers(a, b))
     bad = np.stack([np.eye(3), np.full((3, 3), np.nan), np.diag([1.0, 2, 3]), -np.eye(3)])
     bad[1, 0, 0] = 1
     results["isolated"] = np.asarray(eigenpair.eigvalsh(bad))
+    results["isolated general"] = np.asarray(eigenpair.eigvals(bad))
     results["definite"] = np.asarray(eigenpair.eigvalsh(np.eye(3), bad))
     results["empty"] = np.asarray(eigenpair.eigvalsh(np.zeros((2, 0, 0))))
     results["none"] = np.asarray(eigenpair.eigh(np.zeros((0, 3, 3)), np.zeros((3, 3)))[1])
@@ -99,9 +112,10 @@ ANSWERS = """
 
 @needs_kernels
 def test_the_same_without_kernels(tmp_path):
-    """XLA's own eigh, as on platforms without a kernel, gives the same values and gradients."""
-    run(ANSWERS, arguments=[tmp_path / "on.npz", "on"])
-    run(ANSWERS, arguments=[tmp_path / "off.npz", "off"], EIGENPAIR_KERNELS="off")
+    """XLA's own eigh and eig, as on platforms without a kernel, give the same values and gradients."""
+    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0"}
+    run(ANSWERS, arguments=[tmp_path / "on.npz", "on"], **quick)
+    run(ANSWERS, arguments=[tmp_path / "off.npz", "off"], EIGENPAIR_KERNELS="off", **quick)
     on, off = np.load(tmp_path / "on.npz"), np.load(tmp_path / "off.npz")
     assert set(on) == set(off)
     for name in on:

@@ -2,7 +2,8 @@
 
 from processes import run
 
-DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+# How programs are partitioned is looked at here, not how fast they are.
+DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"}
 
 PREPARE = """
     import jax, jax.numpy as jnp, numpy as np
@@ -29,12 +30,29 @@ PREPARE = """
     def tangents(x, y):
         return jax.jvp(lambda *m: tuple(eigenpair.eigh(*m)), (x, y), (y, x))[1]
 
+    def of_types_2_and_3(x, y):
+        w, v = eigenpair.eigh(x, y, type=2, lower=True)
+        return jnp.sum(v[:, :, 0] ** 4) + jnp.sum(w * eigenpair.eigvalsh(x, y, type=3, lower=False))
+
+    def general(x, y):
+        w, left, right = eigenpair.eig(x, y, left=True)
+        return jnp.sum(jnp.abs(w) ** 2) + jnp.sum(jnp.abs(right[..., 0] * left[..., 1]) ** 4)
+
+    def spectral(x, y):
+        moved = eigenpair.spectral_map(jnp.tanh, x) + eigenpair.spectral_projector(x, 1)
+        return jnp.sum(moved * y) + jnp.sum(eigenpair.spectral_sum(jnp.sin, x))
+
     functions = {
         "forward": lambda x, y: tuple(eigenpair.eigh(x, y)),
         "standard": lambda x, y: (eigenpair.eigvalsh(x), eigenpair.eigh(y)[0]),
         "gradients": gradients,
         "tangents": tangents,
         "curvature": lambda x, y: jax.jvp(gradients, (x, y), (y, x))[1],
+        "types 2 and 3": jax.grad(of_types_2_and_3, (0, 1)),
+        "general": lambda x, y: (*eigenpair.eig(x, y), eigenpair.eigvals(x), eigenpair.condition_numbers(y)),
+        "general gradients": jax.grad(general, (0, 1)),
+        "spectral": lambda x, y: (eigenpair.spectral_map(jnp.tanh, x), eigenpair.spectral_sum(jnp.sin, x)),
+        "spectral gradients": jax.grad(spectral, (0, 1)),
     }
     def same(found, expected):
         for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
@@ -55,16 +73,21 @@ def test_jit_of_a_sharded_batch():
         for leaf in jax.tree.leaves(found):
             assert leaf.sharding.is_equivalent_to(spread, leaf.ndim), (name, leaf.sharding)
             assert {s.data.shape[0] for s in leaf.addressable_shards} == {2}
-        same(found, f(a, b))
+        same(found, jax.jit(f)(a, b))
     # The sum over a loss needs one number from each device, and no matrix.
     total = jax.jit(lambda *m: jnp.sum(losses(*m))).lower(*sharded).compile()
     assert "all-gather" not in total.as_text()
     same(total(*sharded), jnp.sum(losses(a, b)))
-    # A `b` that all share.
-    shared = jax.device_put(b[0], NamedSharding(mesh, P()))
-    compiled = jax.jit(gradients).lower(sharded[0], shared).compile()
-    assert "all-gather" not in compiled.as_text()
-    same(compiled(sharded[0], shared), gradients(a, b[0]))
+    # One of the two that all share: its gradient is a sum over devices.
+    for name in ("gradients", "types 2 and 3", "general gradients"):
+        for x, y in ((a, b[0]), (a[0], b)):
+            placed = [jax.device_put(m, spread if m.ndim == 3 else NamedSharding(mesh, P())) for m in (x, y)]
+            compiled = jax.jit(functions[name]).lower(*placed).compile()
+            assert "all-gather" not in compiled.as_text(), name
+            found = compiled(*placed)
+            for leaf, m in zip(found, placed, strict=True):
+                assert leaf.sharding.is_equivalent_to(m.sharding, m.ndim), (name, leaf.sharding)
+            same(found, jax.jit(functions[name])(x, y))
     """,
         **DEVICES,
     )
@@ -84,7 +107,7 @@ def test_explicit_sharding():
                 assert leaf.sharding.spec[0] == "batch", (name, leaf.sharding)
             compiled = jax.jit(f).lower(x, y).compile()
             assert "all-gather" not in compiled.as_text(), name
-            same(compiled(x, y), f(a, b))
+            same(compiled(x, y), jax.jit(f)(a, b))
         # A `b` that all share.
         w, v = jax.jit(eigenpair.eigh)(x, b[0])
         assert w.sharding.spec[0] == "batch"
@@ -100,7 +123,7 @@ def test_shard_map():
         + """
     for name, f in functions.items():
         mapped = jax.jit(jax.shard_map(f, mesh=mesh, in_specs=P("batch"), out_specs=P("batch")))
-        same(mapped(*sharded), f(a, b))
+        same(mapped(*sharded), jax.jit(f)(a, b))
     # Differentiated from outside.
     inside = jax.shard_map(losses, mesh=mesh, in_specs=P("batch"), out_specs=P("batch"))
     same(jax.jit(jax.grad(lambda *m: jnp.sum(inside(*m)), (0, 1)))(*sharded), gradients(a, b))
@@ -121,11 +144,13 @@ def test_batch_axes_of_a_mesh_in_two_dimensions():
     mesh = jax.make_mesh((2, 4), ("x", "y"), axis_types=(jax.sharding.AxisType.Auto,) * 2)
     spread = NamedSharding(mesh, P("y", "x"))
     x, y = (jax.device_put(m.reshape(4, 4, 3, 3), spread) for m in (a, b))
-    compiled = jax.jit(lambda *m: tuple(eigenpair.eigh(*m))).lower(x, y).compile()
-    assert "all-gather" not in compiled.as_text()
-    w, v = compiled(x, y)
-    assert w.sharding.is_equivalent_to(spread, 3)
-    same((w.reshape(16, 3), v.reshape(16, 3, 3)), tuple(eigenpair.eigh(a, b)))
+    for name in ("forward", "general gradients", "spectral", "spectral gradients"):
+        compiled = jax.jit(functions[name]).lower(x, y).compile()
+        assert "all-gather" not in compiled.as_text(), name
+        found = compiled(x, y)
+        for leaf in jax.tree.leaves(found):
+            assert leaf.sharding.is_equivalent_to(spread, leaf.ndim), (name, leaf.sharding)
+        same([leaf.reshape(16, *leaf.shape[2:]) for leaf in jax.tree.leaves(found)], jax.jit(functions[name])(a, b))
     # The matrix axes themselves may be spread in the input; the answer is right all the same.
     torn = jax.device_put(a, NamedSharding(mesh, P(None, None, None)))
     same(jax.jit(eigenpair.eigvalsh)(torn), eigenpair.eigvalsh(a))

@@ -1,0 +1,96 @@
+"""Several processes (jax.distributed on loopback, CPU collectives): values and gradients are those of one process."""
+
+import importlib
+import importlib.util
+import socket
+
+import jax
+import numpy as np
+import pytest
+from processes import run_together
+
+# Processes that wait for each other in vain are ended after this.
+SECONDS = 120
+
+PROGRAM = """
+    import sys
+    import jax, jax.numpy as jnp, numpy as np
+    from jax.sharding import NamedSharding, PartitionSpec as P
+    folder, (port, rank, count) = sys.argv[1], map(int, sys.argv[2:])
+    jax.config.update("jax_enable_x64", True)
+    if count > 1:
+        jax.config.update("jax_cpu_collectives_implementation", "gloo")
+        jax.distributed.initialize(f"127.0.0.1:{port}", count, rank, initialization_timeout=60)
+    import eigenpair
+
+    assert jax.process_count() == count and len(jax.devices()) == 4, jax.devices()
+    mesh = jax.make_mesh((4,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(8, 3, 3)) + np.diag([0.0, 5, 9])
+    b = a @ a.swapaxes(-1, -2) + 2 * np.eye(3)
+
+    def place(x, spec):
+        return jax.make_array_from_callback(x.shape, NamedSharding(mesh, spec), lambda index: x[index])
+
+    def hermitian(x, y):
+        w, v = eigenpair.eigh(x, y)
+        return jnp.sum(w[:, :2] ** 2) + jnp.sum(v[:, :, 0] ** 4)
+
+    def general(x, y):
+        w, v = eigenpair.eig(x, y)
+        return jnp.sum(jnp.abs(w) ** 2) + jnp.sum(jnp.abs(v[:, :, 0]) ** 4)
+
+    def spectral(x, y):
+        return jnp.sum(eigenpair.spectral_map(jnp.tanh, x) * y)
+
+    inputs = {"both": (place(a, P("batch")), place(b, P("batch"))), "shared": (place(a, P("batch")), place(b[0], P()))}
+    results = {}
+    for name, (x, y) in inputs.items():
+        for loss in (hermitian, general, spectral):
+            f = jax.jit(jax.value_and_grad(loss, (0, 1)))
+            compiled = f.lower(x, y).compile()
+            assert "all-gather" not in compiled.as_text(), (name, loss)
+            value, gradients = compiled(x, y)
+            results[f"{name} {loss.__name__}"] = value
+            # What this process holds, by place.
+            for g, m in zip(gradients, "ab", strict=True):
+                for shard in g.addressable_shards:
+                    start = shard.index[0].start or 0
+                    results[f"{name} {loss.__name__} {m} {start}"] = np.asarray(shard.data)
+    np.savez(f"{folder}/{count}-{rank}.npz", **results)
+    if count > 1:
+        jax.distributed.shutdown()
+"""
+
+
+def has_gloo():
+    extension = next((name for name in ("jaxlib._jax", "jaxlib.xla_extension") if importlib.util.find_spec(name)), None)
+    known = "jax_cpu_collectives_implementation" in jax.config.values
+    return known and extension is not None and hasattr(importlib.import_module(extension), "make_gloo_tcp_collectives")
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def start(folder, count):
+    flags = f"--xla_force_host_platform_device_count={4 // count} --xla_backend_optimization_level=0"
+    port = free_port()
+    run_together(PROGRAM, [(folder, port, rank, count) for rank in range(count)], timeout=SECONDS, XLA_FLAGS=flags)
+    results = [dict(np.load(folder / f"{count}-{rank}.npz")) for rank in range(count)]
+    for name in set(results[0]).intersection(*results[1:]):
+        # What several processes hold, such as the value of the loss, they hold alike.
+        for other in results[1:]:
+            np.testing.assert_array_equal(other[name], results[0][name], err_msg=name)
+    return {name: x for result in results for name, x in result.items()}
+
+
+@pytest.mark.skipif(not has_gloo(), reason="this jaxlib has no collectives between processes on CPU (gloo)")
+def test_two_processes_give_what_one_gives(tmp_path):
+    one, two = start(tmp_path, 1), start(tmp_path, 2)
+    assert set(one) == set(two)
+    assert len([name for name in one if "both hermitian a" in name]) == 4, "each device has its part"
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], rtol=1e-10, atol=1e-10, err_msg=name)
