@@ -22,6 +22,7 @@ from jax.interpreters import ad, batching, mlir
 
 from . import native
 from ._linear_pair import LinearPair, batched, by_jit
+from ._matrices import TRIANGLES, adjoint, hermitian_part, hermitian_part_transpose, matmul
 from .degeneracy import (
     Policy,
     check,
@@ -57,14 +58,6 @@ def solve(a: Array, *, subset: tuple[int, int], triangle: str, policy: Policy, v
     return [results[0], results[2]] if vectors else [results[0]]
 
 
-def _adjoint(x: Array) -> Array:
-    return jnp.conj(jnp.swapaxes(x, -1, -2))
-
-
-def _matmul(x: Array, y: Array) -> Array:
-    return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
-
-
 # ---- forward ------------------------------------------------------------------------------------------------------
 
 # Results: w (…, k); edges (…, 3): the eigenvalue below, the one above, the largest |λ|; with vectors also v (…, n, k)
@@ -73,7 +66,6 @@ _solve_p = Primitive("eigenpair_partial")
 _solve_p.multiple_results = True
 _solve_jit = jax.jit(_solve_p.bind, static_argnames=("first", "count", "triangle", "policy", "vectors"))
 _solve_p.def_impl(by_jit(_solve_jit))
-_TRIANGLES = {"hermitian": 0, "lower": 1, "upper": 2}
 
 
 @_solve_p.def_abstract_eval
@@ -87,8 +79,6 @@ def _solve_abstract(a: Array, *, first: int, count: int, triangle: str, policy: 
 
 
 def _solve_by_xla(a: Array, *, first: int, count: int, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
-    from .hermitian import hermitian_part
-
     a = hermitian_part(a, triangle)
     finite = jnp.all(jnp.isfinite(a), axis=(-1, -2), keepdims=True)
     v, w = lax.linalg.eigh(jnp.where(finite, a, jnp.eye(a.shape[-1], dtype=a.dtype)), symmetrize_input=False)
@@ -108,7 +98,7 @@ def _solve_by_xla(a: Array, *, first: int, count: int, triangle: str, policy: Po
 
 def _lower_native(ctx: Any, a: Any, *, first: int, count: int, triangle: str, policy: Policy, vectors: bool) -> Any:
     attributes: dict[str, Any] = {
-        "triangle": np.int32(_TRIANGLES[triangle]),
+        "triangle": np.int32(TRIANGLES[triangle]),
         "first": np.int64(first),
         "count": np.int64(count),
     }
@@ -138,7 +128,7 @@ def _complement_by_xla(y: Array, a: Array, w: Array, v: Array, factor: Array, *,
     outside = ((np.arange(n) < first) | (np.arange(n) >= first + count))[:, None]
     gaps = spectrum[..., :, None] - w[..., None, :]
     inverse = jnp.where(outside, 1 / jnp.where(outside, gaps, 1), 0)
-    return _matmul(basis, inverse * _matmul(_adjoint(basis), y))
+    return matmul(basis, inverse * matmul(adjoint(basis), y))
 
 
 def _complement_native(ctx: Any, y: Any, a: Any, w: Any, v: Any, factor: Any, *, first: int) -> Any:
@@ -160,13 +150,13 @@ def _complement_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, first: i
     # Of (A − wⱼ) xⱼ = P yⱼ with vᴴx = 0, on the complement and along v.
     right = jnp.zeros_like(y) if dy is None else dy
     if da is not None:
-        right = right - _matmul(da, x)
+        right = right - matmul(da, x)
     if dw is not None:
         right = right + x * dw[..., None, :]
     if dv is not None:
-        right = right - _matmul(dv, _matmul(_adjoint(v), y))
+        right = right - matmul(dv, matmul(adjoint(v), y))
     dx = _complement_p.bind(right, a, w, v, factor, first=first)
-    return x, (dx if dv is None else dx - _matmul(v, _matmul(_adjoint(dv), x)))
+    return x, (dx if dv is None else dx - matmul(v, matmul(adjoint(dv), x)))
 
 
 def _complement_transpose(cotangent: Any, y: Any, *rest: Any, first: int) -> list[Any]:
@@ -215,16 +205,14 @@ def _tangent(
     triangle: str,
     policy: Policy,
 ) -> list[Array]:
-    from .hermitian import hermitian_part
-
     w, edges, v, *_ = residuals
     policy = _of_whole(policy, *v.shape[-2:])
-    y = _matmul(hermitian_part(linear[0], triangle), v)
-    moved = _matmul(_adjoint(v), y)
+    y = matmul(hermitian_part(linear[0], triangle), v)
+    moved = matmul(adjoint(v), y)
     results = [jnp.real(jnp.diagonal(moved, axis1=-2, axis2=-1))] if outputs[0] else []
     if outputs[1]:
         f = inverse_gaps(policy, w, lax.stop_gradient(edges[..., 2:]))
-        dv = _matmul(v, f * moved) - _outside(y, residuals, first)
+        dv = matmul(v, f * moved) - _outside(y, residuals, first)
         unknown = _open(policy, *(lax.stop_gradient(x) for x in (w, edges)))
         results.append(dv if unknown is None else jnp.where(unknown, jnp.nan, dv))
     return results
@@ -240,8 +228,6 @@ def _cotangent(
     triangle: str,
     policy: Policy,
 ) -> list[Array]:
-    from .hermitian import _hermitian_part_transpose
-
     w, edges, v, *_ = residuals
     policy = _of_whole(policy, *v.shape[-2:])
     w_bar, v_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
@@ -249,18 +235,18 @@ def _cotangent(
     answer = None
     if v_bar is not None:
         scale = lax.stop_gradient(edges[..., 2:])
-        k_bar = _matmul(_adjoint(v), v_bar)
+        k_bar = matmul(adjoint(v), v_bar)
         kappa = largest_column(v) * largest_column(v_bar)
         gap = w[..., None, :] - w[..., :, None]
         nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
-        rotation = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - _adjoint(k_bar)) / 2)
-        right = right + _matmul(v, rotation) - _outside(v_bar, residuals, first)
+        rotation = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
+        right = right + matmul(v, rotation) - _outside(v_bar, residuals, first)
         answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
         unknown = _open(policy, *(lax.stop_gradient(x) for x in (w, edges)))
         if unknown is not None and answer is not None:
             used = jnp.any(unknown & (lax.stop_gradient(v_bar) != 0), axis=(-1, -2), keepdims=True)
             answer = jnp.where(used, jnp.nan, answer)
-    gradient = jnp.conj(_hermitian_part_transpose(_matmul(right, _adjoint(v)), triangle))
+    gradient = jnp.conj(hermitian_part_transpose(matmul(right, adjoint(v)), triangle))
     return [gradient if answer is None else gradient * answer]
 
 
@@ -277,8 +263,6 @@ _pair = LinearPair("eigenpair_partial", _tangent, _cotangent, _second_order)
 
 
 def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
-    from .hermitian import hermitian_part
-
     (a,), (da,) = primals, tangents
     w, edges, v, factor = _solve_p.bind(a, **{**params, "vectors": True})
     residuals = (w, edges, v, factor, hermitian_part(a, params["triangle"]))

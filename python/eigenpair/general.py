@@ -19,6 +19,7 @@ from jax.interpreters import ad, batching, mlir
 
 from . import _arguments, cuda, engines, native
 from ._linear_pair import LinearPair, batched, by_jit
+from ._matrices import adjoint, finite_or_identity, matmul
 from .degeneracy import (
     ROUNDING_OF_COTANGENT,
     Policy,
@@ -35,7 +36,6 @@ from .degeneracy import (
     width,
     without,
 )
-from .hermitian import _adjoint, _matmul, finite_or_identity
 
 __all__ = ["EigBothResult", "EigLeftResult", "EigResult", "condition_numbers", "eig", "eigvals"]
 
@@ -184,7 +184,7 @@ def _solve_by_xla(
     results = [w] + vs * right
     if left or dual:
         (v,) = vs
-        u = _adjoint(jnp.linalg.inv(_matmul(b[0].astype(dtype), v) if b else v))
+        u = adjoint(jnp.linalg.inv(matmul(b[0].astype(dtype), v) if b else v))
         limit = 1 / (10 * math.sqrt(max(a.shape[-1], 1)) * jnp.finfo(dtype).eps)
         u = jnp.where(largest_column(u) < limit, u, jnp.nan) if a.shape[-1] else u
         results += [_normalize(u)] * left + [u] * dual
@@ -341,19 +341,19 @@ def _tangent(
     dw = jnp.zeros_like(w)
     pencil = None
     if da is not None:
-        m = _matmul(_adjoint(u), _matmul(da, v))
+        m = matmul(adjoint(u), matmul(da, v))
         moved, dw = moved + m * beta[..., None, :], dw + jnp.diagonal(m, axis1=-2, axis2=-1)
     if db is not None:
-        pencil = _matmul(_adjoint(u), _matmul(db, v))
+        pencil = matmul(adjoint(u), matmul(db, v))
         moved, dw = moved - pencil * alpha[..., None, :], dw - w * jnp.diagonal(pencil, axis1=-2, axis2=-1)
     dw = jnp.where(jnp.isinf(w), jnp.nan, dw)
     k = inverse_gaps(policy, w, reach) * moved
     k = k + jnp.eye(w.shape[-1], dtype=v.dtype) * _phase(v, k)[..., None, :]
     results = [dw] if outputs[0] else []
     if outputs[1]:
-        results.append(_matmul(v, k))
+        results.append(matmul(v, k))
     if outputs[2] or outputs[3]:
-        du = -_matmul(u, _adjoint(k if pencil is None else k + pencil))
+        du = -matmul(u, adjoint(k if pencil is None else k + pencil))
         if outputs[2]:
             results.append(jax.jvp(_normalize, (jnp.broadcast_to(u, du.shape),), (du,))[1])
         if outputs[3]:
@@ -364,7 +364,7 @@ def _tangent(
 def _phase(v: Array, k: Array) -> Array:
     """`c` of the gauge: unit norm, and component `v_kj` stays real."""
     chosen, real = _gauge(v)
-    turned = _matmul(v, k)
+    turned = matmul(v, k)
     along = jnp.sum(jnp.real(jnp.conj(v) * turned), axis=-2)
     out = jnp.sum(jnp.where(chosen, jnp.imag(turned), 0), axis=-2) / real[..., 0, :]
     return lax.complex(-along, -out)
@@ -389,15 +389,15 @@ def _cotangent(
     h_bar: Any = None
     kappa: Any = 0
     if v_bar is not None:
-        k_bar, kappa = _matmul(_adjoint(v), v_bar), largest_column(v) * largest_column(v_bar)
+        k_bar, kappa = matmul(adjoint(v), v_bar), largest_column(v) * largest_column(v_bar)
     if u_bar is not None:
-        h_bar = -_matmul(_adjoint(u_bar), u)
+        h_bar = -matmul(adjoint(u_bar), u)
         kappa = kappa + largest_column(u) * largest_column(u_bar)
         k_bar = h_bar if k_bar is None else k_bar + h_bar
     m_bar = jnp.zeros_like(v)
     n_bar = jnp.zeros_like(v) if h_bar is None else h_bar
     if k_bar is not None:
-        k_bar = k_bar + _matmul(_adjoint(v), _phase_transpose(v, jnp.diagonal(k_bar, axis1=-2, axis2=-1)))
+        k_bar = k_bar + matmul(adjoint(v), _phase_transpose(v, jnp.diagonal(k_bar, axis1=-2, axis2=-1)))
         f = inverse_gaps(policy, w, reach)
         size = jnp.abs(k_bar)
         coupling = jnp.maximum(size, jnp.swapaxes(size, -1, -2))
@@ -419,7 +419,7 @@ def _cotangent(
     results = []
     for wanted, bar in zip(inputs, (m_bar, n_bar), strict=True):
         if wanted:
-            gradient = jnp.conj(_matmul(u, _matmul(bar, _adjoint(v))))  # back to JAX's convention
+            gradient = jnp.conj(matmul(u, matmul(bar, adjoint(v))))  # back to JAX's convention
             results.append(gradient if answer is None else gradient * answer)
     return results
 

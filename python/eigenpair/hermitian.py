@@ -16,28 +16,17 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import _arguments, _partial, cuda, engines, native
+from ._hermitian_rules import bases, cotangent, pair, scale_of, second_order, tangent
 from ._linear_pair import LinearPair, batched, by_jit
+from ._matrices import TRIANGLES, adjoint, finite_or_identity, hermitian_part, matmul
 from .degeneracy import (
     Policy,
     as_policy,
-    broaden,
     check,
     generic_rotation,
-    inverse_gaps,
-    largest_column,
-    mask,
-    noise,
-    norm,
-    parts,
-    raw,
-    second_order_factor,
-    verdict,
-    without,
 )
 
 __all__ = ["EighResult", "eigh", "eigvalsh"]
-
-_TRIANGLES = {"hermitian": 0, "lower": 1, "upper": 2}  # as the C ABI numbers them
 
 
 class EighResult(NamedTuple):
@@ -186,7 +175,7 @@ def _lower_native(ctx: Any, *operands: Any, type: int, triangle: str, policy: Po
             return _in_generic_basis(_solve_p.bind(*xs, policy=check(), **params), xs, type, triangle, policy)
 
         return mlir.lower_fun(turned, multiple_results=True)(ctx, *operands)
-    rule = native.lowering("eigenpair_hermitian", type=np.int32(type), triangle=np.int32(_TRIANGLES[triangle]))
+    rule = native.lowering("eigenpair_hermitian", type=np.int32(type), triangle=np.int32(TRIANGLES[triangle]))
     return rule(ctx, *operands)
 
 
@@ -198,9 +187,9 @@ def _in_generic_basis(
         return results
     w, v, *u = results
     a, *b = (hermitian_part(x, triangle) for x in operands)
-    scale = _scale(type, a, b[0] if b else None, w, *_bases(type, v, u[0] if u else None))
+    scale = scale_of(type, a, b[0] if b else None, w, *bases(type, v, u[0] if u else None))
     turn = generic_rotation(policy, w, scale, v.dtype)
-    return [w, *(_matmul(x, turn) for x in (v, *u))]
+    return [w, *(matmul(x, turn) for x in (v, *u))]
 
 
 def _solve_by_xla(
@@ -219,30 +208,21 @@ def _solve_by_xla(
         factor = lax.linalg.cholesky(b[0], symmetrize_input=False)
         solve = _triangular_solver(factor)
         if type == 1:
-            a = hermitian_part(solve(_adjoint(solve(a))), "hermitian")
+            a = hermitian_part(solve(adjoint(solve(a))), "hermitian")
         else:
-            a = hermitian_part(_matmul(_adjoint(factor), _matmul(a, factor)), "hermitian")
+            a = hermitian_part(matmul(adjoint(factor), matmul(a, factor)), "hermitian")
         # Cholesky has failed where B is not positive definite.
         reduced, (a,) = finite_or_identity(a)
         finite = finite & reduced
         results, solved = eigh_(a, vectors)
         if vectors:
             w, y = results
-            primal, dual = solve(y, adjoint=True), _matmul(factor, y)
+            primal, dual = solve(y, adjoint=True), matmul(factor, y)
             results = [w, dual, primal] if type == 3 else [w, primal, dual]
     results = results[: _result_count(type, vectors)]
     good = finite[..., 0] & solved[..., None] & jnp.all(jnp.isfinite(results[0]), axis=-1, keepdims=True)
     results = [jnp.where(good if r.ndim < a.ndim else good[..., None], r, jnp.nan) for r in results]
     return _in_generic_basis(results, operands, type, triangle, policy)
-
-
-def finite_or_identity(*xs: Array) -> tuple[Array, list[Array]]:
-    """Where all of the matrices are finite, shape `(…, 1, 1)`, and what a solver may see of them: some answer NaN with
-    finite numbers, or never."""
-    finite = jnp.array(True)
-    for x in xs:
-        finite = finite & jnp.all(jnp.isfinite(x), axis=(-1, -2), keepdims=True)
-    return finite, [jnp.where(finite, x, jnp.eye(x.shape[-1], dtype=x.dtype)) for x in xs]
 
 
 def _eigh_by_xla(a: Array, vectors: bool) -> tuple[list[Array], Array]:
@@ -276,233 +256,6 @@ batching.primitive_batchers[_solve_p] = batched(_solve_p)
 # ---- derivatives --------------------------------------------------------------------------------------------------
 
 
-def _adjoint(x: Array) -> Array:
-    return jnp.conj(jnp.swapaxes(x, -1, -2))
-
-
-def _matmul(x: Array, y: Array) -> Array:
-    # Accelerators round the factors of a product by default; eigenvectors deserve better.
-    return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
-
-
-def hermitian_part(x: Array, triangle: str = "hermitian") -> Array:
-    """The Hermitian matrix that `triangle` of `x` stands for. Linear, so it also carries tangents."""
-    if triangle == "hermitian":
-        return x / 2 + _adjoint(x) / 2
-    strict = jnp.tril(x, -1) if triangle == "lower" else jnp.triu(x, 1)
-    diagonal = jnp.eye(x.shape[-1], dtype=bool)
-    return jnp.where(diagonal, jnp.real(x).astype(x.dtype), strict + _adjoint(strict))
-
-
-def _hermitian_part_transpose(x: Array, triangle: str) -> Array:
-    """Of a Hermitian matrix: the gradient with respect to what `hermitian_part` reads."""
-    if triangle == "hermitian":
-        return x / 2 + _adjoint(x) / 2
-    strict = (
-        jnp.tril(x, -1) + _adjoint(jnp.triu(x, 1))
-        if triangle == "lower"
-        else jnp.triu(x, 1) + _adjoint(jnp.tril(x, -1))
-    )
-    return jnp.where(jnp.eye(x.shape[-1], dtype=bool), jnp.real(x).astype(x.dtype), strict)
-
-
-def _bases(type: int, v: Array, u: Array | None) -> tuple[Array, Array]:
-    """`X` and `Y`, through which `dA` and `dB` act."""
-    if type == 2:
-        return u, v  # type: ignore[return-value]
-    return v, (u if type == 3 else v)  # type: ignore[return-value]
-
-
-def _scale(type: int, a: Array, b: Array | None, w: Array, x: Array, y: Array) -> Array:
-    """Size of the source of rounding in the eigenvalues, shape `(…, 1)`."""
-    if type == 0:
-        return jnp.max(jnp.abs(w), axis=-1, keepdims=True, initial=0)
-    axes = (-2, -1)
-    bound = norm(a, axes)[..., 0] * norm(x, -2)[..., 0, :] ** 2
-    bound += jnp.abs(w) * norm(b, axes)[..., 0] * norm(y, -2)[..., 0, :] ** 2  # type: ignore[arg-type]
-    return jnp.max(bound, axis=-1, keepdims=True, initial=0)
-
-
-def pushforward(
-    da: Array | None, db: Array | None, w: Array, v: Array, u: Array | None, f: Array, type: int
-) -> tuple[Array, Array]:
-    """`dλ` and `K` (`dV = V K`, `dU = −U Kᴴ`) for Hermitian `dA`, `dB`."""
-    x, y = _bases(type, v, u)
-    moved = jnp.zeros((), v.dtype)
-    n_ = None
-    if da is not None:
-        moved = _matmul(_adjoint(x), _matmul(da, x))
-    if db is not None:
-        n_ = _matmul(_adjoint(y), _matmul(db, y))
-        mean = (w[..., :, None] + w[..., None, :]) / 2
-        moved = moved + (n_ * -mean if type == 1 else n_ * mean)
-    dw = jnp.real(jnp.diagonal(moved, axis1=-2, axis2=-1))
-    k = f * moved
-    if n_ is not None:
-        k = k + (n_ / 2 if type == 3 else n_ / -2)
-    return dw, k
-
-
-def pullback(
-    w_bar: Any, k_bar: Any, rotation: Any, w: Array, v: Array, u: Array | None, type: int
-) -> tuple[Callable[[], Array], Callable[[], Array]]:
-    """Functions that return `Ā` and `B̄`, given `λ̄`, `K̄ = VᴴV̄ − ŪᴴU` and `F ∘ (K̄ − K̄ᴴ)/2` (`None`: zero)."""
-    x, y = _bases(type, v, u)
-    n = w.shape[-1]
-    m_bar = rotation
-    if w_bar is not None and m_bar is not None:
-        m_bar = m_bar + jnp.eye(n, dtype=v.dtype) * w_bar[..., None, :]
-
-    def a_bar() -> Array:
-        if m_bar is None:
-            return _matmul(x * w_bar[..., None, :], _adjoint(x))
-        return _matmul(x, _matmul(m_bar, _adjoint(x)))
-
-    def b_bar() -> Array:
-        sign = -1 if type == 1 else 1
-        if m_bar is None:
-            return _matmul(y * (sign * w * w_bar)[..., None, :], _adjoint(y))
-        mean = (w[..., :, None] + w[..., None, :]) / 2
-        inner = sign * mean * m_bar + (1 if type == 3 else -1) * (k_bar + _adjoint(k_bar)) / 4
-        return _matmul(y, _matmul(inner, _adjoint(y)))
-
-    return a_bar, b_bar
-
-
-def _tangent(
-    linear: Sequence[Any],
-    residuals: Sequence[Any],
-    *,
-    inputs: tuple[bool, ...],
-    outputs: tuple[bool, ...],
-    type: int,
-    triangle: str,
-    policy: Policy,
-) -> list[Array]:
-    w, v, u, scale = _unpack(residuals, type)
-    da, db = (None if x is None else hermitian_part(x, triangle) for x in linear)
-    dw, k = pushforward(da, db, w, v, u, inverse_gaps(policy, w, scale), type)
-    results = (lambda: dw, lambda: _matmul(v, k), lambda: -_matmul(u, _adjoint(k)))
-    return [result() for result, wanted in zip(results, outputs, strict=True) if wanted]
-
-
-def _cotangent(
-    cotangents: Sequence[Any],
-    residuals: Sequence[Any],
-    *,
-    inputs: tuple[bool, ...],
-    outputs: tuple[bool, ...],
-    type: int,
-    triangle: str,
-    policy: Policy,
-) -> list[Array]:
-    w, v, u, scale = _unpack(residuals, type)
-    w_bar, v_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
-    k_bar: Any = None
-    kappa: Any = 0
-    rotation = None
-    if v_bar is not None:
-        k_bar, kappa = _matmul(_adjoint(v), v_bar), largest_column(v) * largest_column(v_bar)
-    if u_bar is not None:
-        k, size = _matmul(_adjoint(u_bar), u), largest_column(u) * largest_column(u_bar)
-        k_bar, kappa = (-k if k_bar is None else k_bar - k), kappa + size
-    answer = None
-    if k_bar is not None:
-        gap = w[..., None, :] - w[..., :, None]
-        nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
-        rotation = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - _adjoint(k_bar)) / 2)
-        answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
-    results = []
-    for wanted, bar in zip(inputs, pullback(w_bar, k_bar, rotation, w, v, u, type), strict=True):
-        if wanted:
-            gradient = jnp.conj(_hermitian_part_transpose(bar(), triangle))  # back to JAX's convention
-            results.append(gradient if answer is None else gradient * answer)
-    return results
-
-
-def _unpack(residuals: Sequence[Any], type: int) -> tuple[Any, Any, Any, Any]:
-    """`w`, `v`, `u` (or `None`) and `scale`; of the standard problem `w` has the scale in itself."""
-    w, v, *rest = residuals
-    scale = _scale(0, w, None, w, v, v) if type == 0 else rest[-1]
-    return w, v, (rest[0] if type >= 2 else None), lax.stop_gradient(scale)
-
-
-def _second_order(
-    residuals: Sequence[Any], *, outputs: tuple[bool, ...], type: int, triangle: str, policy: Policy
-) -> Array:
-    w, _, _, scale = _unpack(residuals, type)
-    return second_order_factor(policy, w, scale, any(outputs[1:]))
-
-
-# Beyond this XLA's products of matrices win. Measured: docs/performance.md.
-_RULE_LIMIT = 64
-_POLICIES = {check: 0, mask: 1, broaden: 2, raw: 3}  # as the C ABI numbers them
-
-
-def _on_cpu(
-    residuals: Sequence[Any],
-    *,
-    inputs: tuple[bool, ...],
-    outputs: tuple[bool, ...],
-    reverse: bool,
-    type: int,
-    triangle: str,
-    policy: Policy,
-) -> Any:
-    """The core's rule, where it has one: small matrices, and nobody to explain anything to."""
-    n = residuals[1].shape[-1]
-    if not 0 < n <= _RULE_LIMIT or not native.has_small_kernels() or (isinstance(policy, check) and policy.explain):
-        return None
-
-    def kernel(linear: Sequence[Array], residuals: Sequence[Array]) -> Sequence[Array]:
-        # All share the batch of the linear arrays, but residuals may have it in parts only, as under jacrev.
-        first = next(i for i, flag in enumerate(outputs if reverse else inputs) if flag)
-        batch = linear[0].shape[: -1 if reverse and first == 0 else -2]
-        w, v = residuals[:2]
-        sizes = [(n,), (n, n)] + [(n, n)] * (type >= 2) + [(1,)] * (type > 0)
-        kept = [jnp.broadcast_to(x, (*batch, *size)) for x, size in zip(residuals, sizes, strict=True)]
-        results = [(*batch, n, n)] * 2 if reverse else [(*batch, n), (*batch, n, n), (*batch, n, n)]
-        dtypes = [v.dtype] * 2 if reverse else [w.dtype, v.dtype, v.dtype]
-        wanted = inputs if reverse else outputs
-        return _rule_p.bind(
-            *kept,
-            *linear,
-            results=tuple(
-                (shape, np.dtype(dtype)) for shape, dtype, flag in zip(results, dtypes, wanted, strict=True) if flag
-            ),
-            attributes=(
-                ("type", np.int32(type)),
-                ("triangle", np.int32(_TRIANGLES[triangle])),
-                ("policy", np.int32(_POLICIES[policy.__class__])),
-                ("parameter", np.float64(next(iter(vars(policy).values()), 0))),
-                ("reverse", np.int32(reverse)),
-                ("residuals", np.uint32(3 + 4 * (type >= 2) + 8 * (type > 0))),
-                ("given", _bits(outputs if reverse else inputs)),
-                ("wanted", _bits(wanted)),
-            ),
-        )
-
-    return kernel
-
-
-def _bits(flags: Sequence[bool]) -> np.uint32:
-    return np.uint32(sum(1 << i for i, flag in enumerate(flags) if flag))
-
-
-# The core's rule as an operation of its own: it exists in lowered programs only.
-_rule_p = Primitive("eigenpair_hermitian_rule")
-_rule_p.multiple_results = True
-_rule_p.def_abstract_eval(lambda *_, results, attributes: [jax.core.ShapedArray(*result) for result in results])
-mlir.register_lowering(
-    _rule_p,
-    lambda ctx, *operands, results, attributes: native.lowering("eigenpair_hermitian_rule", **dict(attributes))(
-        ctx, *operands
-    ),
-)
-
-_pair = LinearPair("eigenpair_hermitian", _tangent, _cotangent, _second_order, _on_cpu)
-
-
 def _jvp(
     solve: Callable[..., Sequence[Array]],
     pair: LinearPair,
@@ -519,7 +272,7 @@ def _jvp(
     residuals = [w, v, *u]
     if type > 0:
         a, b = (hermitian_part(lax.stop_gradient(x), triangle) for x in primals)
-        residuals.append(lax.stop_gradient(_scale(type, a, b, w, *_bases(type, v, u[0] if u else None))))
+        residuals.append(lax.stop_gradient(scale_of(type, a, b, w, *bases(type, v, u[0] if u else None))))
     moved = [None if isinstance(t, ad.Zero) else t for t in tangents]
     moved += [None] * (2 - len(moved))
     outputs = (True, vectors, vectors and type >= 2)
@@ -528,7 +281,7 @@ def _jvp(
 
 
 def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
-    return _jvp(functools.partial(_solve_p.bind, **{**params, "vectors": True}), _pair, primals, tangents, **params)
+    return _jvp(functools.partial(_solve_p.bind, **{**params, "vectors": True}), pair, primals, tangents, **params)
 
 
 ad.primitive_jvps[_solve_p] = _solve_jvp
@@ -536,7 +289,7 @@ ad.primitive_jvps[_solve_p] = _solve_jvp
 # ---- by an engine -------------------------------------------------------------------------------------------------
 
 # Without the core's rule, which would gather the matrix.
-_spread_pair = LinearPair("eigenpair_hermitian_spread", _tangent, _cotangent, _second_order)
+_spread_pair = LinearPair("eigenpair_hermitian_spread", tangent, cotangent, second_order)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))

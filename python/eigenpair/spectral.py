@@ -13,9 +13,10 @@ import numpy as np
 from jax import Array, lax
 
 from . import _arguments, _differences, engines
+from ._matrices import hermitian_part
 from ._spectral_forms import Jet, closed, opened, step_first
 from .degeneracy import check
-from .hermitian import hermitian_part, solve
+from .hermitian import solve
 
 __all__ = ["spectral_map", "spectral_projector", "spectral_sum"]
 

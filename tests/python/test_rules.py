@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from eigenpair import hermitian, native
+from eigenpair import _hermitian_rules as rules
+from eigenpair import native
 from eigenpair.degeneracy import broaden, check, mask, raw
 from problems import DTYPES, adjoint, eps, generator, random, unitary
 
@@ -35,11 +36,11 @@ def residuals(n, type, dtype, seed=0):
 
 def both(linear, kept, reverse, **static):
     """From the core and from JAX, compiled."""
-    rule = hermitian._cotangent if reverse else hermitian._tangent
+    rule = rules.cotangent if reverse else rules.tangent
     present = [x for x in linear if x is not None]
 
     def by_core(linear, kept):
-        kernel = hermitian._on_cpu(kept, reverse=reverse, **static)
+        kernel = rules.on_cpu(kept, reverse=reverse, **static)
         assert kernel is not None
         return kernel(linear, kept)
 
@@ -135,5 +136,5 @@ def test_who_asks_for_an_explanation_gets_it():
     """The core says no more than yes or no."""
     static = {"inputs": (True, False), "outputs": (True, True, False), "reverse": True, "type": 0}
     kept = (jnp.zeros(2), jnp.eye(2))
-    assert hermitian._on_cpu(kept, triangle="lower", policy=check(explain=True), **static) is None
-    assert hermitian._on_cpu(kept, triangle="lower", policy=check(), **static) is not None
+    assert rules.on_cpu(kept, triangle="lower", policy=check(explain=True), **static) is None
+    assert rules.on_cpu(kept, triangle="lower", policy=check(), **static) is not None

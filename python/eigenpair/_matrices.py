@@ -1,0 +1,45 @@
+"""What all problems do with batches of matrices."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+TRIANGLES = {"hermitian": 0, "lower": 1, "upper": 2}  # as the C ABI numbers them
+
+
+def adjoint(x: Array) -> Array:
+    return jnp.conj(jnp.swapaxes(x, -1, -2))
+
+
+def matmul(x: Array, y: Array) -> Array:
+    # Accelerators round the factors of a product by default; eigenvectors deserve better.
+    return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
+
+
+def hermitian_part(x: Array, triangle: str = "hermitian") -> Array:
+    """The Hermitian matrix that `triangle` of `x` stands for. Linear, so it also carries tangents."""
+    if triangle == "hermitian":
+        return x / 2 + adjoint(x) / 2
+    strict = jnp.tril(x, -1) if triangle == "lower" else jnp.triu(x, 1)
+    diagonal = jnp.eye(x.shape[-1], dtype=bool)
+    return jnp.where(diagonal, jnp.real(x).astype(x.dtype), strict + adjoint(strict))
+
+
+def hermitian_part_transpose(x: Array, triangle: str) -> Array:
+    """Of a Hermitian matrix: the gradient with respect to what `hermitian_part` reads."""
+    if triangle == "hermitian":
+        return x / 2 + adjoint(x) / 2
+    strict = (
+        jnp.tril(x, -1) + adjoint(jnp.triu(x, 1)) if triangle == "lower" else jnp.triu(x, 1) + adjoint(jnp.tril(x, -1))
+    )
+    return jnp.where(jnp.eye(x.shape[-1], dtype=bool), jnp.real(x).astype(x.dtype), strict)
+
+
+def finite_or_identity(*xs: Array) -> tuple[Array, list[Array]]:
+    """Where all of the matrices are finite, shape `(…, 1, 1)`, and what a solver may see of them: some answer NaN with
+    finite numbers, or never."""
+    finite = jnp.array(True)
+    for x in xs:
+        finite = finite & jnp.all(jnp.isfinite(x), axis=(-1, -2), keepdims=True)
+    return finite, [jnp.where(finite, x, jnp.eye(x.shape[-1], dtype=x.dtype)) for x in xs]
