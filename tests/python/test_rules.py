@@ -109,7 +109,8 @@ def test_verdicts_and_noise(dtype):
                         [first, second, None], (w, v), True, outputs=outputs, policy=policy, **static
                     )
                     np.testing.assert_array_equal(np.isnan(found[0]), np.isnan(expected[0]))
-                    if second is not noisy:
+                    # What counts as coupling at a small gap is divided by it, rounding and all.
+                    if second is not noisy and first is not split:
                         agree(found, expected, dtype, 16 * n, size=1.0)
 
 
