@@ -105,7 +105,7 @@ def _lower_native(ctx: Any, a: Any, *, first: int, count: int, triangle: str, po
     return native.lowering("eigenpair_partial", **attributes)(ctx, a)
 
 
-mlir.register_lowering(_solve_p, mlir.lower_fun(_solve_by_xla, multiple_results=True))
+mlir.register_lowering(_solve_p, native.lowering_by_xla(_solve_by_xla))
 if native.has_cpu_kernels():
     mlir.register_lowering(_solve_p, _lower_native, platform="cpu")
 batching.primitive_batchers[_solve_p] = batched(_solve_p)

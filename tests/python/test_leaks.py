@@ -53,11 +53,15 @@ def test_calls_that_succeed_and_fail():
     run(
         MEASURE
         + """
+    large = jnp.asarray(rng.normal(size=(64, 64)))
+    part = jax.jit(jax.grad(lambda x: jnp.sum(eigenpair.eigh(x, subset_by_index=(0, 2))[1][:, 0] ** 4)))
     inputs = [(a, b), (bad, b), (a, -b), (a, bad)]
     def step(k):
         results = compute(*inputs[k % 4])
         if k % 8 == 0:
             general((a, bad)[k // 8 % 2])
+        if k % 50 == 0:
+            part((large, large.at[3, 2].set(jnp.nan))[k // 50 % 2])
         if k % 3:
             # In flight when it is let go, and at the end of the round waited for.
             del results

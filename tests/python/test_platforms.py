@@ -6,9 +6,10 @@ import eigenpair
 import jax
 import jax.numpy as jnp
 import pytest
-from eigenpair import native
+from eigenpair import cuda, native
 
-MATRIX = jax.ShapeDtypeStruct((2, 3, 3), jnp.float64)
+# Large enough for a kernel for parts of spectra.
+MATRIX = jax.ShapeDtypeStruct((2, 64, 64), jnp.float64)
 
 
 def of_vectors(a, b):
@@ -26,12 +27,18 @@ def general(a, b):
     return jnp.sum(jnp.abs(w) ** 2) + jnp.sum(jnp.abs(v[..., 0]) ** 4)
 
 
+def of_a_part(a, b):
+    w, v = eigenpair.eigh(a, subset_by_index=(0, 2))
+    return jnp.sum(w**2) + jnp.sum(v[..., 0] ** 4)
+
+
 HERMITIAN = {
     "values": lambda a, b: (eigenpair.eigvalsh(a), eigenpair.eigvalsh(a, b, type=3)),
     "gradient": jax.grad(of_vectors, (0, 1)),
     "tangents": lambda a, b: jax.jvp(eigenpair.eigh, (a,), (b,)),
     "curvature": lambda a, b: jax.jvp(jax.grad(of_vectors), (a, b), (b, a))[1],
     "spectral": jax.grad(spectral),
+    "part": jax.grad(of_a_part),
 }
 GENERAL = {
     "values": lambda a, b: (eigenpair.eigvals(a, b), eigenpair.condition_numbers(a)),
@@ -45,7 +52,13 @@ def custom_calls(f, *platforms):
 
 
 def ours(names):
-    return {name for name in names if name in native.TARGETS}
+    return {name for name in names if name.startswith("eigenpair")}
+
+
+@pytest.fixture(autouse=True)
+def no_cusolver(monkeypatch):
+    # With one, CUDA is a platform with kernels: tests/python/test_cuda.py.
+    monkeypatch.setattr(cuda, "has_kernels", lambda *_: False)
 
 
 @pytest.mark.parametrize("name", HERMITIAN)
@@ -73,5 +86,6 @@ def test_where_jax_has_none_the_error_says_what_to_do(functions, platform):
 
 @pytest.mark.skipif(not native.has_cpu_kernels(), reason=f"no kernels: {native.why_no_kernels()}")
 def test_each_platform_of_several_has_its_own():
-    assert ours(custom_calls(HERMITIAN["gradient"], "cpu"))
+    for f in (*HERMITIAN.values(), *GENERAL.values()):
+        assert ours(custom_calls(f, "cpu"))
     assert ours(custom_calls(HERMITIAN["gradient"], "cpu", "tpu")), "chosen where it is lowered, not where it is traced"

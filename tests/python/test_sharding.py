@@ -159,3 +159,33 @@ def test_batch_axes_of_a_mesh_in_two_dimensions():
     """,
         **DEVICES,
     )
+
+
+def test_partial_spectra():
+    """Of matrices so large that only the part is computed."""
+    run(
+        PREPARE
+        + """
+    a, d = rng.normal(size=(2, 8, 64, 64))
+    sharded = [jax.device_put(x, spread) for x in (a, d)]
+    def loss(x):
+        w, v = eigenpair.eigh(x, subset_by_index=(1, 3))
+        return jnp.sum(w**2) + jnp.sum(v[..., 0] ** 4)
+    functions = {
+        "values": lambda x, d: eigenpair.eigvalsh(x, subset_by_index=(61, 63)),
+        "gradient": lambda x, d: jax.grad(loss)(x),
+        "tangents": lambda x, d: jax.jvp(lambda x: tuple(eigenpair.eigh(x, subset_by_index=(0, 2))), (x,), (d,))[1],
+    }
+    for name, f in functions.items():
+        compiled = jax.jit(f).lower(*sharded).compile()
+        for gathering in ("all-gather", "all-to-all", "collective-permute"):
+            assert gathering not in compiled.as_text(), f"{name}: {gathering}"
+        found = compiled(*sharded)
+        for leaf in jax.tree.leaves(found):
+            assert leaf.sharding.is_equivalent_to(spread, leaf.ndim), (name, leaf.sharding)
+        same(found, jax.jit(f)(a, d))
+        mapped = jax.shard_map(f, mesh=mesh, in_specs=P("batch"), out_specs=P("batch"))
+        same(jax.jit(mapped)(*sharded), found)
+    """,
+        **DEVICES,
+    )
