@@ -1,0 +1,54 @@
+# What this language computes for the reference cases: judged by the conformance tests, and written to a file for
+# comparison with another language. NaN, which JSON lacks, is written as null.
+module Results
+
+using EigenPair, JSON
+using ..Losses, ..GeneralLosses
+
+export compute, keep, write_results
+
+"""
+    compute(case)
+
+`(; value, gradient, hvp)` of the case's loss; `hvp` is `nothing` where the case has none.
+"""
+function compute(case)
+    f, matrices = function_of(case), arguments(case)
+    hvps = case["hvp"] === nothing ? nothing : hvp(f, matrices, arguments(case, "direction"))
+    return (; value = f(matrices...), gradient = gradient_of(f, matrices), hvp = hvps)
+end
+
+encode(::Nothing) = nothing
+encode(x::Real) = isnan(x) ? nothing : x
+encode(x::AbstractArray) = Dict(
+    "re" => [encode.(real.(row)) for row in eachrow(x)],
+    "im" => eltype(x) <: Complex ? [encode.(imag.(row)) for row in eachrow(x)] : nothing
+)
+encode_pair(::Nothing) = nothing
+encode_pair(xs) = Dict("a" => encode(xs[1]), "b" => length(xs) == 2 ? encode(xs[2]) : nothing)
+
+const KEPT = Dict{String, Any}()
+
+"""
+    keep(case, found)
+
+Remember what was computed; returns it.
+"""
+function keep(case, found)
+    KEPT[case["id"]] = Dict(
+        "value" => encode(found.value), "gradient" => encode_pair(found.gradient), "hvp" => encode_pair(found.hvp),
+        "verdict" => any(x -> any(isnan, x), found.gradient) ? "nan" : "number"
+    )
+    return found
+end
+
+# Whole or not at all: somebody may be waiting for it.
+function write_results(output)
+    open(output * ".part", "w") do io
+        JSON.print(io, Dict("language" => "julia", "julia" => string(VERSION), "results" => KEPT))
+    end
+    mv(output * ".part", output; force = true)
+    return length(KEPT)
+end
+
+end
