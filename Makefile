@@ -1,6 +1,6 @@
 # make demo | test | bench | docs | lint | format | sanitize | cases | cuda-headers | clean
 #
-# All set-up included: needs Python 3.10 or later and a C++17 compiler, and brings everything else from PyPI into .venv.
+# All set-up included: needs Python 3.11 or later and a C++17 compiler, and brings everything else from PyPI into .venv.
 # Julia is used when there is one on PATH; tools/julia_runner.py says how. With pixi, see pixi.toml.
 PYTHON ?= python3
 SUITES ?=
@@ -49,7 +49,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 10), "eigenpair needs Python 3.10 or later"'
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "eigenpair needs Python 3.11 or later"'
 	@echo "Making $(VENV)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "Python's venv is missing: apt install python3-venv" >&2; exit 1; }
 

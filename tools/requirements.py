@@ -6,12 +6,8 @@ python tools/requirements.py EXTRA ... > requirements.txt
 from __future__ import annotations
 
 import sys
+import tomllib
 from pathlib import Path
-
-try:
-    import tomllib
-except ImportError:  # Python 3.10: the copy that pip carries
-    from pip._vendor import tomli as tomllib
 
 project = tomllib.loads((Path(__file__).resolve().parent.parent / "pyproject.toml").read_text(encoding="utf-8"))
 wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]

@@ -14,7 +14,7 @@ What a derivative does where eigenvalues coincide is a policy: [`EigenPair.check
 
 The numerical core is a shared library, found when the first function is called: the preference `library`
 ([`EigenPair.set_library!`](@ref)), else the environment variable `EIGENPAIR_LIBRARY`, else the package EigenPair_jll if
-the active environment has it.
+the active environment has it, else a file beside the package's folder, where Python's wheel has it.
 """
 module EigenPair
 

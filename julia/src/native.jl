@@ -58,6 +58,8 @@ function find_library()
     if jll !== nothing
         return Base.invokelatest(getproperty, Base.require(jll), :libeigenpair_path), "the package EigenPair_jll"
     end
+    beside = filter(isfile, joinpath.(dirname(pkgdir(@__MODULE__)), ("libeigenpair.so", "libeigenpair.dylib", "eigenpair.dll")))
+    isempty(beside) || return first(beside), "its place beside EigenPair.jl"
     return error(
         "EigenPair needs its shared library, libeigenpair, and was not told where it is. Build it \
         (cmake -S . -B build && cmake --build build in eigenpair's root), then either set the environment variable \
