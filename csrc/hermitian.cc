@@ -136,7 +136,7 @@ class HermitianProblem final : public Problem {
   void* potrs_;
 };
 
-// Small matrices of the standard problem, one per SIMD lane; no LAPACK.
+// Small matrices, one per SIMD lane; no LAPACK.
 class SmallProblem final : public Problem {
  public:
   SmallProblem(const SmallKernels& kernels, const eigenpair_hermitian_problem& problem)
@@ -144,7 +144,7 @@ class SmallProblem final : public Problem {
 
   static bool fits(const SmallKernels& kernels, const eigenpair_hermitian_problem& p) {
     const int limit = 2 * p.batch >= kernels.solvers->lanes[p.dtype] ? kSmallLimit : kSingleLimit;
-    return p.type == 0 && p.driver == EIGENPAIR_DRIVER_AUTO && p.n > 0 && p.n <= limit && p.batch > 0;
+    return p.driver == EIGENPAIR_DRIVER_AUTO && p.n > 0 && p.n <= limit && p.batch > 0;
   }
 
   int64_t batch() const override { return p_.batch; }

@@ -16,6 +16,8 @@ namespace {
 #include "small_lanes.h"
 #include "small_solver.h"
 #include "small_storage.h"
+// built on these:
+#include "small_pair.h"
 
 // 2^-k for the k that brings x to [1, 2), and 2^k; exact both, and clamped well inside the exponent range.
 inline void power_of_two(double x, double* down, double* up) {
@@ -52,7 +54,7 @@ struct SmallGroup {
   static constexpr bool kComplex = !std::is_same_v<T, R>;
   static constexpr int kParts = kComplex ? 2 : 1;
   static constexpr int kWidth = kLanes<R>;
-  using Solver = SmallSolver<T, R, N>;
+  using Solver = SmallPair<T, R, N>;
   using S = typename Solver::S;
 
   // Returns the lanes whose entries are all finite; the others become zero. Scales each matrix to size 1.
@@ -111,28 +113,48 @@ struct SmallGroup {
   // The operations that a lane does not need leave it as it is but for the sign of a zero, which depends on the
   // company; so
   // + 0, which makes every zero a positive one.
-  static void store_vectors(const S* q, void* target, int64_t index, int lane, const int* order, int n, bool rows) {
+  static void store_vectors(const S* q, R factor, void* target, int64_t index, int lane, const int* order, int n,
+                            bool rows) {
     R* out = reinterpret_cast<R*>(static_cast<T*>(target) + index * n * n);
     for (int j = 0; j < n; ++j) {
       for (int i = 0; i < n; ++i) {
         const R* entry = reinterpret_cast<const R*>(&q[i + order[j] * n]);
         R* place = out + kParts * (rows ? i * n + j : i + j * n);
-        for (int part = 0; part < kParts; ++part) place[part] = entry[part * kWidth + lane] + R(0);
+        for (int part = 0; part < kParts; ++part) place[part] = factor * entry[part * kWidth + lane] + R(0);
       }
     }
   }
 
-  static void run(const eigenpair_hermitian_problem& p, int64_t first, int count, SmallSolver<T, R, N>* s) {
+  static bool finite_values(Solver* s, int lane, R up, R scale_b) {
+    R poison = 0;
+    for (int j = 0; j < s->n(); ++j) poison += s->d(j)[lane] * up * scale_b * R(0);
+    return poison == R(0);
+  }
+
+  static void run(const eigenpair_hermitian_problem& p, int64_t first, int count, Solver* s) {
     const int n = s->n();
     const bool vectors = p.v != nullptr, rows = p.layout == EIGENPAIR_ROW_MAJOR;
-    V up;
-    const M finite = load(p, p.a, p.a_stride, first, count, &s->a(0, 0), n, &up);
+    V up, up_b;
+    M finite = load(p, p.a, p.a_stride, first, count, &s->a(0, 0), n, &up), definite = finite | ~finite;
+    if (p.type != 0) {
+      finite &= load(p, p.b, p.b_stride, first, count, &s->b(0, 0), n, &up_b);
+      definite = s->factor();
+      s->reduce_pair(p.type);
+    }
     s->reduce(vectors);
     const M failed = s->iterate(vectors);
+    if (p.type != 0 && vectors) s->take_back();
     for (int lane = 0; lane < count; ++lane) {
       const int64_t index = first + lane;
-      int32_t info = finite[lane] == 0 ? EIGENPAIR_INFO_NOT_FINITE : EIGENPAIR_INFO_OK;
-      if (info == EIGENPAIR_INFO_OK && failed[lane] != 0) info = EIGENPAIR_INFO_NO_CONVERGENCE;
+      const R scale_b = p.type == 0 ? R(1) : (p.type == 1 ? R(1) / up_b[lane] : up_b[lane]);
+      int32_t info = EIGENPAIR_INFO_OK;
+      if (finite[lane] == 0) {
+        info = EIGENPAIR_INFO_NOT_FINITE;
+      } else if (definite[lane] == 0) {
+        info = EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
+      } else if (failed[lane] != 0 || !finite_values(s, lane, up[lane], scale_b)) {
+        info = EIGENPAIR_INFO_NO_CONVERGENCE;
+      }
       if (p.info != nullptr) p.info[index] = info;
       if (info != EIGENPAIR_INFO_OK) {
         store_nan(p, index, n);
@@ -151,9 +173,19 @@ struct SmallGroup {
         order[place] = j;
       }
       R* w = static_cast<R*>(p.w) + index * n;
-      for (int j = 0; j < n; ++j) w[j] = values[j] * up[lane] + R(0);
-      if (p.v != nullptr) store_vectors(&s->q(0, 0), p.v, index, lane, order, n, rows);
-      if (p.u != nullptr) store_vectors(&s->q(0, 0), p.u, index, lane, order, n, rows);
+      for (int j = 0; j < n; ++j) w[j] = values[j] * up[lane] * scale_b + R(0);
+      if (!vectors) continue;
+      if (p.type == 0) {
+        store_vectors(&s->q(0, 0), R(1), p.v, index, lane, order, n, rows);
+        if (p.u != nullptr) store_vectors(&s->q(0, 0), R(1), p.u, index, lane, order, n, rows);
+        continue;
+      }
+      // B was scaled by an even power of two, and vectors by its square root.
+      const R size = static_cast<R>(__builtin_sqrt(static_cast<double>(up_b[lane])));
+      const S *primal = &s->a(0, 0), *dual = &s->q(0, 0);
+      store_vectors(p.type == 3 ? dual : primal, p.type == 3 ? size : R(1) / size, p.v, index, lane, order, n, rows);
+      if (p.u == nullptr) continue;
+      store_vectors(p.type == 3 ? primal : dual, p.type == 3 ? R(1) / size : size, p.u, index, lane, order, n, rows);
     }
   }
 };
@@ -161,7 +193,7 @@ struct SmallGroup {
 template <typename T, int N>
 void solve_order(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, void* scratch) {
   using R = typename RealPart<T>::type;
-  auto* solver = static_cast<SmallSolver<T, R, N>*>(scratch);
+  auto* solver = static_cast<SmallPair<T, R, N>*>(scratch);
   solver->set_order(static_cast<int>(p.n));
   for (int64_t at = first; at < last; at += kLanes<R>) {
     const int64_t left = last - at;
@@ -182,7 +214,7 @@ void solve(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, vo
 
 template <typename T>
 size_t scratch_bytes() {
-  return sizeof(SmallSolver<T, typename RealPart<T>::type, 0>);
+  return sizeof(SmallPair<T, typename RealPart<T>::type, 0>);
 }
 
 }  // namespace
