@@ -61,17 +61,31 @@ struct SmallGroup {
   static M load(const eigenpair_hermitian_problem& p, const void* source, int64_t stride, int64_t first, int count,
                 S* target, int n, V* up) {
     const bool rows = p.layout == EIGENPAIR_ROW_MAJOR;
+    const T* matrices[kWidth];
     for (int lane = 0; lane < kWidth; ++lane) {
-      const int64_t index = first + (lane < count ? lane : count - 1);
-      const T* matrix = static_cast<const T*>(source) + index * stride;
-      for (int j = 0; j < n; ++j) {
-        for (int i = j; i < n; ++i) {
-          R re, im = 0;
-          read(matrix, n, i, j, p.triangle, rows, &re, &im);
-          R* entry = reinterpret_cast<R*>(&target[i + j * n]);
-          entry[lane] = re;
-          if (kComplex) entry[kWidth + lane] = im;
+      matrices[lane] = static_cast<const T*>(source) + (first + (lane < count ? lane : count - 1)) * stride;
+    }
+    // Row-major storage is the transpose of column-major: of the conjugate matrix.
+    const bool both = p.triangle == EIGENPAIR_HERMITIAN_PART, below = (p.triangle == EIGENPAIR_LOWER) != rows;
+    for (int j = 0; j < n; ++j) {
+      for (int i = j; i < n; ++i) {
+        V* entry = reinterpret_cast<V*>(&target[i + j * n]);
+        V mirror[kParts];
+        const int64_t here = i + j * n, there = j + i * n;
+        for (int lane = 0; lane < kWidth; ++lane) {
+          const R* x = reinterpret_cast<const R*>(matrices[lane] + (both || below ? here : there));
+          for (int part = 0; part < kParts; ++part) lanes_of<V, R>(entry[part])[lane] = x[part];
+          if (!both) continue;
+          const R* y = reinterpret_cast<const R*>(matrices[lane] + there);
+          for (int part = 0; part < kParts; ++part) lanes_of<V, R>(mirror[part])[lane] = y[part];
         }
+        if (kComplex && both) mirror[kParts - 1] = -mirror[kParts - 1];
+        for (int part = 0; both && part < kParts; ++part) {
+          const V half = splat<V>(R(0.5));
+          entry[part] = select(entry[part] == mirror[part], entry[part], half * entry[part] + half * mirror[part]);
+        }
+        if (kComplex && (both ? rows : p.triangle == EIGENPAIR_UPPER)) entry[kParts - 1] = -entry[kParts - 1];
+        if (kComplex && i == j) entry[kParts - 1] = V{};
       }
     }
     V largest{}, poison{};
@@ -125,6 +139,19 @@ struct SmallGroup {
     }
   }
 
+  static void sort_lane(Solver* s, int lane, int* order, R* values) {
+    for (int j = 0; j < s->n(); ++j) {
+      const R value = s->d(j)[lane];
+      int place = j;
+      for (; N == 0 && place > 0 && values[place - 1] > value; --place) {
+        values[place] = values[place - 1];
+        order[place] = order[place - 1];
+      }
+      values[place] = value;
+      order[place] = j;
+    }
+  }
+
   static bool finite_values(Solver* s, int lane, R up, R scale_b) {
     R poison = 0;
     for (int j = 0; j < s->n(); ++j) poison += s->d(j)[lane] * up * scale_b * R(0);
@@ -141,8 +168,14 @@ struct SmallGroup {
       definite = s->factor();
       s->reduce_pair(p.type);
     }
-    s->reduce(vectors);
-    const M failed = s->iterate(vectors);
+    M failed = ~definite & definite;
+    if constexpr (N == 2 && !kComplex) {
+      s->rotate_two();
+    } else {
+      s->reduce(vectors);
+      failed = s->iterate(vectors);
+    }
+    if constexpr (N > 0) s->sort(vectors);
     if (p.type != 0 && vectors) s->take_back();
     for (int lane = 0; lane < count; ++lane) {
       const int64_t index = first + lane;
@@ -162,16 +195,7 @@ struct SmallGroup {
       }
       int order[kSmallLimit];
       R values[kSmallLimit];
-      for (int j = 0; j < n; ++j) {
-        const R value = s->d(j)[lane];
-        int place = j;
-        for (; place > 0 && values[place - 1] > value; --place) {
-          values[place] = values[place - 1];
-          order[place] = order[place - 1];
-        }
-        values[place] = value;
-        order[place] = j;
-      }
+      sort_lane(s, lane, order, values);
       R* w = static_cast<R*>(p.w) + index * n;
       for (int j = 0; j < n; ++j) w[j] = values[j] * up[lane] * scale_b + R(0);
       if (!vectors) continue;

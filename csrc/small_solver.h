@@ -19,6 +19,39 @@ struct SmallSolver {
   S& q(int i, int j) { return q_[i + j * n()]; }  // eigenvectors out, unsorted
   V& d(int i) { return d_[i]; }                   // eigenvalues out, unsorted
 
+  // By a single rotation, the formula of Jacobi's method: the eigenvalues, and with `vectors` q.
+  void rotate_two() {
+    static_assert(!kComplex, "of real matrices");
+    const V zero{}, one = splat<V>(R(1)), beside = a(1, 0);
+    const V half = (a(1, 1) - a(0, 0)) * splat<V>(R(0.5)), size = magnitude(half);
+    const V reach = size + root(half * half + beside * beside);
+    const M flat = reach == zero;
+    const V tangent = select(flat, zero, (half < 0 ? -beside : beside) / select(flat, one, reach));
+    const V cosine = one / root(one + tangent * tangent);
+    d_[0] = a(0, 0) - tangent * beside;
+    d_[1] = a(1, 1) + tangent * beside;
+    q(0, 0) = q(1, 1) = cosine;
+    q(0, 1) = tangent * cosine;
+    q(1, 0) = -tangent * cosine;
+  }
+
+  // Ascending order in every lane, for orders known when this is compiled.
+  void sort(bool vectors) {
+    for (int last = N - 1; last > 0; --last) {
+      for (int j = 0; j < last; ++j) {
+        const M wrong = d_[j] > d_[j + 1];
+        const V low = select(wrong, d_[j + 1], d_[j]);
+        d_[j + 1] = select(wrong, d_[j], d_[j + 1]);
+        d_[j] = low;
+        for (int i = 0; vectors && i < N; ++i) {
+          const S left = select(wrong, q(i, j + 1), q(i, j));
+          q(i, j + 1) = select(wrong, q(i, j), q(i, j + 1));
+          q(i, j) = left;
+        }
+      }
+    }
+  }
+
   // Reduces a to a real tridiagonal (d, e), with q the transformation if `vectors`.
   void reduce(bool vectors) {
     const V zero{}, one = splat<V>(R(1)), tiny = splat<V>(LaneTypes<R>::kTiny * LaneTypes<R>::kTiny);
