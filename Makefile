@@ -25,7 +25,7 @@ test: $(VENV)/package
 sanitize: $(VENV)/package
 	@python tools/run_tests.py address thread
 
-bench: $(VENV)/package
+bench: $(VENV)/package $(VENV)/bench
 	python benchmarks/run.py
 
 docs: $(VENV)/package $(VENV)/docs
@@ -63,6 +63,12 @@ $(VENV)/dependencies: pyproject.toml tools/requirements.py | $(VENV)/bin/python
 $(VENV)/package: $(SOURCES) $(VENV)/dependencies
 	@echo "Building and installing eigenpair"
 	@$(PIP) install --no-build-isolation --no-deps .
+	@touch $@
+
+# The peers, torch among them, are large.
+$(VENV)/bench: pyproject.toml | $(VENV)/bin/python
+	@$(VENV)/bin/python tools/requirements.py bench > $(VENV)/requirements-bench.txt
+	@$(PIP) install -r $(VENV)/requirements-bench.txt
 	@touch $@
 
 $(VENV)/docs: pyproject.toml | $(VENV)/bin/python

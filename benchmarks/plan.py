@@ -73,7 +73,7 @@ class Effort:
 
 
 EFFORTS = {
-    "full": Effort(seconds=6, rounds=(7, 41), sample=5e-3, silence=120, processes=7),
+    "full": Effort(seconds=3, rounds=(5, 31), sample=5e-3, silence=120, processes=5),
     "quick": Effort(seconds=0.4, rounds=(3, 15), sample=1e-3, silence=25, processes=1),
     "smoke": Effort(seconds=0.05, rounds=(2, 3), sample=1e-4, silence=60, processes=1),
 }

@@ -138,7 +138,7 @@ def merge(results: dict[str, Any], message: dict[str, Any], case: Case) -> None:
 
 
 def accuracy() -> None:
-    """The picture of gradient errors is published together with the times."""
+    """The picture of gradient errors, in docs."""
     subprocess.run([sys.executable, str(HERE / "accuracy.py")], check=True)
 
 
@@ -178,13 +178,13 @@ def main() -> int:
         }
         (folder / "performance.json").write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
     report.write(found, folder)
+    if mode == "full" and not (arguments.only or arguments.report):
+        accuracy()
     if arguments.publish:
         if found["mode"] != "full":
             print(f"Not published: this was a {found['mode']} run.", file=sys.stderr)
             return 1
         report.write(found, HERE.parent / "docs", publish=True)
-        if not arguments.report:
-            accuracy()
     return 0
 
 
