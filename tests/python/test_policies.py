@@ -95,6 +95,40 @@ def test_projector_from_pairs_at_every_gap(gap):
     np.testing.assert_allclose(jax.grad(projector)(a), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("gap", [1e-4, 1e-8, 1e-12, 0.0])
+def test_projector_from_pairs_of_a_large_matrix(gap):
+    """Beyond the sizes that the core differentiates."""
+    n = 70
+    a = with_spectrum(np.concatenate([[1.0, 1.0 + gap], np.linspace(2, 8, n - 2)]))
+    c = random("c", (n, n))
+
+    def loss(x, k):
+        v = ep.eigh(x).eigenvectors[:, :k]
+        return jnp.sum(c * (v @ v.T))
+
+    expected = jax.grad(lambda x: jnp.sum(c * ep.spectral_projector(x, 2)))(a)
+    np.testing.assert_allclose(jax.grad(loss)(a, 2), expected, atol=1e-11)
+    # One of the two is not a function of the matrix where they coincide.
+    assert np.isnan(jax.grad(loss)(a, 1)).all() == (gap == 0)
+    # A function of both that is no function of their projector, either.
+    weighted = jax.grad(lambda x: (lambda w, v: jnp.sum(c * ((v * w**2) @ v.T)))(*ep.eigh(x)))(a)
+    assert np.isnan(weighted).all() == (gap == 0)
+
+
+@pytest.mark.parametrize("gap", [1e-6, 1e-9])
+def test_projector_from_general_pairs_at_small_gaps(gap):
+    a = with_spectrum([1.0, 1.0 + gap, 3.0])
+
+    def loss(x):
+        v = ep.eig(x).eigenvectors
+        return jnp.real(jnp.sum(C * (v[:, :2] @ jnp.linalg.inv(v)[:2])))
+
+    w, v = np.linalg.eigh(a)
+    low = np.arange(3) < 2
+    g = np.where(low[:, None] == low, 0, -1 / np.where(low[:, None] == low, 1, np.abs(w[:, None] - w)))
+    np.testing.assert_allclose(jax.grad(loss)(a), v @ (g * (v.T @ C @ v)) @ v.T, atol=1e-11)
+
+
 def test_policies_of_general_problems():
     s = random("s", (3, 3)) + 2 * np.eye(3)
     a = s @ np.diag([1.0, 1.0, 2.0]) @ np.linalg.inv(s)
