@@ -46,7 +46,7 @@ void check(const eigenpair_hermitian_rule& p) {
   require(p.policy >= EIGENPAIR_POLICY_CHECK && p.policy <= EIGENPAIR_POLICY_RAW, "rule.policy is unknown");
   require(p.parameter >= 0, "rule.parameter is negative");
   require(p.reserved == 0, "rule.reserved is not 0");
-  require(p.n >= 0 && p.n < (int64_t{1} << 29), "rule.n is negative or too large");
+  require(p.n >= 0 && p.n <= (int64_t{1} << 20), "rule.n is negative or too large");
   require(p.batch >= 0, "rule.batch is negative");
   if (p.n == 0 || p.batch == 0) return;
   require(p.w != nullptr && p.v != nullptr, "rule.w or rule.v is NULL");

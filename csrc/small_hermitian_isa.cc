@@ -88,6 +88,11 @@ struct SmallGroup {
         if (kComplex && i == j) entry[kParts - 1] = V{};
       }
     }
+    return bring_to_size_one(target, n, up);
+  }
+
+  // Scales every lane by a power of two, and says which are finite; the others become zero.
+  static M bring_to_size_one(S* target, int n, V* up) {
     V largest{}, poison{};
     for (int j = 0; j < n; ++j) {
       for (int i = j; i < n; ++i) {
@@ -152,28 +157,31 @@ struct SmallGroup {
     }
   }
 
-  static bool finite_values(Solver* s, int lane, R up, R scale_b) {
+  static bool finite_values(Solver* s, int lane, R up_pair, R up, R scale_b) {
     R poison = 0;
-    for (int j = 0; j < s->n(); ++j) poison += s->d(j)[lane] * up * scale_b * R(0);
+    for (int j = 0; j < s->n(); ++j) poison += s->d(j)[lane] * up_pair * up * scale_b * R(0);
     return poison == R(0);
   }
 
   static void run(const eigenpair_hermitian_problem& p, int64_t first, int count, Solver* s) {
     const int n = s->n();
     const bool vectors = p.v != nullptr, rows = p.layout == EIGENPAIR_ROW_MAJOR;
-    V up, up_b;
-    M finite = load(p, p.a, p.a_stride, first, count, &s->a(0, 0), n, &up), definite = finite | ~finite;
+    V up, up_b, up_pair = splat<V>(R(1));
+    M finite = load(p, p.a, p.a_stride, first, count, &s->a(0, 0), n, &up), definite = finite | ~finite,
+      overflown = finite & ~finite;
     if (p.type != 0) {
       finite &= load(p, p.b, p.b_stride, first, count, &s->b(0, 0), n, &up_b);
       definite = s->factor();
       s->reduce_pair(p.type);
+      // Near-singular B makes large what was of size one. What is not finite now is not solved.
+      overflown = ~bring_to_size_one(&s->a(0, 0), n, &up_pair);
     }
-    M failed = ~definite & definite;
+    M failed = overflown;
     if constexpr (N == 2 && !kComplex) {
       s->rotate_two();
     } else {
       s->reduce(vectors);
-      failed = s->iterate(vectors);
+      failed |= s->iterate(vectors);
     }
     if constexpr (N > 0) s->sort(vectors);
     if (p.type != 0 && vectors) s->take_back();
@@ -185,7 +193,7 @@ struct SmallGroup {
         info = EIGENPAIR_INFO_NOT_FINITE;
       } else if (definite[lane] == 0) {
         info = EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
-      } else if (failed[lane] != 0 || !finite_values(s, lane, up[lane], scale_b)) {
+      } else if (failed[lane] != 0 || !finite_values(s, lane, up_pair[lane], up[lane], scale_b)) {
         info = EIGENPAIR_INFO_NO_CONVERGENCE;
       }
       if (p.info != nullptr) p.info[index] = info;
@@ -197,7 +205,7 @@ struct SmallGroup {
       R values[kSmallLimit];
       sort_lane(s, lane, order, values);
       R* w = static_cast<R*>(p.w) + index * n;
-      for (int j = 0; j < n; ++j) w[j] = values[j] * up[lane] * scale_b + R(0);
+      for (int j = 0; j < n; ++j) w[j] = values[j] * up_pair[lane] * up[lane] * scale_b + R(0);
       if (!vectors) continue;
       if (p.type == 0) {
         store_vectors(&s->q(0, 0), R(1), p.v, index, lane, order, n, rows);

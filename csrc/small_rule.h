@@ -104,6 +104,12 @@ class SmallRule : private SmallMatrices<T, N> {
   bool pull_back(int64_t index) {
     const bool vectors = p_.dv != nullptr || p_.du != nullptr;
     const R* dw = p_.dw == nullptr ? nullptr : static_cast<const R*>(p_.dw) + index * n();
+    if (!vectors && dw == nullptr) {
+      clear(at(kOut));
+      if (p_.da != nullptr) store(at(kOut), p_.da, index, 1);
+      if (p_.db != nullptr) store(at(kOut), p_.db, index, 1);
+      return true;
+    }
     const bool needs_v = vectors || p_.type != 2 || p_.db != nullptr;
     if (needs_v) {
       load(input(p_.v, index), false, false, at(kV));

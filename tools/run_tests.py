@@ -9,9 +9,11 @@ The last line is `N passed, M failed, K skipped`; the exit status is 0 only if n
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -165,6 +167,9 @@ def main() -> int:
     rows = []
     # Found, or installed, before two processes ask.
     beside = InBackground("julia") if "julia" in names and len(names) > 1 and _found_julia() else None
+    if beside:
+        atexit.register(beside.process.terminate)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     for name in names:
         print(f"\n── {name} {'─' * (100 - len(name))}", flush=True)
         (REPORTS / f"{name}.xml").unlink(missing_ok=True)

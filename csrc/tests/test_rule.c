@@ -233,6 +233,13 @@ TEST(arguments_are_checked) {
   CHECK(eigenpair_hermitian_apply_rule(NULL, 1) == EIGENPAIR_BAD_ARGUMENT, "no rule");
   CHECK(eigenpair_hermitian_apply_rule(&good, -1) == EIGENPAIR_BAD_ARGUMENT, "negative threads");
   CHECK(eigenpair_hermitian_rule_job(&good, 1, NULL) == EIGENPAIR_BAD_ARGUMENT, "nowhere to put the job");
+  /* No cotangent at all is a gradient of zero. */
+  double gradient[4] = {1, 1, 1, 1};
+  eigenpair_hermitian_rule nothing = good;
+  nothing.reverse = 1;
+  nothing.da = gradient;
+  CHECK(eigenpair_hermitian_apply_rule(&nothing, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+  for (int i = 0; i < 4; ++i) CHECK(gradient[i] == 0, "%g", gradient[i]);
   eigenpair_hermitian_rule empty = good;
   empty.batch = 0;
   CHECK(eigenpair_hermitian_apply_rule(&empty, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());

@@ -228,6 +228,18 @@ function hermitian_pullback(::Type{S}, p::HermitianProblem, norms, w, V, U, λ̄
     return M̄, N̄
 end
 
+"""
+    input_gradients(p, norms, w, V, U, λ̄, V̄, Ū)
+
+The gradients with respect to both inputs (`NoTangent()` for a `b` that is not there), by the core where it knows the rule.
+"""
+function input_gradients(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū)
+    known_to_core(p, w, V, U, λ̄, V̄, Ū) && return gradients_by_core(p, norms, w, V, U, λ̄, V̄, Ū)
+    X, Y = bases(p, V, U)
+    M̄, N̄ = hermitian_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
+    return input_gradient(p, p.a, X, M̄), input_gradient(p, p.b, Y, N̄)
+end
+
 # Beyond this BLAS wins.
 const RULE_LIMIT = 64
 

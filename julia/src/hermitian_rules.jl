@@ -23,30 +23,21 @@ end
 function ChainRulesCore.rrule(::typeof(hermitian_solve), p, a, b)
     w, V, U = hermitian_solve(p, a, b)
     norms = input_norms(p, a, b)
-    X, Y = bases(p, V, U)
     function hermitian_solve_pullback(Ω̄)
         λ̄, V̄, Ū = cotangent(w, Ω̄[1]), cotangent(V, Ω̄[2]), cotangent(U, Ω̄[3])
         if λ̄ === nothing && V̄ === nothing && Ū === nothing
             return NoTangent(), NoTangent(), ZeroTangent(), p.b === nothing ? NoTangent() : ZeroTangent()
         end
-        if known_to_core(p, w, V, U, λ̄, V̄, Ū)
-            ā, b̄ = gradients_by_core(p, norms, w, V, U, λ̄, V̄, Ū)
-            return NoTangent(), NoTangent(), ā, b̄
-        end
-        M̄, N̄ = hermitian_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
-        ā = @thunk(input_gradient(p, p.a, X, M̄))
-        b̄ = p.b === nothing ? NoTangent() : @thunk(input_gradient(p, p.b, Y, N̄))
+        ā, b̄ = input_gradients(p, norms, w, V, U, λ̄, V̄, Ū)
         return NoTangent(), NoTangent(), ā, b̄
     end
     hermitian_solve_pullback(::AbstractZero) = (NoTangent(), NoTangent(), ZeroTangent(), ZeroTangent())
     return (w, V, U), hermitian_solve_pullback
 end
 
-@non_differentiable known_to_core(::Any...)
-
-# The core knows no second derivatives: these are those of the same gradient by hermitian_pullback.
-function ChainRulesCore.rrule(::typeof(gradients_by_core), p, norms, w, V, U, λ̄, V̄, Ū)
-    function gradients_by_core_pullback(Δ)
+# One rule for the whole of it, made of those of its parts: whoever differentiates a gradient compiles this and no more.
+function ChainRulesCore.rrule(::typeof(input_gradients), p, norms, w, V, U, λ̄, V̄, Ū)
+    function input_gradients_pullback(Δ)
         X, Y = bases(p, V, U)
         (M̄, N̄), pull_rotation = rrule(hermitian_pullback, p, norms, w, V, U, λ̄, V̄, Ū)
         pull(input, X, M̄, Δ) = rrule(input_gradient, p, input, X, M̄)[2](Δ)[4:5]
@@ -57,7 +48,7 @@ function ChainRulesCore.rrule(::typeof(gradients_by_core), p, norms, w, V, U, λ
         Y === V ? (∂V = plus(∂V, Y̌)) : (∂U = plus(∂U, Y̌))
         return NoTangent(), NoTangent(), NoTangent(), ∂w, ∂V, ∂U, ∂s...
     end
-    return gradients_by_core(p, norms, w, V, U, λ̄, V̄, Ū), gradients_by_core_pullback
+    return input_gradients(p, norms, w, V, U, λ̄, V̄, Ū), input_gradients_pullback
 end
 
 # Real outputs have real cotangents, whatever the rest of the loss was made of.

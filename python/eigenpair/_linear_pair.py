@@ -7,7 +7,8 @@ has both, and so may refuse an answer on the way back (see `eigenpair.degeneracy
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -63,6 +64,15 @@ class LinearPair:
         result = self._forward_p.bind(*present, *residuals, inputs=inputs, outputs=outputs, static=_freeze(static))
         return list(result)
 
+    def _factors(self, residuals: Arrays, params: dict[str, Any], *, one_by_one: bool) -> Iterator[Any]:
+        """What multiplies the second derivative of each result: every output is judged by itself, every input by all
+        outputs."""
+        outputs, static = params["outputs"], dict(params["static"])
+        if not one_by_one:
+            return itertools.repeat(self._second_order(residuals, outputs=outputs, **static))
+        alone = [tuple(j == i for j in range(len(outputs))) for i, flag in enumerate(outputs) if flag]
+        return iter([self._second_order(residuals, outputs=flags, **static) for flags in alone])
+
     def _define(self, primitive: Primitive, rule: Rule, transpose_p: Primitive, given: str, wanted: str) -> None:
         def evaluate(*operands: Any, **params: Any) -> list[Any]:
             count = sum(params[given])
@@ -89,13 +99,15 @@ class LinearPair:
                 fewer = {**params, given: tuple(flag and next(kept) for flag in params[given])}
                 totals = primitive.bind(*[t for t in tangents[:count] if not _is_zero(t)], *residuals, **fewer)
             if any(not _is_zero(t) for t in residual_tangents):
-                factor = self._second_order(residuals, outputs=params["outputs"], **dict(params["static"]))
                 _, moved = jax.jvp(
                     lambda *rs: evaluate(*primals[:count], *rs, **params),
                     tuple(residuals),
                     tuple(ad.instantiate_zeros(t) for t in residual_tangents),
                 )
-                moved = [factor.reshape(factor.shape + (1,) * (m.ndim - factor.ndim)) * m for m in moved]
+                factors = self._factors(residuals, params, one_by_one=wanted == "outputs")
+                moved = [
+                    f.reshape(f.shape + (1,) * (m.ndim - f.ndim)) * m for f, m in zip(factors, moved, strict=False)
+                ]
                 totals = [t + m for t, m in zip(totals, moved, strict=True)] if totals else moved
             return list(results), list(totals)
 

@@ -344,3 +344,14 @@ def test_second_derivatives_near_degeneracy_are_right_or_nan(gap, over):
     assert np.isnan(found).all() == (gap == 0)
     if gap > 0:
         np.testing.assert_allclose(found, 3 * (a @ d + d @ a), rtol=0, atol=5e-15 / gap + 1e-12)
+
+
+def test_eigenvalues_beside_vectors_have_their_second_derivatives():
+    """Forward over forward: what is known of the values does not suffer from what is not known of the vectors."""
+    a, d = with_spectrum([1.0, 1 + 1e-9, 2, 3]), with_spectrum([-1.0, 0, 1, 2], "direction")
+    expected = 6 * np.trace(a @ d @ d)
+    for function in (lambda x: eigh(x)[0], lambda x: jnp.real(eigenpair.eig(x)[0])):
+        second = jax.jacfwd(jax.jacfwd(lambda t, f=function: jnp.sum(f(a + t * d) ** 3)))(0.0)
+        np.testing.assert_allclose(second, expected, rtol=1e-4)
+    vectors = jax.jacfwd(jax.jacfwd(lambda t: jnp.sum(eigh(a + t * d)[1] ** 4)))(0.0)
+    assert np.isnan(vectors)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 SIZES = (*range(1, 18), 24, 32, 33)
@@ -108,3 +109,21 @@ def test_gradient_of_a_small_batch(rng):
     _, v = np.linalg.eigh(a)
     expected = (v * c) @ v.swapaxes(1, 2)
     np.testing.assert_allclose(gradient, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize(
+    ("dtype", "x", "small"),
+    [("float32", 4.5e-19, 1.2e-38), ("float64", 5e-154, 2.3e-308), ("complex64", 4.5e-19, 1.2e-38)],
+)
+def test_nearly_singular_b(n, dtype, x, small):
+    """The reduced matrix is large though a and b are of size one."""
+    a, b = np.eye(n), np.eye(n)
+    a[:2, :2], b[1, 1] = [[0, 1.99], [1.99, x]], small
+    a, b = a.astype(dtype), b.astype(dtype)
+    expected = scipy.linalg.eigh(a, b, eigvals_only=True)
+    found = ep.eigvalsh(a, b)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    w, v = ep.eigh(a, b)
+    np.testing.assert_allclose(w, found, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+    assert np.isfinite(v).all()
