@@ -15,6 +15,9 @@ point_dual(d::Derivative, x) = Dual{typeof(ForwardDiff.Tag(d, typeof(x)))}
 
 only_partial(::Type{<:Dual{Tag}}, y::Dual{Tag}) where {Tag} = ForwardDiff.partials(y, 1)
 only_partial(D, y::Real) = zero(y)
+# Which of two duals is inside of which hangs on whose tag was made first.
+only_partial(D, y::Dual{Other}) where {Other} =
+    Dual{Other}(only_partial(D, ForwardDiff.value(y)), map(x -> only_partial(D, x), ForwardDiff.partials(y).values)...)
 only_partial(D, y::Complex) = complex(only_partial(D, real(y)), only_partial(D, imag(y)))
 
 # Nodes and weights of Gauss–Legendre quadrature on [0, 1]. The coarse rule only estimates the error of the fine one.

@@ -100,6 +100,16 @@
         H = Zygote.hessian(value, p)
         @test H ≈ H' && H ≈ ForwardDiff.hessian(value, p)
         @test_throws "what `f` holds" Zygote.hessian_reverse(value, p)
+        # Whichever tag of ForwardDiff's is made first.
+        derivative(x) = Zygote.gradient(θ -> spectral_sum(t -> exp(θ * t), reshape(x, 2, 2)), 0.3)[1]
+        x = [1.0, 0.2, 0.4, 2.0]
+        @test isfinite(derivative(x))
+        @test ForwardDiff.gradient(derivative, x) ≈ vec(spectral_map(t -> (1 + 0.3t) * exp(0.3t), reshape(x, 2, 2)))
+        @test_throws "no more" ForwardDiff.hessian(derivative, x)
+        parameter(θ) = spectral_sum(t -> exp(θ[1] * t), reshape(x, 2, 2))
+        @test ForwardDiff.derivative(t -> spectral_map(u -> exp(t * u), reshape(x, 2, 2))[1, 2], 0.3) ≈
+            spectral_map(u -> u * exp(0.3u), reshape(x, 2, 2))[1, 2]
+        @test ForwardDiff.hessian(parameter, [0.3]) ≈ [spectral_sum(t -> t^2 * exp(0.3t), reshape(x, 2, 2));;]
         # Without a configuration for reverse mode there is no such gradient, and it does not look like zero.
         f̄ = rrule(spectral_sum, EigenPair.power(2.5), A)[2](1.0)[2]
         @test f̄ isa ChainRulesCore.NotImplemented

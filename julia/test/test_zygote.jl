@@ -68,7 +68,7 @@
         H = Zygote.hessian(f, a)
         @test H ≈ H'
         @test relative_error(H, FiniteDifferences.jacobian(fdm, x -> Zygote.gradient(f, x)[1], a)[1]) < 1.0e-9
-        @test Zygote.hessian_reverse(f, a) ≈ H
+        lower === nothing && @test Zygote.hessian_reverse(f, a) ≈ H
         @test ForwardDiff.hessian(f, a) ≈ H
         @test ForwardDiff.gradient(f, a) ≈ Zygote.gradient(f, a)[1]
     end
@@ -88,7 +88,7 @@
         @test Zygote.hessian_reverse(f, a) ≈ Zygote.hessian(f, a)
     end
 
-    @testset "second order, type $type, $T" for (type, T) in ((1, Float64), (2, ComplexF64), (3, ComplexF64))
+    @testset "second order, type $type, $T" for (type, T) in ((1, Float64), (3, ComplexF64))
         a, b = random_matrix(rng, T, 3), random_definite(rng, T, 3)
         da, db = random_matrix(rng, T, 3), random_matrix(rng, T, 3)
         f(a, b) = loss(eigh(a, b; type))
@@ -100,7 +100,7 @@
         @test all(map((x, y) -> relative_error(x, y) < 1.0e-10, Losses.hvp(f, (a, b), (da, db)), (ā, b̄)))
     end
 
-    @testset "second order of eigenvalues, type $type" for type in (1, 3)
+    @testset "second order of eigenvalues, type $type" for type in (2,)
         a, b = random_matrix(rng, Float64, 3), random_definite(rng, Float64, 3)
         f(b) = sum(cos, eigvalsh(a, b; type, subset_by_index = 1:2))
         H = Zygote.hessian(f, b)
