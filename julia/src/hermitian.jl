@@ -240,7 +240,7 @@ function input_gradients(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū)
     return input_gradient(p, p.a, X, M̄), input_gradient(p, p.b, Y, N̄)
 end
 
-# Beyond this BLAS wins.
+# The core's products are for matrices that fit the cache; beyond, BLAS's.
 const RULE_LIMIT = 64
 
 known_to_core(p, w, V, U, λ̄, V̄, Ū) = false

@@ -161,10 +161,8 @@ def second_order(
     return second_order_factor(policy, w, scale, any(outputs[1:]))
 
 
-# Beyond this XLA's products of matrices win. Measured: docs/performance.md.
+# The core's products are for matrices that fit the cache; beyond, XLA's.
 _RULE_LIMIT = 64
-
-
 _POLICIES = {check: 0, mask: 1, broaden: 2, raw: 3}  # as the C ABI numbers them
 
 
