@@ -227,6 +227,7 @@ class ComplementProblem final : public Problem {
     explicit ComplementWorker(const ComplementProblem& problem)
         : problem_(problem),
           scratch_(problem.driver_),
+          factor_(Factor<T>::size(problem.p_.n)),
           v_(problem.p_.n * problem.p_.count),
           y_(problem.p_.n * problem.p_.count),
           overlap_(problem.p_.count * problem.p_.count) {}
@@ -253,7 +254,9 @@ class ComplementProblem final : public Problem {
     // has brought some back.
     bool solve_one(const T* factor, const R* w, const T* v, const T* y) noexcept {
       const eigenpair_complement_problem& p = problem_.p_;
-      const Factor<const T> parts(factor, p.n);
+      // A copy: ormtr writes ones between the reflectors and takes them back, and another worker may be reading.
+      std::copy(factor, factor + Factor<T>::size(p.n), factor_.get());
+      const Factor<const T> parts(factor_.get(), p.n);
       columns_from(v, p.n, p.count, p.layout, v_.get());
       columns_from(y, p.n, p.count, p.layout, y_.get());
       if (!all_finite(w, p.count) || !all_finite(v_.get(), p.n * p.count) || !all_finite(y_.get(), p.n * p.count))
@@ -269,6 +272,7 @@ class ComplementProblem final : public Problem {
 
     const ComplementProblem& problem_;
     typename ComplementDriver<T, Int>::Scratch scratch_;
+    Buffer<T> factor_;
     Buffer<T> v_;
     Buffer<T> y_;
     Buffer<T> overlap_;

@@ -1,5 +1,7 @@
 """Some of the eigenpairs: SciPy's subset_by_index, with derivatives."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import eigenpair
 import jax
 import jax.numpy as jnp
@@ -218,3 +220,15 @@ def test_where_there_is_no_kernel():
     x = _partial._complement_p.bind(y, a, w, v, factor, first=4)
     np.testing.assert_allclose(x, _partial._complement_by_xla(y, a, w, v, factor, first=4), rtol=1e-10, atol=1e-11)
     np.testing.assert_allclose(a @ x - x * w, y, atol=1e-10)
+
+
+def test_several_threads_use_one_factor():
+    """LAPACK writes into what it only reads, and puts it back."""
+    a, y = large(n=128), random("y", (128, 1))
+    params = {"first": 5, "count": 1, "triangle": "hermitian", "policy": check(), "vectors": True}
+    w, _, v, factor = _partial._solve_p.bind(a, **params)
+    solve = jax.jit(lambda y: _partial._complement_p.bind(y, a, w, v, factor, first=5))
+    expected = solve(y)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: jax.block_until_ready(solve(y)), range(400)):
+            np.testing.assert_array_equal(found, expected)
