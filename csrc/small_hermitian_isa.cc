@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "small_hermitian.h"
 
@@ -14,37 +15,12 @@ namespace EIGENPAIR_ISA {
 namespace {
 
 #include "small_lanes.h"
+// built on these:
+#include "small_blocks.h"
 #include "small_solver.h"
 #include "small_storage.h"
-// built on these:
+// built on those:
 #include "small_pair.h"
-
-// 2^-k for the k that brings x to [1, 2), and 2^k; exact both, and clamped well inside the exponent range.
-inline void power_of_two(double x, double* down, double* up) {
-  uint64_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  int64_t k = 1023 - static_cast<int64_t>((bits >> 52) & 2047);
-  k = k > 1000 ? 1000 : (k < -1000 ? -1000 : k);
-  k &= ~int64_t{1};  // even: generalized problems need its square root
-  const uint64_t forward = static_cast<uint64_t>(1023 + k) << 52, back = static_cast<uint64_t>(1023 - k) << 52;
-  std::memcpy(down, &forward, sizeof forward);
-  std::memcpy(up, &back, sizeof back);
-}
-inline void power_of_two(float x, float* down, float* up) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  int32_t k = 127 - static_cast<int32_t>((bits >> 23) & 255);
-  k = k > 120 ? 120 : (k < -120 ? -120 : k);
-  k &= ~1;
-  const uint32_t forward = static_cast<uint32_t>(127 + k) << 23, back = static_cast<uint32_t>(127 - k) << 23;
-  std::memcpy(down, &forward, sizeof forward);
-  std::memcpy(up, &back, sizeof back);
-}
-
-template <typename V, typename R>
-inline R* lanes_of(V& x) {
-  return reinterpret_cast<R*>(&x);
-}
 
 template <typename T, int N>
 struct SmallGroup {
@@ -54,6 +30,7 @@ struct SmallGroup {
   static constexpr bool kComplex = !std::is_same_v<T, R>;
   static constexpr int kParts = kComplex ? 2 : 1;
   static constexpr int kWidth = kLanes<R>;
+  static constexpr bool kBlocks = N > 0 && !kComplex;
   using Solver = SmallPair<T, R, N>;
   using S = typename Solver::S;
 
@@ -61,28 +38,33 @@ struct SmallGroup {
   static M load(const eigenpair_hermitian_problem& p, const void* source, int64_t stride, int64_t first, int count,
                 S* target, int n, V* up) {
     const bool rows = p.layout == EIGENPAIR_ROW_MAJOR;
-    const T* matrices[kWidth];
-    for (int lane = 0; lane < kWidth; ++lane) {
-      matrices[lane] = static_cast<const T*>(source) + (first + (lane < count ? lane : count - 1)) * stride;
-    }
+    const T* start = static_cast<const T*>(source) + first * stride;
+    V whole[kBlocks ? N * N : 1];
+    if constexpr (kBlocks) Block<R, N * N>::load(start, stride, count, whole);
+    const auto gather = [&](int64_t offset, V* entry) {
+      if constexpr (kBlocks) {
+        *entry = whole[offset];
+      } else {
+        for (int lane = 0; lane < kWidth; ++lane) {
+          const R* x = reinterpret_cast<const R*>(start + (lane < count ? lane : count - 1) * stride + offset);
+          for (int part = 0; part < kParts; ++part) lanes_of<V, R>(entry[part])[lane] = x[part];
+        }
+      }
+    };
     // Row-major storage is the transpose of column-major: of the conjugate matrix.
     const bool both = p.triangle == EIGENPAIR_HERMITIAN_PART, below = (p.triangle == EIGENPAIR_LOWER) != rows;
     for (int j = 0; j < n; ++j) {
       for (int i = j; i < n; ++i) {
         V* entry = reinterpret_cast<V*>(&target[i + j * n]);
         V mirror[kParts];
-        const int64_t here = i + j * n, there = j + i * n;
-        for (int lane = 0; lane < kWidth; ++lane) {
-          const R* x = reinterpret_cast<const R*>(matrices[lane] + (both || below ? here : there));
-          for (int part = 0; part < kParts; ++part) lanes_of<V, R>(entry[part])[lane] = x[part];
-          if (!both) continue;
-          const R* y = reinterpret_cast<const R*>(matrices[lane] + there);
-          for (int part = 0; part < kParts; ++part) lanes_of<V, R>(mirror[part])[lane] = y[part];
-        }
-        if (kComplex && both) mirror[kParts - 1] = -mirror[kParts - 1];
-        for (int part = 0; both && part < kParts; ++part) {
-          const V half = splat<V>(R(0.5));
-          entry[part] = select(entry[part] == mirror[part], entry[part], half * entry[part] + half * mirror[part]);
+        gather(both || below ? i + j * n : j + i * n, entry);
+        if (both) {
+          gather(j + i * n, mirror);
+          if (kComplex) mirror[kParts - 1] = -mirror[kParts - 1];
+          for (int part = 0; part < kParts; ++part) {
+            const V half = splat<V>(R(0.5));
+            entry[part] = select(entry[part] == mirror[part], entry[part], half * entry[part] + half * mirror[part]);
+          }
         }
         if (kComplex && (both ? rows : p.triangle == EIGENPAIR_UPPER)) entry[kParts - 1] = -entry[kParts - 1];
         if (kComplex && i == j) entry[kParts - 1] = V{};
@@ -106,8 +88,7 @@ struct SmallGroup {
     }
     const M finite = poison == V{};
     V down;
-    for (int lane = 0; lane < kWidth; ++lane)
-      power_of_two(largest[lane], &lanes_of<V, R>(down)[lane], &lanes_of<V, R>(*up)[lane]);
+    power_of_two(largest, &down, up);
     for (int j = 0; j < n; ++j) {
       for (int i = j; i < n; ++i) {
         V* entry = reinterpret_cast<V*>(&target[i + j * n]);
@@ -144,9 +125,18 @@ struct SmallGroup {
     }
   }
 
-  static void sort_lane(Solver* s, int lane, int* order, R* values) {
-    for (int j = 0; j < s->n(); ++j) {
-      const R value = s->d(j)[lane];
+  // Vectors of a whole group.
+  static void store_block(const S* q, V factor, void* target, int64_t first, bool rows) {
+    V x[N * N];
+    for (int j = 0; j < N; ++j) {
+      for (int i = 0; i < N; ++i) x[rows ? i * N + j : i + j * N] = factor * q[i + j * N] + splat<V>(R(0));
+    }
+    Block<R, N * N>::store(x, kWidth, static_cast<R*>(target) + first * N * N);
+  }
+
+  static void sort_lane(const V* w, int n, int lane, int* order, R* values) {
+    for (int j = 0; j < n; ++j) {
+      const R value = w[j][lane];
       int place = j;
       for (; N == 0 && place > 0 && values[place - 1] > value; --place) {
         values[place] = values[place - 1];
@@ -157,26 +147,20 @@ struct SmallGroup {
     }
   }
 
-  static bool finite_values(Solver* s, int lane, R up_pair, R up, R scale_b) {
-    R poison = 0;
-    for (int j = 0; j < s->n(); ++j) poison += s->d(j)[lane] * up_pair * up * scale_b * R(0);
-    return poison == R(0);
-  }
-
   static void run(const eigenpair_hermitian_problem& p, int64_t first, int count, Solver* s) {
     const int n = s->n();
     const bool vectors = p.v != nullptr, rows = p.layout == EIGENPAIR_ROW_MAJOR;
-    V up, up_b, up_pair = splat<V>(R(1));
+    const V zero{}, one = splat<V>(R(1));
+    V up, up_b = one, up_pair = one;
     M finite = load(p, p.a, p.a_stride, first, count, &s->a(0, 0), n, &up), definite = finite | ~finite,
-      overflown = finite & ~finite;
+      failed = finite & ~finite;
     if (p.type != 0) {
       finite &= load(p, p.b, p.b_stride, first, count, &s->b(0, 0), n, &up_b);
       definite = s->factor();
       s->reduce_pair(p.type);
       // Near-singular B makes large what was of size one. What is not finite now is not solved.
-      overflown = ~bring_to_size_one(&s->a(0, 0), n, &up_pair);
+      failed = ~bring_to_size_one(&s->a(0, 0), n, &up_pair);
     }
-    M failed = overflown;
     if constexpr (N == 2 && !kComplex) {
       s->rotate_two();
     } else {
@@ -185,15 +169,36 @@ struct SmallGroup {
     }
     if constexpr (N > 0) s->sort(vectors);
     if (p.type != 0 && vectors) s->take_back();
+
+    // B was scaled by an even power of two, and vectors by its square root.
+    const V scale_b = p.type == 0 ? one : (p.type == 1 ? one / up_b : up_b), size_b = root(up_b);
+    V w[kSmallLimit], poison = zero;
+    for (int j = 0; j < n; ++j) {
+      w[j] = s->d(j) * up_pair * up * scale_b + zero;
+      poison += w[j] * zero;
+    }
+    failed |= poison != zero;
+    // For type 0, there is no other basis.
+    const S *primal = p.type == 0 ? &s->q(0, 0) : &s->a(0, 0), *dual = &s->q(0, 0);
+    const S *v = p.type == 3 ? dual : primal, *u = p.type == 3 ? primal : dual;
+    const V scale_v = p.type == 3 ? size_b : one / size_b, scale_u = p.type == 3 ? one / size_b : size_b;
+    if constexpr (kBlocks) {
+      if (count == kWidth && !any(~(finite & definite) | failed)) {
+        Block<R, N>::store(w, kWidth, static_cast<R*>(p.w) + first * N);
+        if (vectors) store_block(v, scale_v, p.v, first, rows);
+        if (p.u != nullptr) store_block(u, scale_u, p.u, first, rows);
+        for (int lane = 0; p.info != nullptr && lane < kWidth; ++lane) p.info[first + lane] = EIGENPAIR_INFO_OK;
+        return;
+      }
+    }
     for (int lane = 0; lane < count; ++lane) {
       const int64_t index = first + lane;
-      const R scale_b = p.type == 0 ? R(1) : (p.type == 1 ? R(1) / up_b[lane] : up_b[lane]);
       int32_t info = EIGENPAIR_INFO_OK;
       if (finite[lane] == 0) {
         info = EIGENPAIR_INFO_NOT_FINITE;
       } else if (definite[lane] == 0) {
         info = EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
-      } else if (failed[lane] != 0 || !finite_values(s, lane, up_pair[lane], up[lane], scale_b)) {
+      } else if (failed[lane] != 0) {
         info = EIGENPAIR_INFO_NO_CONVERGENCE;
       }
       if (p.info != nullptr) p.info[index] = info;
@@ -203,21 +208,10 @@ struct SmallGroup {
       }
       int order[kSmallLimit];
       R values[kSmallLimit];
-      sort_lane(s, lane, order, values);
-      R* w = static_cast<R*>(p.w) + index * n;
-      for (int j = 0; j < n; ++j) w[j] = values[j] * up_pair[lane] * up[lane] * scale_b + R(0);
-      if (!vectors) continue;
-      if (p.type == 0) {
-        store_vectors(&s->q(0, 0), R(1), p.v, index, lane, order, n, rows);
-        if (p.u != nullptr) store_vectors(&s->q(0, 0), R(1), p.u, index, lane, order, n, rows);
-        continue;
-      }
-      // B was scaled by an even power of two, and vectors by its square root.
-      const R size = static_cast<R>(__builtin_sqrt(static_cast<double>(up_b[lane])));
-      const S *primal = &s->a(0, 0), *dual = &s->q(0, 0);
-      store_vectors(p.type == 3 ? dual : primal, p.type == 3 ? size : R(1) / size, p.v, index, lane, order, n, rows);
-      if (p.u == nullptr) continue;
-      store_vectors(p.type == 3 ? primal : dual, p.type == 3 ? R(1) / size : size, p.u, index, lane, order, n, rows);
+      sort_lane(w, n, lane, order, values);
+      std::memcpy(static_cast<R*>(p.w) + index * n, values, static_cast<size_t>(n) * sizeof(R));
+      if (vectors) store_vectors(v, scale_v[lane], p.v, index, lane, order, n, rows);
+      if (p.u != nullptr) store_vectors(u, scale_u[lane], p.u, index, lane, order, n, rows);
     }
   }
 };

@@ -80,6 +80,34 @@ inline V root(V x) {
 }
 #endif
 
+template <typename V, typename R>
+inline R* lanes_of(V& x) {
+  return reinterpret_cast<R*>(&x);
+}
+template <typename V, typename R>
+inline const R* lanes_of(const V& x) {
+  return reinterpret_cast<const R*>(&x);
+}
+
+// 2^-k for the k that brings x >= 0 to [1, 2), and 2^k; exact both, and clamped well inside the exponent range. k is
+// even: generalized problems need its square root.
+inline void power_of_two(Vec<double> x, Vec<double>* down, Vec<double>* up) {
+  using M = Mask<double>;
+  M k = 1023 - (((M)x >> 52) & 2047);
+  k = k > 1000 ? M{} + 1000 : (k < -1000 ? M{} - 1000 : k);
+  k &= ~M{} - 1;
+  *down = (Vec<double>)((1023 + k) << 52);
+  *up = (Vec<double>)((1023 - k) << 52);
+}
+inline void power_of_two(Vec<float> x, Vec<float>* down, Vec<float>* up) {
+  using M = Mask<float>;
+  M k = 127 - (((M)x >> 23) & 255);
+  k = k > 120 ? M{} + 120 : (k < -120 ? M{} - 120 : k);
+  k &= ~M{} - 1;
+  *down = (Vec<float>)((127 + k) << 23);
+  *up = (Vec<float>)((127 - k) << 23);
+}
+
 template <typename V>
 inline V magnitude(V x) {
   return x < 0 ? -x : x;

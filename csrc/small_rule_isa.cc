@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
+#include <utility>
 
 #include "small_hermitian.h"
 
@@ -16,12 +17,27 @@ namespace {
 #include "small_lanes.h"
 #include "small_storage.h"
 // built on these:
+#include "small_blocks.h"
 #include "small_matrices.h"
 #include "small_rule.h"
+// built on those:
+#include "small_rule_lanes.h"
 
 template <typename T, int N>
 void run_order(const eigenpair_hermitian_rule& p, int64_t first, int64_t last, void* scratch) {
   SmallRule<T, N> rule(p, scratch);
+  if constexpr (N > 0) {
+    if (LaneRule<T, N>::fits(p)) {
+      for (; first < last; first += kLanes<T>) {
+        const int count = static_cast<int>(last - first < kLanes<T> ? last - first : kLanes<T>);
+        const auto done = LaneRule<T, N>::run(p, first, count);
+        for (int lane = 0; any(~done) && lane < count; ++lane) {
+          if (done[lane] == 0) rule.solve(first + lane);
+        }
+      }
+      return;
+    }
+  }
   for (int64_t index = first; index < last; ++index) rule.solve(index);
 }
 

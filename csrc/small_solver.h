@@ -19,20 +19,16 @@ struct SmallSolver {
   S& q(int i, int j) { return q_[i + j * n()]; }  // eigenvectors out, unsorted
   V& d(int i) { return d_[i]; }                   // eigenvalues out, unsorted
 
-  // By a single rotation, the formula of Jacobi's method: the eigenvalues, and with `vectors` q.
+  // A matrix of order two, by a single rotation: the eigenvalues, and with them q.
   void rotate_two() {
     static_assert(!kComplex, "of real matrices");
-    const V zero{}, one = splat<V>(R(1)), beside = a(1, 0);
-    const V half = (a(1, 1) - a(0, 0)) * splat<V>(R(0.5)), size = magnitude(half);
-    const V reach = size + root(half * half + beside * beside);
-    const M flat = reach == zero;
-    const V tangent = select(flat, zero, (half < 0 ? -beside : beside) / select(flat, one, reach));
-    const V cosine = one / root(one + tangent * tangent);
-    d_[0] = a(0, 0) - tangent * beside;
-    d_[1] = a(1, 1) + tangent * beside;
-    q(0, 0) = q(1, 1) = cosine;
-    q(0, 1) = tangent * cosine;
-    q(1, 0) = -tangent * cosine;
+    d_[0] = a(0, 0);
+    d_[1] = a(1, 1);
+    V c, s;
+    meet(0, a(1, 0), &c, &s);
+    q(0, 0) = q(1, 1) = c;
+    q(0, 1) = s;
+    q(1, 0) = -s;
   }
 
   // Ascending order in every lane, for orders known when this is compiled.
@@ -88,7 +84,7 @@ struct SmallSolver {
     const V eps = splat<V>(LaneTypes<R>::kEpsilon);
     e_[n() - 1] = zero;
     M failed = zero != zero;
-    for (int l = 0; l + 1 < n(); ++l) {
+    for (int l = 0; l + 2 < n(); ++l) {
       for (int round = 0;; ++round) {
         // m: where this lane's block ends.
         V m = splat<V>(R(n() - 1)), dm = d_[n() - 1];
@@ -106,6 +102,11 @@ struct SmallSolver {
         sweep(l, m, dm, open, vectors);
       }
     }
+    if (n() > 1) {
+      V c, s;
+      meet(n() - 2, e_[n() - 2], &c, &s);
+      if (vectors) rotate(n() - 2, c, s);
+    }
     return failed;
   }
 
@@ -114,10 +115,11 @@ struct SmallSolver {
 
   // |x|, with x itself set to zero where its square would underflow: beside a matrix of size 1 that is nothing, but the
   // phase of such a number would not be of modulus 1.
-  static V modulus(S x, S* kept) {
+  static V modulus(V x, V*) { return magnitude(x); }
+  static V modulus(Pair<V> x, Pair<V>* kept) {
     const V square = norm_(x);
     const M none = square <= splat<V>(LaneTypes<R>::kTiny * LaneTypes<R>::kTiny);
-    *kept = select(none, S{}, x);
+    *kept = select(none, Pair<V>{}, x);
     return root(select(none, V{}, square));
   }
 
@@ -189,6 +191,18 @@ struct SmallSolver {
     } else {
       for (int k = 0; k + 1 < n(); ++k) e_[k] = sub_[k];
     }
+  }
+
+  // The rotation of columns i and i + 1 that makes d diagonal there, where `beside` stands between: Jacobi's formula.
+  void meet(int i, V beside, V* cosine, V* sine) {
+    const V zero{}, one = splat<V>(R(1)), half = (d_[i + 1] - d_[i]) * splat<V>(R(0.5));
+    const V reach = magnitude(half) + root(half * half + beside * beside);
+    const M flat = reach == zero;
+    const V tangent = select(flat, zero, (half < 0 ? -beside : beside) / select(flat, one, reach));
+    d_[i] -= tangent * beside;
+    d_[i + 1] += tangent * beside;
+    *cosine = one / root(one + tangent * tangent);
+    *sine = tangent * *cosine;
   }
 
   void sweep(int l, V m, V dm, M open, bool vectors) {

@@ -127,6 +127,34 @@ def test_nan_and_empty_batches():
     assert gradient.shape == (0, 3, 3)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("triangle", ["hermitian", "lower", "upper"])
+def test_same_bits_at_any_place_of_the_batch(dtype, triangle):
+    """Small orders are done one per lane, but for matrices whose neighbours are near; groups are mixed here."""
+    for n in (2, 3, 4):
+        count = 11
+        (w, v), rng = residuals(n, 0, dtype), generator("order", n)
+        w, v = (np.concatenate([np.asarray(x)] * count) for x in (w, v))
+        w[::7] = np.arange(1, n + 1)
+        dw, dv = random("dw", w.shape, dtype), random("dv", v.shape, dtype)
+        static = {"inputs": (True, False), "outputs": (True, True, False), "type": 0, "policy": check()}
+
+        def gradient(order, given=(dw, dv), kept=(w, v), static=static):
+            linear = [jnp.asarray(x[order]) for x in given]
+            residuals_ = [jnp.asarray(x[order]) for x in kept]
+            kernel = rules.on_cpu(residuals_, reverse=True, triangle=triangle, **static)
+            return np.asarray(jax.jit(kernel)(linear, residuals_)[0])
+
+        order = rng.permutation(len(w))
+        whole = gradient(np.arange(len(w)))
+        assert np.isnan(whole).any() and np.isfinite(whole).any()
+        assert whole[order].tobytes() == gradient(order).tobytes()
+        for k in (0, 1, 7, len(w) - 1):
+            assert whole[k : k + 1].tobytes() == gradient(np.array([k])).tobytes()
+        expected = both([dw, dv, None], [w, v], True, triangle=triangle, **static)[1][0]
+        agree([whole], [expected], dtype, 64 * n, sizes=(1e-300,) * len(w))
+
+
 def test_residuals_that_lack_batch_axes():
     """As under jacrev, where cotangents have an axis that the solution has not."""
     a = jnp.asarray(random("a", (3, 3)))
