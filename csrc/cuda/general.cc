@@ -5,13 +5,6 @@ namespace eigenpair::cuda {
 
 namespace {
 
-void check(const eigenpair_general_problem& p) {
-  check_on_device(p);
-  require(p.b == nullptr, "problem.b must be NULL on a device: cuSOLVER has no ggev");
-  require(p.vl == nullptr && p.u == nullptr,
-          "problem.vl and problem.u must be NULL on a device: Xgeev has right vectors only, invert V instead");
-}
-
 class Solver {
  public:
   Solver(Session& session, const eigenpair_general_problem& p)
@@ -29,6 +22,13 @@ class Solver {
     plan_ = session.plan({1, p.dtype, 0, 0, 0, p.v != nullptr, p.n, 1}, [this] { return plan(); });
     workspace_ = scratch_.add(static_cast<int64_t>(plan_.device_bytes));
     a_ = scratch_.add(p.n * p.n * type_.bytes);
+  }
+
+  static void check(const eigenpair_general_problem& p) {
+    check_on_device(p);
+    require(p.b == nullptr, "problem.b must be NULL on a device: cuSOLVER has no ggev");
+    require(p.vl == nullptr && p.u == nullptr,
+            "problem.vl and problem.u must be NULL on a device: Xgeev has right vectors only, invert V instead");
   }
 
   const Scratch& scratch() const { return scratch_; }
@@ -83,28 +83,12 @@ extern "C" {
 
 eigenpair_status eigenpair_cuda_general_scratch(eigenpair_cuda* cuda, const eigenpair_general_problem* problem,
                                                 void* stream, int64_t* bytes) {
-  return guarded([&] {
-    require(bytes != nullptr, "bytes is NULL");
-    *bytes = 0;
-    require(cuda != nullptr && problem != nullptr, "cuda or problem is NULL");
-    cuda::check(*problem);
-    cuda::with_session(cuda->pool, stream,
-                       [&](cuda::Session& session) { *bytes = cuda::Solver(session, *problem).scratch().bytes(); });
-  });
+  return cuda::query_scratch<cuda::Solver>(cuda, problem, stream, bytes);
 }
 
 eigenpair_status eigenpair_cuda_general(eigenpair_cuda* cuda, const eigenpair_general_problem* problem, void* stream,
                                         void* scratch, int64_t scratch_bytes) {
-  return guarded([&] {
-    require(cuda != nullptr && problem != nullptr, "cuda or problem is NULL");
-    cuda::check(*problem);
-    cuda::with_session(cuda->pool, stream, [&](cuda::Session& session) {
-      if (cuda::done_when_empty(session, *problem)) return;
-      cuda::Solver solver(session, *problem);
-      cuda::check_scratch(solver.scratch(), scratch, scratch_bytes);
-      solver.run(scratch);
-    });
-  });
+  return cuda::enqueue<cuda::Solver>(cuda, problem, stream, scratch, scratch_bytes);
 }
 
 }  // extern "C"

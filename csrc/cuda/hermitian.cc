@@ -19,20 +19,6 @@ constexpr int64_t kMostTogether = 16384;
 // Workspace grows with what is solved together: of so many bytes at a time.
 constexpr int64_t kBytesTogether = int64_t{1} << 30;
 
-void check(const eigenpair_hermitian_problem& p) {
-  check_on_device(p);
-  require(p.type >= 0 && p.type <= 3, "problem.type must be 0, 1, 2 or 3");
-  require(p.triangle == EIGENPAIR_LOWER || p.triangle == EIGENPAIR_UPPER,
-          "problem.triangle must be EIGENPAIR_LOWER or EIGENPAIR_UPPER on a device: cuSOLVER reads one triangle");
-  require(p.driver == EIGENPAIR_DRIVER_AUTO || p.driver == EIGENPAIR_DRIVER_EVD ||
-              p.driver == EIGENPAIR_DRIVER_BATCHED || p.driver == EIGENPAIR_DRIVER_JACOBI,
-          "problem.driver must be AUTO, EVD, BATCHED or JACOBI on a device");
-  require(p.reserved == 0, "problem.reserved is not 0");
-  require(p.u == nullptr || p.v != nullptr, "problem.u needs problem.v");
-  if (p.n == 0 || p.batch == 0) return;
-  require((p.b != nullptr) == (p.type != 0), "problem.b must be NULL for type 0 and a matrix for types 1 to 3");
-}
-
 class Solver {
  public:
   Solver(Session& session, const eigenpair_hermitian_problem& p)
@@ -50,6 +36,20 @@ class Solver {
     if (p.v == nullptr) a_ = scratch_.add(plan_.together * square_);
     if (p.type != 0) b_ = scratch_.add(square_);
     if (p.type == 3 && p.u != nullptr) ignored_ = scratch_.add(sizeof(int32_t));
+  }
+
+  static void check(const eigenpair_hermitian_problem& p) {
+    check_on_device(p);
+    require(p.type >= 0 && p.type <= 3, "problem.type must be 0, 1, 2 or 3");
+    require(p.triangle == EIGENPAIR_LOWER || p.triangle == EIGENPAIR_UPPER,
+            "problem.triangle must be EIGENPAIR_LOWER or EIGENPAIR_UPPER on a device: cuSOLVER reads one triangle");
+    require(p.driver == EIGENPAIR_DRIVER_AUTO || p.driver == EIGENPAIR_DRIVER_EVD ||
+                p.driver == EIGENPAIR_DRIVER_BATCHED || p.driver == EIGENPAIR_DRIVER_JACOBI,
+            "problem.driver must be AUTO, EVD, BATCHED or JACOBI on a device");
+    require(p.reserved == 0, "problem.reserved is not 0");
+    require(p.u == nullptr || p.v != nullptr, "problem.u needs problem.v");
+    if (p.n == 0 || p.batch == 0) return;
+    require((p.b != nullptr) == (p.type != 0), "problem.b must be NULL for type 0 and a matrix for types 1 to 3");
   }
 
   const Scratch& scratch() const { return scratch_; }
@@ -252,28 +252,12 @@ extern "C" {
 
 eigenpair_status eigenpair_cuda_hermitian_scratch(eigenpair_cuda* cuda, const eigenpair_hermitian_problem* problem,
                                                   void* stream, int64_t* bytes) {
-  return guarded([&] {
-    require(bytes != nullptr, "bytes is NULL");
-    *bytes = 0;
-    require(cuda != nullptr && problem != nullptr, "cuda or problem is NULL");
-    cuda::check(*problem);
-    cuda::with_session(cuda->pool, stream,
-                       [&](cuda::Session& session) { *bytes = cuda::Solver(session, *problem).scratch().bytes(); });
-  });
+  return cuda::query_scratch<cuda::Solver>(cuda, problem, stream, bytes);
 }
 
 eigenpair_status eigenpair_cuda_hermitian(eigenpair_cuda* cuda, const eigenpair_hermitian_problem* problem,
                                           void* stream, void* scratch, int64_t scratch_bytes) {
-  return guarded([&] {
-    require(cuda != nullptr && problem != nullptr, "cuda or problem is NULL");
-    cuda::check(*problem);
-    cuda::with_session(cuda->pool, stream, [&](cuda::Session& session) {
-      if (cuda::done_when_empty(session, *problem)) return;
-      cuda::Solver solver(session, *problem);
-      cuda::check_scratch(solver.scratch(), scratch, scratch_bytes);
-      solver.run(scratch);
-    });
-  });
+  return cuda::enqueue<cuda::Solver>(cuda, problem, stream, scratch, scratch_bytes);
 }
 
 }  // extern "C"

@@ -1,4 +1,5 @@
-// What Hermitian and general problems share on a device: element types, arguments, scratch memory, copies.
+// What Hermitian and general problems share on a device: element types, arguments, scratch memory, copies, entry
+// points.
 #pragma once
 
 #include <climits>
@@ -95,6 +96,33 @@ bool done_when_empty(const Session& session, const Description& p) {
 inline void check_scratch(const Scratch& needed, const void* scratch, int64_t scratch_bytes) {
   require(scratch_bytes >= needed.bytes(), "the scratch memory is smaller than the query said");
   require(scratch != nullptr || needed.bytes() == 0, "scratch is NULL");
+}
+
+// The entry points of a problem, given its `Solver(session, problem)` with a static `check(problem)`.
+template <typename Solver, typename Description>
+eigenpair_status query_scratch(eigenpair_cuda* cuda, const Description* problem, void* stream, int64_t* bytes) {
+  return guarded([&] {
+    require(bytes != nullptr, "bytes is NULL");
+    *bytes = 0;
+    require(cuda != nullptr && problem != nullptr, "cuda or problem is NULL");
+    Solver::check(*problem);
+    with_session(cuda->pool, stream, [&](Session& session) { *bytes = Solver(session, *problem).scratch().bytes(); });
+  });
+}
+
+template <typename Solver, typename Description>
+eigenpair_status enqueue(eigenpair_cuda* cuda, const Description* problem, void* stream, void* scratch,
+                         int64_t scratch_bytes) {
+  return guarded([&] {
+    require(cuda != nullptr && problem != nullptr, "cuda or problem is NULL");
+    Solver::check(*problem);
+    with_session(cuda->pool, stream, [&](Session& session) {
+      if (done_when_empty(session, *problem)) return;
+      Solver solver(session, *problem);
+      check_scratch(solver.scratch(), scratch, scratch_bytes);
+      solver.run(scratch);
+    });
+  });
 }
 
 }  // namespace eigenpair::cuda
