@@ -63,7 +63,24 @@ inline ffi::Error require_lapack() {
                     "eigenpair has no LAPACK: `import eigenpair` lends it SciPy's");
 }
 
-// Fills what every description shares from the arguments (a) or (a, b); both are batches of one shape.
+// Fills what every description says of a batch of matrices: element type, layout, how many rows, how many of them.
+template <typename Description>
+ffi::Error describe(const ffi::AnyBuffer& matrices, const char* name, Description& problem) {
+  const auto dims = matrices.dimensions();
+  if (dims.size() < 2) {
+    return ffi::Error(ffi::ErrorCode::kInvalidArgument,
+                      std::string("eigenpair: ") + name + " must be a batch of matrices");
+  }
+  problem.struct_size = sizeof problem;
+  problem.dtype = dtype_of(matrices.element_type());
+  problem.layout = EIGENPAIR_ROW_MAJOR;
+  problem.n = dims[dims.size() - 2];
+  problem.batch = 1;
+  for (size_t axis = 0; axis + 2 < dims.size(); ++axis) problem.batch *= dims[axis];
+  return ffi::Error::Success();
+}
+
+// The same from the arguments (a) or (a, b), which are batches of one shape.
 template <typename Description>
 ffi::Error describe(const ffi::RemainingArgs& args, Description& problem) {
   if (args.size() < 1 || args.size() > 2) {
@@ -71,14 +88,7 @@ ffi::Error describe(const ffi::RemainingArgs& args, Description& problem) {
   }
   const auto a = args.get<ffi::AnyBuffer>(0);
   if (a.has_error()) return a.error();
-  const auto dims = a->dimensions();
-  if (dims.size() < 2) return ffi::Error(ffi::ErrorCode::kInvalidArgument, "eigenpair: a must be a batch of matrices");
-  problem.struct_size = sizeof problem;
-  problem.dtype = dtype_of(a->element_type());
-  problem.layout = EIGENPAIR_ROW_MAJOR;
-  problem.n = dims[dims.size() - 1];
-  problem.batch = 1;
-  for (size_t axis = 0; axis + 2 < dims.size(); ++axis) problem.batch *= dims[axis];
+  if (ffi::Error error = describe(*a, "a", problem); error.failure()) return error;
   problem.a = a->untyped_data();
   problem.a_stride = problem.n * problem.n;
   if (args.size() == 2) {

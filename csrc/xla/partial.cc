@@ -24,15 +24,8 @@ ffi::Error partial(ffi::ThreadPool pool, int32_t triangle, int64_t first, int64_
 ffi::Error complement(ffi::ThreadPool pool, ffi::AnyBuffer factor, ffi::AnyBuffer w, ffi::AnyBuffer v, ffi::AnyBuffer y,
                       ffi::Result<ffi::AnyBuffer> x) {
   eigenpair_complement_problem problem{};
-  const auto dims = v.dimensions();
-  if (dims.size() < 2) return ffi::Error(ffi::ErrorCode::kInvalidArgument, "eigenpair: v must be a batch of matrices");
-  problem.struct_size = sizeof problem;
-  problem.dtype = dtype_of(v.element_type());
-  problem.layout = EIGENPAIR_ROW_MAJOR;
-  problem.n = dims[dims.size() - 2];
-  problem.count = dims[dims.size() - 1];
-  problem.batch = 1;
-  for (size_t axis = 0; axis + 2 < dims.size(); ++axis) problem.batch *= dims[axis];
+  if (ffi::Error error = describe(v, "v", problem); error.failure()) return error;
+  problem.count = v.dimensions().back();
   problem.factor = factor.untyped_data();
   problem.w = w.untyped_data();
   problem.v = v.untyped_data();

@@ -12,20 +12,13 @@ ffi::Error hermitian_rule(ffi::ThreadPool pool, int32_t type, int32_t triangle, 
   eigenpair_hermitian_rule rule{};
   const auto v = args.get<ffi::AnyBuffer>(1);
   if (v.has_error()) return v.error();
-  const auto dims = v->dimensions();
-  if (dims.size() < 2) return ffi::Error(ffi::ErrorCode::kInvalidArgument, "eigenpair: v must be a batch of matrices");
-  rule.struct_size = sizeof rule;
-  rule.dtype = dtype_of(v->element_type());
+  if (ffi::Error error = describe(*v, "v", rule); error.failure()) return error;
   rule.type = type;
   rule.triangle = triangle;
-  rule.layout = EIGENPAIR_ROW_MAJOR;
   rule.policy = policy;
   rule.parameter = parameter;
   rule.reverse = reverse;
   rule.conjugated = 1;  // JAX's convention
-  rule.n = dims[dims.size() - 1];
-  rule.batch = 1;
-  for (size_t axis = 0; axis + 2 < dims.size(); ++axis) rule.batch *= dims[axis];
 
   size_t next = 0;
   void *w = nullptr, *vectors = nullptr, *u = nullptr, *scale = nullptr;
