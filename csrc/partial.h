@@ -1,0 +1,28 @@
+// What the two jobs of a partial spectrum share: the factor that one leaves for the other.
+#pragma once
+
+#include "matrix.h"
+#include "problem.h"
+
+namespace eigenpair {
+
+// Parts of a factor: the reflectors, their coefficients, the tridiagonal matrix, and what A was multiplied with.
+template <typename T>
+struct Factor {
+  T *reflectors, *tau, *diagonal, *beside, *down;
+
+  static int64_t size(int64_t n) { return n * (n + 4); }
+  Factor(T* base, int64_t n)
+      : reflectors(base), tau(base + n * n), diagonal(tau + n), beside(diagonal + n), down(beside + n) {}
+};
+
+inline void check_shape(int64_t n, int64_t batch, int64_t count, int32_t dtype, int32_t layout, int32_t reserved) {
+  require(dtype >= EIGENPAIR_FLOAT32 && dtype <= EIGENPAIR_COMPLEX128, "problem.dtype is unknown");
+  require(layout == EIGENPAIR_COLUMN_MAJOR || layout == EIGENPAIR_ROW_MAJOR, "problem.layout is unknown");
+  require(reserved == 0, "problem.reserved is not 0");
+  require(n >= 1 && n < (int64_t{1} << 29), "problem.n is less than 1 or too large");
+  require(batch >= 0, "problem.batch is negative");
+  require(count >= 1 && count <= n, "problem.count is not between 1 and n");
+}
+
+}  // namespace eigenpair
