@@ -6,7 +6,7 @@ using EigenPair
 using LinearAlgebra
 using Random
 
-export random_matrix, random_definite, spectrum_matrix, gauged_eigh, quiet, relative_error
+export random_matrix, random_definite, spectrum_matrix, gauged_eigh, quiet, relative_error, throws
 
 random_matrix(rng, T, n, batch...) = randn(rng, T, n, n, batch...)
 
@@ -26,6 +26,16 @@ function spectrum_matrix(rng, T, λ)
 end
 
 relative_error(x, y) = norm(x - y) / norm(y)
+
+"Whether `f()` throws a `type` whose message has all of these words in it."
+function throws(f, type, words...)
+    failure = try
+        f()
+    catch failure
+        failure
+    end
+    return failure isa type && all(word -> occursin(word, sprint(showerror, failure)), words)
+end
 
 quiet(f) = Base.CoreLogging.with_logger(f, Base.CoreLogging.NullLogger())
 

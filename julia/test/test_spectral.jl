@@ -147,12 +147,7 @@
                 (ArgumentError, "`k`", () -> spectral_projector(zeros(2, 2), 1.0)), (ArgumentError, "`a`", () -> spectral_sum(exp, "a")),
                 (ArgumentError, "`k`", () -> rrule(spectral_projector, zeros(2, 2), -1)),
             )
-            failure = try
-                f()
-            catch failure
-                failure
-            end
-            @test failure isa T && occursin(words, sprint(showerror, failure))
+            @test throws(f, T, words)
         end
     end
 end
