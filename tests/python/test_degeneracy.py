@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from differences import assert_gradient, assert_tangent, derivative, directions
 from eigenpair import eigh, eigvalsh
-from eigenpair.degeneracy import broaden, check, mask, raw
+from eigenpair.degeneracy import check, mask
 from problems import (
     DOUBLE,
     adjoint,
@@ -223,52 +223,6 @@ def test_two_different_losses_with_one_cotangent():
     np.testing.assert_allclose(through_map, sigma, atol=1e-14)
 
 
-# The other policies do what they say and judge nothing.
-
-
-def rotation_rate(policy, w):
-    """`F₀₁` of a diagonal matrix, read off the gradient of a component of an eigenvector."""
-    gradient = jax.grad(lambda x: eigh(x, lower=True, degeneracy=policy).eigenvectors[0, 1])(np.diag(w))
-    sign = eigh(np.diag(w)).eigenvectors
-    return float(gradient[1, 0] * sign[0, 0] * sign[1, 1])
-
-
-@pytest.mark.parametrize("gap", [1e-9, 1e-3, 1.0])
-def test_raw_divides(gap):
-    np.testing.assert_allclose(rotation_rate(raw(), [1.0, 1 + gap]), 1 / ((1 + gap) - 1.0), rtol=1e-12)
-
-
-def test_raw_at_no_gap():
-    gradient = jax.grad(of_matrices(from_vectors, degeneracy=raw()))(np.eye(3))
-    assert not np.isfinite(gradient).any()
-
-
-def test_mask_leaves_out_what_is_closer_than_its_tolerance():
-    for gap, tolerance, expected in ((0.5, 0.5, 0), (0.5, 0.4, 2), (0.0, 0.0, 0), (1e-9, 1e-8, 0), (1e-9, 0.0, 1e9)):
-        found = rotation_rate(mask(tolerance), [1.0, 1 + gap])
-        np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=str((gap, tolerance)))
-
-
-@pytest.mark.parametrize("gap", [0.0, 1e-9, 1e-3, 1.0])
-def test_broaden_is_a_lorentzian(gap):
-    epsilon = 1e-4
-    exact = ((1 + gap) - 1.0) / (((1 + gap) - 1.0) ** 2 + epsilon)
-    np.testing.assert_allclose(rotation_rate(broaden(epsilon), [1.0, 1 + gap]), exact, rtol=1e-12)
-    assert np.isfinite(jax.grad(of_matrices(from_vectors, degeneracy=broaden(epsilon)))(np.eye(3))).all()
-
-
-def test_broaden_of_tiny_matrices_does_not_underflow():
-    found = rotation_rate(broaden(1e-306), [1e-160, 3e-160])
-    np.testing.assert_allclose(found, 2e-160 / 1e-306, rtol=1e-9)  # the square of the gap is next to nothing
-
-
-@pytest.mark.parametrize("policy", [check(), mask(1e-9), broaden(1e-30), raw()], ids=lambda p: type(p).__name__)
-def test_all_agree_on_distinct_eigenvalues(policy):
-    a = with_spectrum([1.0, 2, 4])
-    expected = jax.grad(of_matrices(moduli))(a)
-    np.testing.assert_allclose(jax.grad(of_matrices(moduli, degeneracy=policy))(a), expected, rtol=1e-12)
-
-
 def test_masked_normalization_is_exact():
     """Inside a cluster of a generalized problem the vectors cannot rotate, but their length still follows b."""
     a, b = degenerate(1)
@@ -282,13 +236,6 @@ def test_masked_normalization_is_exact():
     c = weights(4)
     np.testing.assert_allclose(gb, -inverse @ (c + c.T) / 2 @ inverse, rtol=1e-10, atol=1e-11)
     np.testing.assert_allclose(ga, 0, atol=1e-10)
-
-
-def test_policies_are_values():
-    assert check() == check(10.0)
-    assert len({check(), check(10.0), mask(1e-3), mask(1e-3), raw(), raw()}) == 3
-    with pytest.raises(AttributeError):
-        check().c = 1.0  # type: ignore[misc]
 
 
 def test_close_eigenvalues_that_a_loss_tells_apart():

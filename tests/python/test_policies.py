@@ -1,4 +1,4 @@
-"""Policies: for one call, for a block of code, and what they say."""
+"""Policies: for one call, for a block of code, what they say, and what those do that judge nothing."""
 
 import warnings
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from eigenpair.degeneracy import DegeneracyWarning, broaden, check, mask, policy, raw
-from problems import random, with_spectrum
+from problems import moduli, of_matrices, random, with_spectrum
 
 C = random("c", (3, 3)) + random("c", (3, 3)).T
 
@@ -139,6 +139,13 @@ def test_policies_of_general_problems():
             assert np.all(np.isfinite(jax.grad(f)(a)))
 
 
+def test_policies_are_values():
+    assert check() == check(10.0)
+    assert len({check(), check(10.0), mask(1e-3), mask(1e-3), raw(), raw()}) == 3
+    with pytest.raises(AttributeError):
+        check().c = 1.0  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("bad", [None, 3, "mask", ep.degeneracy.Policy()])
 def test_not_a_policy(bad):
     if bad is not None:
@@ -155,3 +162,49 @@ def test_bad_parameters():
     with pytest.raises(TypeError, match="generic_basis"):
         check(generic_basis=1)
     assert raw() == raw()
+
+
+# What those do that judge nothing.
+
+
+def rotation_rate(policy, w):
+    """`F₀₁` of a diagonal matrix, read off the gradient of a component of an eigenvector."""
+    gradient = jax.grad(lambda x: ep.eigh(x, lower=True, degeneracy=policy).eigenvectors[0, 1])(np.diag(w))
+    sign = ep.eigh(np.diag(w)).eigenvectors
+    return float(gradient[1, 0] * sign[0, 0] * sign[1, 1])
+
+
+@pytest.mark.parametrize("gap", [1e-9, 1e-3, 1.0])
+def test_raw_divides(gap):
+    np.testing.assert_allclose(rotation_rate(raw(), [1.0, 1 + gap]), 1 / ((1 + gap) - 1.0), rtol=1e-12)
+
+
+def test_raw_at_no_gap():
+    gradient = jax.grad(of_matrices(moduli, degeneracy=raw()))(np.eye(3))
+    assert not np.isfinite(gradient).any()
+
+
+def test_mask_leaves_out_what_is_closer_than_its_tolerance():
+    for gap, tolerance, expected in ((0.5, 0.5, 0), (0.5, 0.4, 2), (0.0, 0.0, 0), (1e-9, 1e-8, 0), (1e-9, 0.0, 1e9)):
+        found = rotation_rate(mask(tolerance), [1.0, 1 + gap])
+        np.testing.assert_allclose(found, expected, rtol=1e-6, err_msg=str((gap, tolerance)))
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-9, 1e-3, 1.0])
+def test_broaden_is_a_lorentzian(gap):
+    epsilon = 1e-4
+    exact = ((1 + gap) - 1.0) / (((1 + gap) - 1.0) ** 2 + epsilon)
+    np.testing.assert_allclose(rotation_rate(broaden(epsilon), [1.0, 1 + gap]), exact, rtol=1e-12)
+    assert np.isfinite(jax.grad(of_matrices(moduli, degeneracy=broaden(epsilon)))(np.eye(3))).all()
+
+
+def test_broaden_of_tiny_matrices_does_not_underflow():
+    found = rotation_rate(broaden(1e-306), [1e-160, 3e-160])
+    np.testing.assert_allclose(found, 2e-160 / 1e-306, rtol=1e-9)  # the square of the gap is next to nothing
+
+
+@pytest.mark.parametrize("policy", [check(), mask(1e-9), broaden(1e-30), raw()], ids=lambda p: type(p).__name__)
+def test_all_agree_on_distinct_eigenvalues(policy):
+    a = with_spectrum([1.0, 2, 4])
+    expected = jax.grad(of_matrices(moduli))(a)
+    np.testing.assert_allclose(jax.grad(of_matrices(moduli, degeneracy=policy))(a), expected, rtol=1e-12)
