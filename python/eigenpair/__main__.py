@@ -5,13 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import platform
-import shutil
-import subprocess
 import sys
-import zipfile
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,10 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import __version__, cuda, eigvalsh, native
-from .hermitian import eigh
-
-DENSE_LIMIT = 4 * 2**30  # bytes of one matrix made dense; LAPACK needs several of that size
+from ._files import BadInput, note, read_matrix
+from ._installed import report
+from .hermitian import eigh, eigvalsh
 
 DESCRIPTION = "Without a command: what is installed."
 
@@ -49,140 +43,6 @@ examples:
   python -m eigenpair solve stiffness.mtx --b mass.mtx --subset 0 9 --gradient eigenvalue:0 -o modes.npz
   python -m eigenpair solve F.npy --b S.npy --gradient occupations.npy -o orbitals.npz
 """
-
-
-class BadInput(Exception):
-    """Something the user can put right; the message says how."""
-
-
-# ---- what is installed --------------------------------------------------------------------------------------------
-
-
-def report() -> str:
-    """What is installed, one line each."""
-    lines = [
-        ("eigenpair", f"{__version__}  ({Path(__file__).parent})"),
-        ("jax", f"{jax.__version__}, jaxlib {version('jaxlib')}"),
-        ("python", f"{platform.python_version()}, numpy {np.__version__}, {platform.system()} {platform.machine()}"),
-        ("lapack", _lapack()),
-        (
-            "kernels",
-            "on for CPU (native core); on other platforms XLA's own eigh and eig are used"
-            if native.has_cpu_kernels()
-            else f"off, XLA's own eigh and eig are used: {native.why_no_kernels()}",
-        ),
-        ("cuda", cuda.report()),
-        ("devices", _devices()),
-        (
-            "libeigenpair",
-            str(native.library_path() or "not built") + ("  (for EIGENPAIR_LIBRARY)" if native.library_path() else ""),
-        ),
-        ("julia", _julia()),
-    ]
-    return "\n".join(f"{name:14}{value}" for name, value in lines)
-
-
-def _lapack() -> str:
-    info = native.lapack()
-    name = f"{info.get('internal_api', 'unknown')} {info.get('version') or ''}".strip()
-    threads = info.get("num_threads", "unknown number of")
-    where = info.get("filepath", "SciPy's")
-    return f"{name}, {info.get('integer_bits', '?')}-bit integers, {threads} threads  ({where})"
-
-
-def _devices() -> str:
-    try:
-        devices = jax.devices()
-    except RuntimeError as error:
-        return f"none that JAX can use ({error})"
-    names = ", ".join(sorted({f"{d.platform} ({d.device_kind})" if d.platform != "cpu" else "cpu" for d in devices}))
-    return names if any(d.platform in ("gpu", "cuda", "rocm") for d in devices) else f"{names}; no GPU"
-
-
-def _julia() -> str:
-    path = shutil.which("julia")
-    if path is None:
-        return "not on PATH"
-    try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError) as error:
-        return f"{path}, which does not run: {error}"
-    return f"{done.stdout.strip().removeprefix('julia version ')}  ({path})"
-
-
-# ---- files --------------------------------------------------------------------------------------------------------
-
-
-def read_matrix(text: str) -> np.ndarray[Any, Any]:
-    """The array in a file, dense, in a precision that has an eigensolver."""
-    name, _, key = text.rpartition(":") if ".npz:" in text else (text, "", "")
-    path = Path(name)
-    if not path.is_file():
-        raise BadInput(f"there is no file {path}")
-    readers = {".npy": _read_npy, ".npz": _read_npz, ".mtx": _read_mtx}
-    if path.suffix not in readers:
-        raise BadInput(f"{path}: the name must end in .npy, .npz or .mtx, to say what is inside")
-    try:
-        array = readers[path.suffix](path, key)
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path} cannot be read as {path.suffix}: {error}") from None
-    except MemoryError:
-        raise BadInput(f"{path} does not fit into memory") from None
-    array = array.astype(float if array.dtype.kind in "iub" else array.dtype.newbyteorder("="), copy=False)
-    if array.dtype.name not in ("float32", "float64", "complex64", "complex128"):
-        raise BadInput(f"{path} holds {array.dtype}, which has no eigensolver; save it as float64 or complex128")
-    return array
-
-
-def _read_npy(path: Path, _key: str) -> np.ndarray[Any, Any]:
-    array = np.load(path, allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        raise ValueError("it is an archive of several arrays; name it .npz")
-    return array
-
-
-def _read_npz(path: Path, key: str) -> np.ndarray[Any, Any]:
-    import scipy.sparse
-
-    with np.load(path, allow_pickle=False) as archive:
-        names = list(archive.keys())
-        if {"format", "shape", "data"} <= set(names):  # as scipy.sparse.save_npz writes
-            return _dense(path, scipy.sparse.load_npz(path))
-        if not key and len(names) == 1:
-            key = names[0]
-        if key not in names:
-            raise ValueError(f"say which array as {path}:NAME; there are {', '.join(names) or 'none'}")
-        return np.asarray(archive[key])
-
-
-def _read_mtx(path: Path, _key: str) -> np.ndarray[Any, Any]:
-    import scipy.io
-
-    rows, columns, *_ = scipy.io.mminfo(path)  # the header alone: a matrix too large is not even read
-    _refuse_absurd(path, rows, columns, 8)
-    return _dense(path, scipy.io.mmread(path))
-
-
-def _dense(path: Path, matrix: Any) -> np.ndarray[Any, Any]:
-    if isinstance(matrix, np.ndarray):
-        return matrix
-    rows, columns = matrix.shape
-    _refuse_absurd(path, rows, columns, matrix.dtype.itemsize)
-    size = rows * columns * matrix.dtype.itemsize
-    _note(f"{path} is sparse ({matrix.nnz} entries) and was made dense: {rows}×{columns}, {size / 2**20:.1f} MiB")
-    return np.asarray(matrix.toarray())
-
-
-def _refuse_absurd(path: Path, rows: int, columns: int, itemsize: int) -> None:
-    if rows * columns * itemsize > DENSE_LIMIT:
-        raise BadInput(
-            f"{path} is {rows}×{columns}: {rows * columns * itemsize / 2**30:.0f} GiB when dense, and this program "
-            "makes it dense. For a few eigenvalues of a large sparse matrix, use scipy.sparse.linalg.eigsh."
-        )
-
-
-def _note(text: str) -> None:
-    print(f"note: {text}", file=sys.stderr)
 
 
 # ---- losses -------------------------------------------------------------------------------------------------------
@@ -270,7 +130,7 @@ def solve(arguments: argparse.Namespace) -> int:
             raise BadInput(f"-o {arguments.output}: {error}") from None
         print(f"\n{arguments.output}: " + ", ".join(f"{name} {x.dtype}{list(x.shape)}" for name, x in results.items()))
     elif loss is not None:
-        _note("the gradient is written by -o FILE.npz")
+        note("the gradient is written by -o FILE.npz")
     failed = int(np.isnan(results["eigenvalues"]).any(axis=-1).sum())
     if failed:
         of = results["eigenvalues"][..., 0].size
@@ -294,7 +154,7 @@ def _gradients(loss: Loss, matrices: list[np.ndarray[Any, Any]], options: dict[s
     first, last = options["subset_by_index"] or (0, spectrum.shape[-1] - 1)
     count = _ambiguous(spectrum, np.pad(loss.treatment.astype(float), (first, spectrum.shape[-1] - 1 - last)))
     if count:
-        _note(
+        note(
             f"{loss.text} treats equal eigenvalues unequally in {count} of {value.size} matrices: it has no derivative "
             "there, and what is written is one subgradient of many"
         )
@@ -308,7 +168,7 @@ def _warn_not_hermitian(name: str, x: np.ndarray[Any, Any]) -> None:
     with np.errstate(all="ignore"):
         distance = np.max(np.abs(x - np.conj(np.swapaxes(x, -1, -2))) / 2)
         if distance > 1e-6 * np.max(np.abs(x)):
-            _note(
+            note(
                 f"{name} is not Hermitian (by {distance:.1e}); its Hermitian part is solved. "
                 "--lower or --upper read one triangle"
             )
