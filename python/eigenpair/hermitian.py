@@ -17,14 +17,10 @@ from jax.interpreters import ad, batching, mlir
 
 from . import _arguments, _partial, cuda, engines, native
 from ._hermitian_rules import bases, cotangent, pair, scale_of, second_order, tangent
+from ._hermitian_xla import in_generic_basis, result_count, solve_by_xla
 from ._linear_pair import LinearPair, batched, by_jit
-from ._matrices import TRIANGLES, adjoint, finite_or_identity, hermitian_part, matmul
-from .degeneracy import (
-    Policy,
-    as_policy,
-    check,
-    generic_rotation,
-)
+from ._matrices import TRIANGLES, hermitian_part
+from .degeneracy import Policy, as_policy, check
 
 __all__ = ["EighResult", "eigh", "eigvalsh"]
 
@@ -155,16 +151,12 @@ def solve(operands: Sequence[Array], *, type: int, triangle: str, policy: Policy
     return _solve_by_engine(operands[0], engine, triangle, policy, vectors)
 
 
-def _result_count(type: int, vectors: bool) -> int:
-    return (3 if type >= 2 else 2) if vectors else 1
-
-
 @_solve_p.def_abstract_eval
 @native.abstract
 def _solve_abstract(a: Array, *b: Array, type: int, triangle: str, policy: Policy, vectors: bool) -> list[Array]:
     for x in b:
         a = a + x
-    return [jnp.sum(jnp.real(a), axis=-1)] + [a] * (_result_count(type, vectors) - 1)
+    return [jnp.sum(jnp.real(a), axis=-1)] + [a] * (result_count(type, vectors) - 1)
 
 
 def _lower_native(ctx: Any, *operands: Any, type: int, triangle: str, policy: Policy, vectors: bool) -> Any:
@@ -172,80 +164,20 @@ def _lower_native(ctx: Any, *operands: Any, type: int, triangle: str, policy: Po
     if vectors and isinstance(policy, check) and policy.generic_basis:
 
         def turned(*xs: Array) -> Sequence[Array]:
-            return _in_generic_basis(_solve_p.bind(*xs, policy=check(), **params), xs, type, triangle, policy)
+            return in_generic_basis(_solve_p.bind(*xs, policy=check(), **params), xs, type, triangle, policy)
 
         return mlir.lower_fun(turned, multiple_results=True)(ctx, *operands)
     rule = native.lowering("eigenpair_hermitian", type=np.int32(type), triangle=np.int32(TRIANGLES[triangle]))
     return rule(ctx, *operands)
 
 
-def _in_generic_basis(
-    results: Sequence[Array], operands: Sequence[Array], type: int, triangle: str, policy: Policy
-) -> Sequence[Array]:
-    """The same solution in the basis that the policy asks for."""
-    if not isinstance(policy, check) or not policy.generic_basis or len(results) == 1:
-        return results
-    w, v, *u = results
-    a, *b = (hermitian_part(x, triangle) for x in operands)
-    scale = scale_of(type, a, b[0] if b else None, w, *bases(type, v, u[0] if u else None))
-    turn = generic_rotation(policy, w, scale, v.dtype)
-    return [w, *(matmul(x, turn) for x in (v, *u))]
-
-
-def _solve_by_xla(
-    *operands: Array, type: int, triangle: str, policy: Policy, vectors: bool, kernels: Any = None
-) -> Sequence[Array]:
-    """The same results on XLA's own `eigh`, for platforms without a kernel; or on those of `kernels`, a module like
-    `eigenpair.cuda`."""
-    parts = [hermitian_part(x, triangle) for x in operands]
-    finite, (a, *b) = finite_or_identity(*parts)
-    eigh_ = _eigh_by_xla if kernels is None else kernels.eigh
-    if type == 0:
-        results, solved = eigh_(a, vectors)
-    elif kernels is not None and kernels.takes_pair(a):
-        results, solved = kernels.eigh_pair(a, *b, type, vectors)
-    else:
-        factor = lax.linalg.cholesky(b[0], symmetrize_input=False)
-        solve = _triangular_solver(factor)
-        if type == 1:
-            a = hermitian_part(solve(adjoint(solve(a))), "hermitian")
-        else:
-            a = hermitian_part(matmul(adjoint(factor), matmul(a, factor)), "hermitian")
-        # Cholesky has failed where B is not positive definite.
-        reduced, (a,) = finite_or_identity(a)
-        finite = finite & reduced
-        results, solved = eigh_(a, vectors)
-        if vectors:
-            w, y = results
-            primal, dual = solve(y, adjoint=True), matmul(factor, y)
-            results = [w, dual, primal] if type == 3 else [w, primal, dual]
-    results = results[: _result_count(type, vectors)]
-    good = finite[..., 0] & solved[..., None] & jnp.all(jnp.isfinite(results[0]), axis=-1, keepdims=True)
-    results = [jnp.where(good if r.ndim < a.ndim else good[..., None], r, jnp.nan) for r in results]
-    return _in_generic_basis(results, operands, type, triangle, policy)
-
-
-def _eigh_by_xla(a: Array, vectors: bool) -> tuple[list[Array], Array]:
-    v, w = lax.linalg.eigh(a, symmetrize_input=False)
-    return [w, v][: 1 + vectors], jnp.array(True)
-
-
-def _triangular_solver(factor: Array) -> Any:
-    def solve(x: Array, *, adjoint: bool = False) -> Array:
-        return lax.linalg.triangular_solve(
-            factor, x, left_side=True, lower=True, transpose_a=adjoint, conjugate_a=adjoint
-        )
-
-    return solve
-
-
 def _lower_cuda(ctx: Any, *operands: Any, **params: Any) -> Any:
     kernels = cuda if cuda.has_kernels() else None
-    rule = mlir.lower_fun(functools.partial(_solve_by_xla, kernels=kernels), multiple_results=True)
+    rule = mlir.lower_fun(functools.partial(solve_by_xla, kernels=kernels), multiple_results=True)
     return rule(ctx, *operands, **params)
 
 
-mlir.register_lowering(_solve_p, native.lowering_by_xla(_solve_by_xla))
+mlir.register_lowering(_solve_p, native.lowering_by_xla(solve_by_xla))
 mlir.register_lowering(_solve_p, _lower_cuda, platform="cuda")
 if native.has_cpu_kernels():
     mlir.register_lowering(_solve_p, _lower_native, platform="cpu")
@@ -301,7 +233,7 @@ def _solve_by_engine(a: Array, engine: engines.Engine, triangle: str, policy: Po
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3, 4))
 def _by_engine(a: Array, engine: engines.Engine, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
     results = engines.solve(engine, hermitian_part(a, triangle), vectors)
-    return list(_in_generic_basis(results, (a,), 0, triangle, policy))
+    return list(in_generic_basis(results, (a,), 0, triangle, policy))
 
 
 @_by_engine.defjvp

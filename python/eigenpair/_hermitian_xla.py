@@ -1,0 +1,78 @@
+"""Hermitian problems on XLA: by its own `eigh`, where there is no kernel, and in the basis that a policy asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from ._hermitian_rules import bases, scale_of
+from ._matrices import adjoint, finite_or_identity, hermitian_part, matmul
+from .degeneracy import Policy, check, generic_rotation
+
+
+def result_count(type: int, vectors: bool) -> int:
+    """How many of `w`, `v`, `u` a solver returns."""
+    return (3 if type >= 2 else 2) if vectors else 1
+
+
+def solve_by_xla(
+    *operands: Array, type: int, triangle: str, policy: Policy, vectors: bool, kernels: Any = None
+) -> Sequence[Array]:
+    """What the primitive of `eigenpair.hermitian` returns, on XLA's own `eigh` or on that of `kernels`, a module like
+    `eigenpair.cuda`."""
+    parts = [hermitian_part(x, triangle) for x in operands]
+    finite, (a, *b) = finite_or_identity(*parts)
+    eigh_ = _eigh_by_xla if kernels is None else kernels.eigh
+    if type == 0:
+        results, solved = eigh_(a, vectors)
+    elif kernels is not None and kernels.takes_pair(a):
+        results, solved = kernels.eigh_pair(a, *b, type, vectors)
+    else:
+        factor = lax.linalg.cholesky(b[0], symmetrize_input=False)
+        solve = _triangular_solver(factor)
+        if type == 1:
+            a = hermitian_part(solve(adjoint(solve(a))), "hermitian")
+        else:
+            a = hermitian_part(matmul(adjoint(factor), matmul(a, factor)), "hermitian")
+        # Cholesky has failed where B is not positive definite.
+        reduced, (a,) = finite_or_identity(a)
+        finite = finite & reduced
+        results, solved = eigh_(a, vectors)
+        if vectors:
+            w, y = results
+            primal, dual = solve(y, adjoint=True), matmul(factor, y)
+            results = [w, dual, primal] if type == 3 else [w, primal, dual]
+    results = results[: result_count(type, vectors)]
+    good = finite[..., 0] & solved[..., None] & jnp.all(jnp.isfinite(results[0]), axis=-1, keepdims=True)
+    results = [jnp.where(good if r.ndim < a.ndim else good[..., None], r, jnp.nan) for r in results]
+    return in_generic_basis(results, operands, type, triangle, policy)
+
+
+def _eigh_by_xla(a: Array, vectors: bool) -> tuple[list[Array], Array]:
+    v, w = lax.linalg.eigh(a, symmetrize_input=False)
+    return [w, v][: 1 + vectors], jnp.array(True)
+
+
+def _triangular_solver(factor: Array) -> Any:
+    def solve(x: Array, *, adjoint: bool = False) -> Array:
+        return lax.linalg.triangular_solve(
+            factor, x, left_side=True, lower=True, transpose_a=adjoint, conjugate_a=adjoint
+        )
+
+    return solve
+
+
+def in_generic_basis(
+    results: Sequence[Array], operands: Sequence[Array], type: int, triangle: str, policy: Policy
+) -> Sequence[Array]:
+    """The same solution in the basis that the policy asks for."""
+    if not isinstance(policy, check) or not policy.generic_basis or len(results) == 1:
+        return results
+    w, v, *u = results
+    a, *b = (hermitian_part(x, triangle) for x in operands)
+    scale = scale_of(type, a, b[0] if b else None, w, *bases(type, v, u[0] if u else None))
+    turn = generic_rotation(policy, w, scale, v.dtype)
+    return [w, *(matmul(x, turn) for x in (v, *u))]
