@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 from differences import assert_gradient
-from eigenpair import _partial, eigh, eigvalsh, fix_gauge
+from eigenpair import _complement, _partial, eigh, eigvalsh, fix_gauge
 from eigenpair.degeneracy import check, mask
 from problems import TYPES, adjoint, eps, moduli, of_matrices, problem, random, with_spectrum
 
@@ -217,8 +217,8 @@ def test_where_there_is_no_kernel():
     np.testing.assert_allclose(edges, edges_xla, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(np.abs(v), np.abs(v_xla), atol=1e-11)
     y = y - v @ (adjoint(v) @ y)
-    x = _partial._complement_p.bind(y, a, w, v, factor, first=4)
-    np.testing.assert_allclose(x, _partial._complement_by_xla(y, a, w, v, factor, first=4), rtol=1e-10, atol=1e-11)
+    x = _complement.complement_p.bind(y, a, w, v, factor, first=4)
+    np.testing.assert_allclose(x, _complement._complement_by_xla(y, a, w, v, factor, first=4), rtol=1e-10, atol=1e-11)
     np.testing.assert_allclose(a @ x - x * w, y, atol=1e-10)
 
 
@@ -227,7 +227,7 @@ def test_several_threads_use_one_factor():
     a, y = large(n=128), random("y", (128, 1))
     params = {"first": 5, "count": 1, "triangle": "hermitian", "policy": check(), "vectors": True}
     w, _, v, factor = _partial._solve_p.bind(a, **params)
-    solve = jax.jit(lambda y: _partial._complement_p.bind(y, a, w, v, factor, first=5))
+    solve = jax.jit(lambda y: _complement.complement_p.bind(y, a, w, v, factor, first=5))
     expected = solve(y)
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: jax.block_until_ready(solve(y)), range(400)):

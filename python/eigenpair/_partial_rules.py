@@ -1,0 +1,118 @@
+"""First derivatives of a few eigenpairs of a large Hermitian matrix: the rules of `docs/derivations.md`, "Subsets"."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from ._complement import complement_p
+from ._linear_pair import LinearPair
+from ._matrices import adjoint, hermitian_part, hermitian_part_transpose, matmul
+from .degeneracy import (
+    Policy,
+    check,
+    clusters,
+    inverse_gaps,
+    largest_column,
+    noise,
+    parts,
+    second_order_factor,
+    verdict,
+    width,
+    without,
+)
+
+
+def _outside(y: Array, residuals: Sequence[Array], first: int) -> Array:
+    w, _, v, factor, a = residuals
+    batch = jnp.broadcast_shapes(y.shape[:-2], v.shape[:-2])
+    y, a, v, factor = (jnp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (y, a, v, factor))
+    return complement_p.bind(y, a, jnp.broadcast_to(w, (*batch, w.shape[-1])), v, factor, first=first)
+
+
+def _of_whole(policy: Policy, n: int, k: int) -> Policy:
+    """The policy with clusters as wide as in the whole problem."""
+    return dataclasses.replace(policy, c=policy.c * math.sqrt(n / k)) if isinstance(policy, check) else policy
+
+
+def _open(policy: Policy, w: Array, edges: Array) -> Array | None:
+    """Which eigenvalues share a cluster with one that was not asked for; `(…, 1, k)`."""
+    if not isinstance(policy, check):
+        return None
+    reach = width(policy, w) * edges[..., 2]
+    low = ~(w[..., 0] - edges[..., 0] > reach)[..., None, None]
+    high = ~(edges[..., 1] - w[..., -1] > reach)[..., None, None]
+    together = clusters(policy, w, edges[..., 2:])
+    return (together[..., :1, :] & low) | (together[..., -1:, :] & high)
+
+
+def tangent(
+    linear: Sequence[Any],
+    residuals: Sequence[Any],
+    *,
+    inputs: tuple[bool, ...],
+    outputs: tuple[bool, ...],
+    first: int,
+    triangle: str,
+    policy: Policy,
+) -> list[Array]:
+    w, edges, v, *_ = residuals
+    policy = _of_whole(policy, *v.shape[-2:])
+    y = matmul(hermitian_part(linear[0], triangle), v)
+    moved = matmul(adjoint(v), y)
+    results = [jnp.real(jnp.diagonal(moved, axis1=-2, axis2=-1))] if outputs[0] else []
+    if outputs[1]:
+        f = inverse_gaps(policy, w, lax.stop_gradient(edges[..., 2:]))
+        dv = matmul(v, f * moved) - _outside(y, residuals, first)
+        unknown = _open(policy, *(lax.stop_gradient(x) for x in (w, edges)))
+        results.append(dv if unknown is None else jnp.where(unknown, jnp.nan, dv))
+    return results
+
+
+def cotangent(
+    cotangents: Sequence[Any],
+    residuals: Sequence[Any],
+    *,
+    inputs: tuple[bool, ...],
+    outputs: tuple[bool, ...],
+    first: int,
+    triangle: str,
+    policy: Policy,
+) -> list[Array]:
+    w, edges, v, *_ = residuals
+    policy = _of_whole(policy, *v.shape[-2:])
+    w_bar, v_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
+    right = jnp.zeros((), v.dtype) if w_bar is None else v * w_bar[..., None, :]
+    answer = None
+    if v_bar is not None:
+        scale = lax.stop_gradient(edges[..., 2:])
+        k_bar = matmul(adjoint(v), v_bar)
+        kappa = largest_column(v) * largest_column(v_bar)
+        gap = w[..., None, :] - w[..., :, None]
+        nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
+        rotation = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
+        right = right + matmul(v, rotation) - _outside(v_bar, residuals, first)
+        answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
+        unknown = _open(policy, *(lax.stop_gradient(x) for x in (w, edges)))
+        if unknown is not None and answer is not None:
+            used = jnp.any(unknown & (lax.stop_gradient(v_bar) != 0), axis=(-1, -2), keepdims=True)
+            answer = jnp.where(used, jnp.nan, answer)
+    gradient = jnp.conj(hermitian_part_transpose(matmul(right, adjoint(v)), triangle))
+    return [gradient if answer is None else gradient * answer]
+
+
+def second_order(
+    residuals: Sequence[Any], *, outputs: tuple[bool, ...], first: int, triangle: str, policy: Policy
+) -> Array:
+    w, edges, v, *_ = residuals
+    all_known = jnp.concatenate([edges[..., :1], w, edges[..., 1:2]], axis=-1)
+    policy = _of_whole(policy, v.shape[-2], all_known.shape[-1])
+    return second_order_factor(policy, all_known, lax.stop_gradient(edges[..., 2:]), outputs[1])
+
+
+pair = LinearPair("eigenpair_partial", tangent, cotangent, second_order)
