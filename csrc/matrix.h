@@ -42,7 +42,23 @@ class Buffer {
   T* data_ = nullptr;
 };
 
-inline constexpr int64_t kTile = 32;  // two tiles of complex128 fit the first-level cache
+// Two tiles of complex128 fit the first-level cache. Columns a power of two apart share few lines of it, so what is
+// read across columns is first copied to a tile of its own.
+inline constexpr int64_t kTile = 32;
+
+template <typename T>
+struct alignas(64) Tile {
+  T& operator()(int64_t i, int64_t j) { return entries[i + j * kTile]; }
+  T entries[kTile * kTile];
+};
+
+// Rows i0 to i1 and columns j0 to j1 of the transpose of `source`.
+template <typename T>
+void read_transposed(const T* source, int64_t n, int64_t i0, int64_t i1, int64_t j0, int64_t j1, Tile<T>& tile) {
+  for (int64_t i = i0; i < i1; ++i) {
+    for (int64_t j = j0; j < j1; ++j) tile(i - i0, j - j0) = source[j + i * n];
+  }
+}
 
 template <typename T>
 T conjugate(T x) {
@@ -104,18 +120,16 @@ bool load_hermitian(const T* source, int64_t n, int32_t triangle, int32_t layout
   const bool both = triangle == EIGENPAIR_HERMITIAN_PART;
   const bool stored_above = (triangle == EIGENPAIR_UPPER) != transposed;
   const bool conjugated = both ? transposed : triangle == EIGENPAIR_UPPER;
+  Tile<T> mirror;
   for (int64_t j0 = 0; j0 < n; j0 += kTile) {
     const int64_t j1 = std::min(j0 + kTile, n);
     for (int64_t i0 = j0; i0 < n; i0 += kTile) {
       const int64_t i1 = std::min(i0 + kTile, n);
+      if (both || stored_above) read_transposed(source, n, i0, i1, j0, j1, mirror);
       for (int64_t j = j0; j < j1; ++j) {
         for (int64_t i = std::max(i0, j); i < i1; ++i) {
-          T entry;
-          if (both) {
-            entry = hermitian_mean(source[i + j * n], source[j + i * n]);
-          } else {
-            entry = stored_above ? source[j + i * n] : source[i + j * n];
-          }
+          T entry = stored_above && !both ? mirror(i - i0, j - j0) : source[i + j * n];
+          if (both) entry = hermitian_mean(entry, mirror(i - i0, j - j0));
           target[i + j * n] = conjugated ? conjugate(entry) : entry;
         }
       }
@@ -136,11 +150,13 @@ bool load_general(const T* source, int64_t n, int32_t layout, T* target) {
   if (layout == EIGENPAIR_COLUMN_MAJOR) {
     std::copy(source, source + n * n, target);
   } else {
+    Tile<T> tile;
     for (int64_t j0 = 0; j0 < n; j0 += kTile) {
       for (int64_t i0 = 0; i0 < n; i0 += kTile) {
-        for (int64_t j = j0; j < std::min(j0 + kTile, n); ++j) {
-          for (int64_t i = i0; i < std::min(i0 + kTile, n); ++i) target[i + j * n] = source[j + i * n];
-        }
+        const int64_t i1 = std::min(i0 + kTile, n), j1 = std::min(j0 + kTile, n);
+        read_transposed(source, n, i0, i1, j0, j1, tile);
+        for (int64_t j = j0; j < j1; ++j)
+          std::copy(&tile(0, j - j0), &tile(0, j - j0) + (i1 - i0), target + i0 + j * n);
       }
     }
   }
@@ -149,12 +165,18 @@ bool load_general(const T* source, int64_t n, int32_t layout, T* target) {
 
 template <typename T>
 void transpose_in_place(T* matrix, int64_t n) {
+  Tile<T> below, above;
   for (int64_t j0 = 0; j0 < n; j0 += kTile) {
     const int64_t j1 = std::min(j0 + kTile, n);
     for (int64_t i0 = j0; i0 < n; i0 += kTile) {
       const int64_t i1 = std::min(i0 + kTile, n);
+      read_transposed(matrix, n, i0, i1, j0, j1, below);
+      read_transposed(matrix, n, j0, j1, i0, i1, above);
       for (int64_t j = j0; j < j1; ++j) {
-        for (int64_t i = std::max(i0, j + 1); i < i1; ++i) std::swap(matrix[i + j * n], matrix[j + i * n]);
+        std::copy(&below(0, j - j0), &below(0, j - j0) + (i1 - i0), matrix + i0 + j * n);
+      }
+      for (int64_t i = i0; i < i1; ++i) {
+        std::copy(&above(0, i - i0), &above(0, i - i0) + (j1 - j0), matrix + j0 + i * n);
       }
     }
   }

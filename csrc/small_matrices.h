@@ -163,18 +163,6 @@ class SmallMatrices {
     }
   }
 
-  static R absolute(R x) { return x < 0 ? -x : x; }
-  // Scaled, so that squares neither overflow nor vanish.
-  static R modulus(R x, R y) {
-    const R a = absolute(x), b = absolute(y), large = a > b ? a : b, small = a > b ? b : a;
-    if (!(large > 0)) return large + small;
-    const R ratio = small / large;
-    return large * static_cast<R>(__builtin_sqrt(static_cast<double>(1 + ratio * ratio)));
-  }
-  R size_of(Matrix m, int64_t i, int64_t j) const {
-    return kComplex ? modulus(m.re[i * stride() + j], m.im[i * stride() + j]) : absolute(m.re[i * stride() + j]);
-  }
-
   // The largest norm of a column of a matrix as stored, NaN if there is one.
   R largest_column(const T* matrix) const {
     R largest = 0;

@@ -1,9 +1,6 @@
 // The rules of docs/derivations.md, "Hermitian problems", for one matrix at a time: rows are padded to whole vectors,
 // real and imaginary parts lie in planes of their own. Included inside a namespace per instruction set.
 
-// These numbers are shared with python/eigenpair/degeneracy.py and julia/src/degeneracy.jl.
-constexpr double kRoundingOfCotangent = 64, kNoiseOfCotangent = 8, kNear = 1e-3;
-
 template <typename T, int N>
 class SmallRule : private SmallMatrices<T, N> {
   using Base = SmallMatrices<T, N>;
@@ -14,7 +11,8 @@ class SmallRule : private SmallMatrices<T, N> {
   using Base::kComplex;
 
   static size_t scratch_bytes(int64_t order) {
-    return static_cast<size_t>(kMatrices * (kComplex ? 2 : 1) * order * Base::stride_for(order)) * sizeof(R);
+    return static_cast<size_t>(planes() * order * Base::stride_for(order)) * sizeof(R) +
+           static_cast<size_t>(order) * sizeof(int32_t);
   }
 
   SmallRule(const eigenpair_hermitian_rule& problem, void* scratch)
@@ -28,26 +26,27 @@ class SmallRule : private SmallMatrices<T, N> {
       m.im = kComplex ? next : nullptr;
       if (kComplex) next += n() * stride();
     }
-    rounding_ = LaneTypes<R>::kEpsilon * static_cast<R>(__builtin_sqrt(static_cast<double>(n())));
+    first_ = reinterpret_cast<int32_t*>(next);
   }
 
   void solve(int64_t index) {
-    open(index);
+    w_ = static_cast<const R*>(p_.w) + index * n();
+    const R* scale = p_.scale == nullptr ? nullptr : static_cast<const R*>(p_.scale) + index;
+    gaps_.open(w_, n(), scale, p_.policy, p_.parameter, first_);
     const bool good = p_.reverse ? pull_back(index) : push_forward(index);
     if (p_.refused != nullptr) p_.refused[index] = good ? 0 : 1;
   }
 
  private:
   static constexpr int kMatrices = 8;
+  static constexpr int planes() { return kMatrices * (kComplex ? 2 : 1); }
   enum { kV, kVh, kU, kUh, kK, kM, kT, kOut };
 
-  using Base::absolute;
   using Base::clear;
   using Base::fill_nan;
   using Base::largest_column;
   using Base::load;
   using Base::load_hermitian;
-  using Base::modulus;
   using Base::multiply;
   using Base::n;
   using Base::square;
@@ -58,46 +57,6 @@ class SmallRule : private SmallMatrices<T, N> {
 
   const Matrix& at(int which) const { return matrices_[which]; }
   const T* input(const void* base, int64_t index) const { return static_cast<const T*>(base) + index * square(); }
-
-  // ---- gaps ----
-
-  // Reads w, says how close eigenvalues come to each other, and numbers the clusters.
-  void open(int64_t index) {
-    w_ = static_cast<const R*>(p_.w) + index * n();
-    scale_ = 0;
-    if (p_.scale != nullptr) {
-      scale_ = static_cast<const R*>(p_.scale)[index];
-    } else {
-      for (int64_t i = 0; i < n(); ++i) scale_ = absolute(w_[i]) > scale_ ? absolute(w_[i]) : scale_;
-    }
-    width_ = static_cast<R>(p_.parameter) * rounding_ * scale_;
-    far_ = true;
-    clustered_ = false;
-    const bool check = p_.policy == EIGENPAIR_POLICY_CHECK;
-    for (int64_t i = 1; check && i < n(); ++i) {
-      const R gap = w_[i] - w_[i - 1];
-      far_ &= gap > static_cast<R>(kNear) * scale_;
-      clustered_ |= !(gap > width_);
-    }
-    far_ &= check || p_.policy == EIGENPAIR_POLICY_RAW;
-  }
-
-  // i < j
-  bool in_cluster(int64_t i, int64_t j) const {
-    if (!clustered_) return false;
-    for (int64_t k = i; k < j; ++k) {
-      if (w_[k + 1] - w_[k] > width_) return false;
-    }
-    return true;
-  }
-
-  R inverse_gap(int64_t i, int64_t j) const {
-    const R gap = w_[j] - w_[i];
-    if (far_) return 1 / gap;
-    if (p_.policy == EIGENPAIR_POLICY_BROADEN) return gap == 0 ? 0 : 1 / (gap + static_cast<R>(p_.parameter) / gap);
-    if (p_.policy == EIGENPAIR_POLICY_MASK) return gap <= static_cast<R>(p_.parameter) ? 0 : 1 / gap;
-    return p_.policy == EIGENPAIR_POLICY_CHECK && in_cluster(i, j) ? 0 : 1 / gap;
-  }
 
   // ---- reverse ----
 
@@ -150,7 +109,8 @@ class SmallRule : private SmallMatrices<T, N> {
       if (p_.dv == nullptr) clear(at(kK));
       subtract(at(kK), at(kM));
     }
-    if (!far_ && p_.policy == EIGENPAIR_POLICY_CHECK) measure(index, dw);
+    const bool judged = gaps_.judges();
+    if (judged) gaps_.measure(kappa(index), dw, n());
     const Matrix k = at(kK), m = at(kM);
     for (int64_t i = 0; i < n(); ++i) {
       m.re[i * stride() + i] = dw != nullptr ? dw[i] : R(0);
@@ -158,11 +118,13 @@ class SmallRule : private SmallMatrices<T, N> {
       for (int64_t j = i + 1; j < n(); ++j) {
         const R re = R(0.5) * (k.re[i * stride() + j] - k.re[j * stride() + i]);
         const R im = kComplex ? R(0.5) * (k.im[i * stride() + j] + k.im[j * stride() + i]) : R(0);
-        R f = inverse_gap(i, j);
-        if (!far_ && p_.policy == EIGENPAIR_POLICY_CHECK) {
-          const Judgement says = judge(i, j, re, im, dw);
-          if (says == kRefused) return false;
-          if (says == kNoise) f = 0;
+        R f = gaps_.inverse(i, j);
+        if (judged) {
+          const R mixing_re = R(0.5) * (k.re[i * stride() + j] + k.re[j * stride() + i]);
+          const R mixing_im = kComplex ? R(0.5) * (k.im[i * stride() + j] - k.im[j * stride() + i]) : R(0);
+          const auto says = gaps_.judge(i, j, size(re, im), size(mixing_re, mixing_im));
+          if (says == Gaps<R>::kRefused) return false;
+          if (says == Gaps<R>::kNoise) f = 0;
         }
         m.re[i * stride() + j] = f * re;
         m.re[j * stride() + i] = f * re;
@@ -175,33 +137,13 @@ class SmallRule : private SmallMatrices<T, N> {
     return true;
   }
 
-  void measure(int64_t index, const R* dw) {
-    kappa_ = 0;
-    if (p_.dv != nullptr) kappa_ += largest_column(input(p_.v, index)) * largest_column(input(p_.dv, index));
-    if (p_.du != nullptr) kappa_ += largest_column(input(p_.u, index)) * largest_column(input(p_.du, index));
-    largest_dw_ = 0;
-    for (int64_t i = 0; dw != nullptr && i < n(); ++i) {
-      if (!(absolute(dw[i]) <= largest_dw_)) largest_dw_ = absolute(dw[i]);
-    }
-  }
+  static R size(R re, R im) { return kComplex ? modulus(re, im) : absolute(re); }
 
-  enum Judgement { kCounts, kNoise, kRefused };
-
-  // `not <=` rather than `>`: a NaN in the cotangent fails the test.
-  Judgement judge(int64_t i, int64_t j, R re, R im, const R* dw) const {
-    const R rotation = kComplex ? modulus(re, im) : absolute(re);
-    const Matrix k = at(kK);
-    const R mixing_re = R(0.5) * (k.re[i * stride() + j] + k.re[j * stride() + i]);
-    const R mixing_im = kComplex ? R(0.5) * (k.im[i * stride() + j] - k.im[j * stride() + i]) : R(0);
-    const R mixing = kComplex ? modulus(mixing_re, mixing_im) : absolute(mixing_re);
-    const R small = static_cast<R>(kRoundingOfCotangent) * rounding_,
-            noise = static_cast<R>(kNoiseOfCotangent) * rounding_;
-    const bool same = dw == nullptr || absolute(dw[i] - dw[j]) <= small * largest_dw_;
-    if (in_cluster(i, j)) {
-      if (!(rotation <= small * kappa_) || !(same || mixing <= small * kappa_)) return kRefused;
-    }
-    if (!(absolute(w_[j] - w_[i]) <= static_cast<R>(kNear) * scale_)) return kCounts;
-    return rotation <= noise * kappa_ && (same || mixing <= noise * kappa_) ? kNoise : kCounts;
+  R kappa(int64_t index) const {
+    R sum = 0;
+    if (p_.dv != nullptr) sum += largest_column(input(p_.v, index)) * largest_column(input(p_.dv, index));
+    if (p_.du != nullptr) sum += largest_column(input(p_.u, index)) * largest_column(input(p_.du, index));
+    return sum;
   }
 
   // From M to what dB takes the place of dA with: sign L o M + part (K + K*).
@@ -270,7 +212,7 @@ class SmallRule : private SmallMatrices<T, N> {
           if constexpr (kComplex) im += mean * extra.im[ij];
         }
         if (i == j && dw != nullptr) dw[i] = re;
-        const R f = i == j ? 0 : (i < j ? inverse_gap(i, j) : -inverse_gap(j, i));
+        const R f = i == j ? 0 : (i < j ? gaps_.inverse(i, j) : -gaps_.inverse(j, i));
         m.re[ij] = i == j ? 0 : f * re;
         if constexpr (kComplex) m.im[ij] = i == j ? 0 : f * im;
         if (p_.db != nullptr) {
@@ -304,9 +246,8 @@ class SmallRule : private SmallMatrices<T, N> {
   }
 
   const eigenpair_hermitian_rule& p_;
-  R rounding_;
+  Gaps<R> gaps_;
   const R* w_ = nullptr;
-  R scale_ = 0, width_ = 0, kappa_ = 0, largest_dw_ = 0;
-  bool far_ = true, clustered_ = false;
+  int32_t* first_;
   Matrix matrices_[kMatrices];
 };

@@ -17,10 +17,13 @@ namespace {
 #include "small_lanes.h"
 #include "small_storage.h"
 // built on these:
+#include "degeneracy.h"
 #include "small_blocks.h"
-#include "small_matrices.h"
-#include "small_rule.h"
 // built on those:
+#include "small_matrices.h"
+// and on this:
+#include "rotation.h"
+#include "small_rule.h"
 #include "small_rule_lanes.h"
 
 template <typename T, int N>
@@ -63,6 +66,12 @@ extern const SmallRules rules;
 const SmallRules rules = {
     {run<float>, run<double>, run<Complex<float>>, run<Complex<double>>},
     {scratch_bytes<float>, scratch_bytes<double>, scratch_bytes<Complex<float>>, scratch_bytes<Complex<double>>}};
+
+extern const LargeRules large_rules;
+const LargeRules large_rules = {{rotate<float>, rotate<double>, rotate<Complex<float>>, rotate<Complex<double>>},
+                                {gather_gradient<float>, gather_gradient<double>, gather_gradient<Complex<float>>,
+                                 gather_gradient<Complex<double>>},
+                                [](int64_t n) { return Strips(n).count; }};
 
 }  // namespace EIGENPAIR_ISA
 }  // namespace eigenpair

@@ -31,8 +31,11 @@ struct LaneRule {
       read(p.w, Block<R, N>(), w);
       read(p.dv, Square(), dv);
       for (int i = 0; i < N; ++i) scale = magnitude(w[i]) > scale ? magnitude(w[i]) : scale;
+      // What gaps have to exceed, as in degeneracy.h.
+      const R width = static_cast<R>(p.parameter) * LaneTypes<R>::kEpsilon * static_cast<R>(__builtin_sqrt(N));
+      const V reach = splat<V>(width > R(kNear) ? width : R(kNear)) * scale;
       for (int i = 1; i < N && p.policy == EIGENPAIR_POLICY_CHECK; ++i) {
-        done &= w[i] - w[i - 1] > splat<V>(R(kNear)) * scale;
+        done &= w[i] - w[i - 1] > reach;
       }
       for (int i = 0; i < N; ++i) {
         for (int j = 0; j < N; ++j) {

@@ -16,6 +16,20 @@ struct RealPart<Complex<R>> {
 };
 
 template <typename R>
+inline R absolute(R x) {
+  return x < 0 ? -x : x;
+}
+
+// Scaled, so that squares neither overflow nor vanish.
+template <typename R>
+inline R modulus(R x, R y) {
+  const R a = absolute(x), b = absolute(y), large = a > b ? a : b, small = a > b ? b : a;
+  if (!(large > 0)) return large + small;
+  const R ratio = small / large;
+  return large * static_cast<R>(__builtin_sqrt(static_cast<double>(1 + ratio * ratio)));
+}
+
+template <typename R>
 inline R mean(R x, R y) {
   return x == y ? x : R(0.5) * x + R(0.5) * y;
 }

@@ -1,32 +1,21 @@
-"""First derivatives of Hermitian problems, forward and in reverse: the rules of `docs/derivations.md` written in JAX
-and, for small matrices on CPU, called in the core."""
+"""First derivatives of Hermitian problems, forward and in reverse: the rules of `docs/derivations.md`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
-from jax.extend.core import Primitive
-from jax.interpreters import mlir
 
-from . import native
-from ._linear_pair import LinearPair
-from ._matrices import TRIANGLES, adjoint, hermitian_part, hermitian_part_transpose, matmul
+from ._matrices import adjoint, hermitian_part, hermitian_part_transpose, matmul
 from .degeneracy import (
     Policy,
-    broaden,
-    check,
     inverse_gaps,
     largest_column,
-    mask,
     noise,
     norm,
     parts,
-    raw,
     second_order_factor,
     verdict,
     without,
@@ -71,14 +60,11 @@ def pushforward(
 
 
 def pullback(
-    w_bar: Any, k_bar: Any, rotation: Any, w: Array, v: Array, u: Array | None, type: int
+    w_bar: Any, m_bar: Any, mixing: Callable[[], Array], w: Array, v: Array, u: Array | None, type: int
 ) -> tuple[Callable[[], Array], Callable[[], Array]]:
-    """Functions that return `Ā` and `B̄`, given `λ̄`, `K̄ = VᴴV̄ − ŪᴴU` and `F ∘ (K̄ − K̄ᴴ)/2` (`None`: zero)."""
+    """Functions that return `Ā` and `B̄`, given `M̄ = Diag(λ̄) + F ∘ (K̄ − K̄ᴴ)/2` with `K̄ = VᴴV̄ − ŪᴴU`, and what
+    computes `(K̄ + K̄ᴴ)/2`. `m_bar` is `None` without cotangents of vectors, and `w_bar` without those of values."""
     x, y = bases(type, v, u)
-    n = w.shape[-1]
-    m_bar = rotation
-    if w_bar is not None and m_bar is not None:
-        m_bar = m_bar + jnp.eye(n, dtype=v.dtype) * w_bar[..., None, :]
 
     def a_bar() -> Array:
         if m_bar is None:
@@ -90,7 +76,7 @@ def pullback(
         if m_bar is None:
             return matmul(y * (sign * w * w_bar)[..., None, :], adjoint(y))
         mean = (w[..., :, None] + w[..., None, :]) / 2
-        inner = sign * mean * m_bar + (1 if type == 3 else -1) * (k_bar + adjoint(k_bar)) / 4
+        inner = sign * mean * m_bar + (1 if type == 3 else -1) * mixing() / 2
         return matmul(y, matmul(inner, adjoint(y)))
 
     return a_bar, b_bar
@@ -106,7 +92,7 @@ def tangent(
     triangle: str,
     policy: Policy,
 ) -> list[Array]:
-    w, v, u, scale = _unpack(residuals, type)
+    w, v, u, scale = unpack(residuals, type)
     da, db = (None if x is None else hermitian_part(x, triangle) for x in linear)
     dw, k = pushforward(da, db, w, v, u, inverse_gaps(policy, w, scale), type)
     results = (lambda: dw, lambda: matmul(v, k), lambda: -matmul(u, adjoint(k)))
@@ -123,11 +109,11 @@ def cotangent(
     triangle: str,
     policy: Policy,
 ) -> list[Array]:
-    w, v, u, scale = _unpack(residuals, type)
+    w, v, u, scale = unpack(residuals, type)
     w_bar, v_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     k_bar: Any = None
     kappa: Any = 0
-    rotation = None
+    m_bar = None
     if v_bar is not None:
         k_bar, kappa = matmul(adjoint(v), v_bar), largest_column(v) * largest_column(v_bar)
     if u_bar is not None:
@@ -137,17 +123,19 @@ def cotangent(
     if k_bar is not None:
         gap = w[..., None, :] - w[..., :, None]
         nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
-        rotation = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
+        m_bar = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
+        if w_bar is not None:
+            m_bar = m_bar + jnp.eye(w.shape[-1], dtype=v.dtype) * w_bar[..., None, :]
         answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
     results = []
-    for wanted, bar in zip(inputs, pullback(w_bar, k_bar, rotation, w, v, u, type), strict=True):
+    for wanted, bar in zip(inputs, pullback(w_bar, m_bar, lambda: hermitian_part(k_bar), w, v, u, type), strict=True):
         if wanted:
             gradient = jnp.conj(hermitian_part_transpose(bar(), triangle))  # back to JAX's convention
             results.append(gradient if answer is None else gradient * answer)
     return results
 
 
-def _unpack(residuals: Sequence[Any], type: int) -> tuple[Any, Any, Any, Any]:
+def unpack(residuals: Sequence[Any], type: int) -> tuple[Any, Any, Any, Any]:
     """`w`, `v`, `u` (or `None`) and `scale`; of the standard problem `w` has the scale in itself."""
     w, v, *rest = residuals
     scale = scale_of(0, w, None, w, v, v) if type == 0 else rest[-1]
@@ -157,74 +145,5 @@ def _unpack(residuals: Sequence[Any], type: int) -> tuple[Any, Any, Any, Any]:
 def second_order(
     residuals: Sequence[Any], *, outputs: tuple[bool, ...], type: int, triangle: str, policy: Policy
 ) -> Array:
-    w, _, _, scale = _unpack(residuals, type)
+    w, _, _, scale = unpack(residuals, type)
     return second_order_factor(policy, w, scale, any(outputs[1:]))
-
-
-# The core's products are for matrices that fit the cache; beyond, XLA's.
-_RULE_LIMIT = 64
-_POLICIES = {check: 0, mask: 1, broaden: 2, raw: 3}  # as the C ABI numbers them
-
-
-def on_cpu(
-    residuals: Sequence[Any],
-    *,
-    inputs: tuple[bool, ...],
-    outputs: tuple[bool, ...],
-    reverse: bool,
-    type: int,
-    triangle: str,
-    policy: Policy,
-) -> Any:
-    """The core's rule, where it has one: small matrices, and nobody to explain anything to."""
-    n = residuals[1].shape[-1]
-    if not 0 < n <= _RULE_LIMIT or not native.has_small_kernels() or (isinstance(policy, check) and policy.explain):
-        return None
-
-    def kernel(linear: Sequence[Array], residuals: Sequence[Array]) -> Sequence[Array]:
-        # All share the batch of the linear arrays, but residuals may have it in parts only, as under jacrev.
-        first = next(i for i, flag in enumerate(outputs if reverse else inputs) if flag)
-        batch = linear[0].shape[: -1 if reverse and first == 0 else -2]
-        w, v = residuals[:2]
-        sizes = [(n,), (n, n)] + [(n, n)] * (type >= 2) + [(1,)] * (type > 0)
-        kept = [jnp.broadcast_to(x, (*batch, *size)) for x, size in zip(residuals, sizes, strict=True)]
-        results = [(*batch, n, n)] * 2 if reverse else [(*batch, n), (*batch, n, n), (*batch, n, n)]
-        dtypes = [v.dtype] * 2 if reverse else [w.dtype, v.dtype, v.dtype]
-        wanted = inputs if reverse else outputs
-        return _rule_p.bind(
-            *kept,
-            *linear,
-            results=tuple(
-                (shape, np.dtype(dtype)) for shape, dtype, flag in zip(results, dtypes, wanted, strict=True) if flag
-            ),
-            attributes=(
-                ("type", np.int32(type)),
-                ("triangle", np.int32(TRIANGLES[triangle])),
-                ("policy", np.int32(_POLICIES[policy.__class__])),
-                ("parameter", np.float64(next(iter(vars(policy).values()), 0))),
-                ("reverse", np.int32(reverse)),
-                ("residuals", np.uint32(3 + 4 * (type >= 2) + 8 * (type > 0))),
-                ("given", _bits(outputs if reverse else inputs)),
-                ("wanted", _bits(wanted)),
-            ),
-        )
-
-    return kernel
-
-
-def _bits(flags: Sequence[bool]) -> np.uint32:
-    return np.uint32(sum(1 << i for i, flag in enumerate(flags) if flag))
-
-
-# The core's rule as an operation of its own: it exists in lowered programs only.
-_rule_p = Primitive("eigenpair_hermitian_rule")
-_rule_p.multiple_results = True
-_rule_p.def_abstract_eval(lambda *_, results, attributes: [jax.core.ShapedArray(*result) for result in results])
-mlir.register_lowering(
-    _rule_p,
-    lambda ctx, *operands, results, attributes: native.lowering("eigenpair_hermitian_rule", **dict(attributes))(
-        ctx, *operands
-    ),
-)
-
-pair = LinearPair("eigenpair_hermitian", tangent, cotangent, second_order, on_cpu)

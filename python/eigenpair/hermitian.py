@@ -16,7 +16,8 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import _arguments, _partial, cuda, engines, native
-from ._hermitian_rules import bases, cotangent, pair, scale_of, second_order, tangent
+from ._hermitian_core import pair
+from ._hermitian_rules import bases, cotangent, scale_of, second_order, tangent
 from ._hermitian_xla import in_generic_basis, result_count, solve_by_xla
 from ._linear_pair import LinearPair, batched, by_jit
 from ._matrices import TRIANGLES, hermitian_part

@@ -32,6 +32,8 @@ TARGETS = (
     "eigenpair_hermitian",
     "eigenpair_general",
     "eigenpair_hermitian_rule",
+    "eigenpair_rotation",
+    "eigenpair_gradient",
     "eigenpair_partial",
     "eigenpair_complement",
 )
