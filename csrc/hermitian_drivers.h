@@ -51,6 +51,9 @@ class HermitianDriver {
   // of 2n² entries overflows 32-bit integers from n = 32,767 on, so an LP64 LAPACK then takes a driver whose workspace
   // grows like n.
   int32_t choose() const {
+    // What divide and conquer does to matrices that it does not divide is syev, and a copy.
+    constexpr Int kUndivided = 25;
+    if (type_ == 0 && n_ <= kUndivided) return EIGENPAIR_DRIVER_EV;
     const double n = static_cast<double>(n_);
     const bool fits = job_ == 'N' || 1 + 6 * n + 2 * n * n < static_cast<double>(std::numeric_limits<Int>::max());
     if (fits) return EIGENPAIR_DRIVER_EVD;

@@ -26,23 +26,27 @@ TEST(routines_arguments_and_hidden_lengths) {
     const char* routine;
     const char* dual;
     char job;
+    int64_t n;
   } cases[] = {
-      {0, EIGENPAIR_DRIVER_AUTO, WANT_VALUES, "dsyevd", NULL, 'N'},
-      {0, EIGENPAIR_DRIVER_AUTO, WANT_VECTORS, "dsyevd", NULL, 'V'},
-      {0, EIGENPAIR_DRIVER_EVD, WANT_DUAL, "dsyevd", NULL, 'V'},
-      {0, EIGENPAIR_DRIVER_EV, WANT_VECTORS, "dsyev", NULL, 'V'},
-      {0, EIGENPAIR_DRIVER_EVR, WANT_VECTORS, "dsyevr", NULL, 'V'},
-      {0, EIGENPAIR_DRIVER_EVR, WANT_VALUES, "dsyevr", NULL, 'N'},
-      {1, EIGENPAIR_DRIVER_AUTO, WANT_VALUES, "dsygvd", NULL, 'N'},
-      {1, EIGENPAIR_DRIVER_AUTO, WANT_DUAL, "dsygvd", "dtrmm", 'V'},
-      {2, EIGENPAIR_DRIVER_EVD, WANT_DUAL, "dsygvd", "dtrmm", 'V'},
-      {3, EIGENPAIR_DRIVER_AUTO, WANT_DUAL, "dsygvd", "dpotrs", 'V'},
-      {3, EIGENPAIR_DRIVER_EV, WANT_VECTORS, "dsygv", NULL, 'V'},
+      {0, EIGENPAIR_DRIVER_AUTO, WANT_VALUES, "dsyev", NULL, 'N', 25},
+      {0, EIGENPAIR_DRIVER_AUTO, WANT_VECTORS, "dsyev", NULL, 'V', 25},
+      {0, EIGENPAIR_DRIVER_AUTO, WANT_VALUES, "dsyevd", NULL, 'N', 26},
+      {0, EIGENPAIR_DRIVER_AUTO, WANT_VECTORS, "dsyevd", NULL, 'V', 26},
+      {0, EIGENPAIR_DRIVER_EVD, WANT_DUAL, "dsyevd", NULL, 'V', 5},
+      {0, EIGENPAIR_DRIVER_EV, WANT_VECTORS, "dsyev", NULL, 'V', 5},
+      {0, EIGENPAIR_DRIVER_EVR, WANT_VECTORS, "dsyevr", NULL, 'V', 5},
+      {0, EIGENPAIR_DRIVER_EVR, WANT_VALUES, "dsyevr", NULL, 'N', 5},
+      {1, EIGENPAIR_DRIVER_AUTO, WANT_VALUES, "dsygvd", NULL, 'N', 5},
+      {1, EIGENPAIR_DRIVER_AUTO, WANT_DUAL, "dsygvd", "dtrmm", 'V', 5},
+      {2, EIGENPAIR_DRIVER_EVD, WANT_DUAL, "dsygvd", "dtrmm", 'V', 5},
+      {3, EIGENPAIR_DRIVER_AUTO, WANT_DUAL, "dsygvd", "dpotrs", 'V', 5},
+      {3, EIGENPAIR_DRIVER_EV, WANT_VECTORS, "dsygv", NULL, 'V', 5},
   };
   for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
     for (int32_t code = 0; code < 4 * 2 * 3; ++code) {
       const int32_t bits = code / 4 % 2 == 0 ? 32 : 64;
-      problem_spec spec = {.dtype = code % 4, .triangle = code / 8, .n = 5, .batch = 1, .want = cases[i].want};
+      problem_spec spec = {.dtype = code % 4, .triangle = code / 8, .batch = 1, .want = cases[i].want};
+      spec.n = cases[i].n;
       spec.type = cases[i].type;
       spec.driver = cases[i].driver;
       eigenpair_lapack* lapack = fake_lapack_lend(bits);
@@ -60,7 +64,7 @@ TEST(routines_arguments_and_hidden_lengths) {
       for (size_t c = 0; c < characters; ++c) {
         CHECK(call->lengths[c] == 1, "length %zu is %zu (%s)", c, call->lengths[c], routine);
       }
-      CHECK(call->n == 5 && call->lda == 5 && call->type == spec.type, "n %lld, lda %lld, type %lld (%s)",
+      CHECK(call->n == spec.n && call->lda == spec.n && call->type == spec.type, "n %lld, lda %lld, type %lld (%s)",
             (long long)call->n, (long long)call->lda, (long long)call->type, routine);
       CHECK(call->job == cases[i].job && call->uplo == 'L', "job %c, uplo %c (%s)", call->job, call->uplo, routine);
       CHECK(characters == 2 || call->range == 'A', "range %c", call->range);
@@ -131,7 +135,8 @@ TEST(workspace_optimum_survives_single_precision) {
     eigenpair_lapack* lapack = fake_lapack_lend(32);
     const int64_t work = (1 << 26) + 3, rwork = work, iwork = 12345;
     fake_lapack_behave((fake_behaviour){.work = (double)work, .rwork = (double)rwork, .iwork = iwork});
-    problem_data data = make_problem((problem_spec){.dtype = dtype, .n = 3, .batch = 1, .want = WANT_VECTORS});
+    problem_data data = make_problem(
+        (problem_spec){.dtype = dtype, .driver = EIGENPAIR_DRIVER_EVD, .n = 3, .batch = 1, .want = WANT_VECTORS});
     solve(lapack, &data);
     const fake_call* call = &fake_lapack_record()->solution;
     CHECK(call->lwork >= work, "lwork is %lld (%s)", (long long)call->lwork, call->routine);
