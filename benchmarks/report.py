@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+import arithmetic
 import numpy as np
 import plots
 import targets
@@ -54,6 +55,7 @@ def page(found: dict[str, Any], pictures: list[pathlib.Path]) -> str:
     parts = [_setting(found)]
     parts += [f"![{_words(picture.stem)}]({picture.name})" for picture in pictures]
     parts += [_targets(found["cases"]), _behind(found["cases"]), _drivers(found["cases"])]
+    parts.append(_arithmetic(found["cases"], found.get("rate")))
     for group, title in GROUPS.items():
         cases = [case for case in found["cases"] if case["group"] == group]
         if cases:
@@ -165,6 +167,33 @@ def _behind(cases: list[dict[str, Any]]) -> str:
         for case, name, ratio in lost
     ]
     return "## Where a peer is ahead\n\n" + ("\n".join(lines) if lines else "Nowhere.")
+
+
+def _arithmetic(cases: list[dict[str, Any]], rate: float | None) -> str:
+    """How far batches are from the floor of arithmetic."""
+    rows = []
+    for case in cases:
+        if case["group"] == "batch" and case["task"] in ("forward", "values") and OURS in case["contenders"]:
+            count = arithmetic.operations(case["n"], case["task"] == "forward")
+            each = case["contenders"][OURS]["median"] / case["batch"]
+            least = count / rate if rate else float("nan")
+            rows.append(
+                f"| {TASKS[case['task']]} | {case['n']} | {count:.0f} | {least * 1e9:.1f} ns | {each * 1e9:.1f} ns "
+                f"| {_short(each / least)} |"
+            )
+    if not rate or not rows:
+        return ""
+    return "\n".join(
+        [
+            "## The arithmetic floor of batches\n",
+            f"The threads together do {rate / 1e9:.0f} · 10⁹ multiplications and additions a second, measured with nothing in "
+            "memory. Operations are the leading terms of Householder reduction and QL, which square roots, divisions, "
+            "iterations that wait for each other, and reading and writing come on top of.\n",
+            "| | n | operations | at that rate | eigenpair, each | multiple |",
+            "|---|---:|---:|---:|---:|---:|",
+            *rows,
+        ]
+    )
 
 
 def _drivers(cases: list[dict[str, Any]]) -> str:

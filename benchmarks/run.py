@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import arithmetic
 import fresh
 import machine
 import plan
@@ -173,6 +174,7 @@ def main() -> int:
             "threads": arguments.threads,
             "machine": machine.describe(before),
             "versions": {**machine.versions(), **measured["versions"]},
+            "rate": arithmetic.rate(arguments.threads),
             "notes": [*filter(None, [busy]), *measured["notes"]],
             "cases": [report.with_statistics(case) for case in measured["cases"]],
         }
