@@ -1,5 +1,5 @@
-/* Multiplications and additions as fast as this processor does them: enough chains to fill its pipelines, and nothing in
- * memory. */
+/* Multiplications and additions as fast as this processor does them: enough chains to fill its pipelines, and nothing
+ * in memory. */
 typedef double lanes __attribute__((vector_size(64)));
 enum { CHAINS = 24 };
 
