@@ -186,9 +186,9 @@ def _arithmetic(cases: list[dict[str, Any]], rate: float | None) -> str:
     return "\n".join(
         [
             "## The arithmetic floor of batches\n",
-            f"The threads together do {rate / 1e9:.0f} · 10⁹ multiplications and additions a second, measured with nothing "
-            "in memory. Operations are the leading terms of Householder reduction and QL, which square roots, divisions, "
-            "iterations that wait for each other, and reading and writing come on top of.\n",
+            f"All threads together do {rate / 1e9:.0f} · 10⁹ multiplications and additions a second, with nothing in "
+            "memory. Operations are the leading terms of Householder reduction and QL. On top of them come square "
+            "roots, divisions, operations that wait for each other, and reading and writing.\n",
             "| | n | operations | at that rate | eigenpair, each | multiple |",
             "|---|---:|---:|---:|---:|---:|",
             *rows,
