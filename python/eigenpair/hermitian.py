@@ -74,6 +74,8 @@ def eigh(
 
     Derivatives: Giles 2008, §3.1; Magnus 1985; `docs/derivations.md`.
     """
+    if _is_plain(a, b, type, lower, subset_by_index, degeneracy) and eigvals_only is False:
+        return _plain_eigh(a)
     problem = _Problem.of(a, b, type, lower, subset_by_index, degeneracy)
     if _arguments.flag("eigvals_only", eigvals_only):
         return problem.values()
@@ -94,7 +96,26 @@ def eigvalsh(
     The gradient `V Diag(λ̄) Vᴴ` holds at repeated eigenvalues too when the loss is symmetric in them; otherwise it is
     a Clarke subgradient. `degeneracy` matters to second derivatives only.
     """
+    if _is_plain(a, b, type, lower, subset_by_index, degeneracy):
+        return _plain_eigvalsh(a)
     return _Problem.of(a, b, type, lower, subset_by_index, degeneracy).values()
+
+
+def _is_plain(a: Any, b: Any, type: Any, lower: Any, subset_by_index: Any, degeneracy: Any) -> bool:
+    """Nothing but an array was given: such a call is compiled as a whole, arguments looked at but once, for of a small
+    matrix that would be half of the time."""
+    unset = b is None and lower is None and subset_by_index is None and degeneracy is None
+    return unset and type.__class__ is int and type == 1 and isinstance(a, Array)
+
+
+@jax.jit
+def _plain_eigh(a: Array) -> EighResult:
+    return EighResult(*_Problem.of(a, None, 1, None, None, None).solve(vectors=True))
+
+
+@jax.jit
+def _plain_eigvalsh(a: Array) -> Array:
+    return _Problem.of(a, None, 1, None, None, None).values()
 
 
 class _Problem(NamedTuple):
