@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from plan import ALL_OF_IT, FLOOR, FORWARD, OURS, Case
+from plan import ALL_OF_IT, FLOOR, FORWARD, FRAME, OURS, Case
 
 Call = Callable[[], Any]
 
@@ -85,6 +85,13 @@ def ours_all(case: Case, given: Data) -> Call:
 def ours_forward(case: Case, given: Data) -> Call:
     """What a gradient is a multiple of."""
     return ours(dataclasses.replace(case, task="forward"), given)
+
+
+def nothing(case: Case, given: Data) -> Call:
+    """What JAX takes for a program that reads and writes as much, and the loss."""
+    import jax.numpy as jnp
+
+    return on_jax(case, given, lambda a: (a[..., 0] * 2, a * 2), lambda a: jnp.diagonal(a, axis1=-2, axis2=-1) * 2)
 
 
 def jax_numpy(case: Case, given: Data) -> Call:
@@ -197,6 +204,8 @@ def makers(case: Case) -> dict[str, Callable[[Case, Data], Call]]:
     """Whoever can do the task. A peer that is not installed, or cannot after all, raises when it is made or called."""
     found = {OURS: ours, "jax.numpy": jax_numpy, "eigh (package)": package_eigh, "torch": torch}
     forward = case.task.removeprefix("eager_") in ("forward", "values")
+    if case.group == "batch":
+        found[FRAME] = nothing
     if case.subset is not None:
         found[ALL_OF_IT] = ours_all
         del found["torch"], found["eigh (package)"]  # nor do they know subsets; one full decomposition is enough
@@ -219,7 +228,7 @@ def makers(case: Case) -> dict[str, Callable[[Case, Data], Call]]:
 
 def answer(case: Case, name: str, output: Any) -> np.ndarray | None:
     """What all contenders must agree on: eigenvalues, or the symmetric part of the gradient."""
-    if name == FORWARD:
+    if name in (FORWARD, FRAME):
         return None
     if name.startswith(FLOOR):
         return None if "grad" in case.task else np.asarray(output)

@@ -8,6 +8,7 @@ from typing import Any
 OURS = "eigenpair"
 FORWARD = "eigenpair, forward"  # in cases of gradients
 ALL_OF_IT = "eigenpair, all"  # in cases of subsets
+FRAME = "nothing"  # JAX with the matrix in place of its eigenvectors
 FLOOR = "LAPACK "  # how the names of direct calls begin
 
 # What one call computes. The losses are O(n²), so that what is timed is the decomposition and its derivative.

@@ -9,7 +9,7 @@ import arithmetic
 import numpy as np
 import plots
 import targets
-from plan import FLOOR, FORWARD, GROUPS, OURS, TASKS
+from plan import FLOOR, FORWARD, FRAME, GROUPS, OURS, TASKS
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 WRONG = 1e-6  # a difference beyond this is not rounding
@@ -126,7 +126,7 @@ def _table(cases: list[dict[str, Any]]) -> str:
     names = list(dict.fromkeys(name for case in cases for name in case["contenders"]))
     direct = any(name.startswith(FLOOR) for name in names)
     names = [name for name in names if not name.startswith(FLOOR)]
-    names.sort(key=lambda name: (name != OURS, name != FORWARD))
+    names.sort(key=lambda name: (name != OURS, name != FORWARD, name == FRAME))
     columns = ["n", *names[:1], *(["LAPACK"] if direct else []), *names[1:]]
     rows = [columns, ["---:"] * len(columns)]
     for case in cases:

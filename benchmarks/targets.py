@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from plan import ALL_OF_IT, FLOOR, FORWARD, OURS
+from plan import ALL_OF_IT, FLOOR, FORWARD, FRAME, OURS
 
 BATCH = {2: 40, 3: 15, 4: 10, 8: 5, 16: 2.5, 32: 1.2}
 SMALL, LARGE = (4, 8, 16, 32), (64, 128, 256, 512, 1024)
@@ -110,7 +110,7 @@ def lost(cases: list[dict[str, Any]]) -> list[tuple[dict[str, Any], str, dict[st
     found = []
     for case in cases:
         for name, s in case["contenders"].items():
-            peer = name not in (OURS, FORWARD) and not name.startswith(FLOOR)
+            peer = name not in (OURS, FORWARD, FRAME) and not name.startswith(FLOOR)
             if peer and "ratio" in s and s["ratio"]["median"] < 0.98 and s["ratio"]["high"] < 1:
                 found.append((case, name, s["ratio"]))
     return found
