@@ -96,6 +96,9 @@ def _small(
     policy: Policy,
 ) -> Sequence[Array]:
     w, v = kept[:2]
+    # Only gaps are judged by a scale, and computing one takes longer than the derivative of eigenvalues.
+    scaled = type > 0 and any((given if reverse else wanted)[1:])
+    kept = kept[: 2 + (type >= 2) + scaled]
     shapes = [v.shape] * 2 if reverse else [w.shape, v.shape, v.shape]
     dtypes = [v.dtype] * 2 if reverse else [w.dtype, v.dtype, v.dtype]
     attributes = {
@@ -103,7 +106,7 @@ def _small(
         "triangle": np.int32(TRIANGLES[triangle]),
         **_parameters(policy),
         "reverse": np.int32(reverse),
-        "residuals": np.uint32(3 + 4 * (type >= 2) + 8 * (type > 0)),
+        "residuals": np.uint32(3 + 4 * (type >= 2) + 8 * scaled),
         "given": _bits(given),
         "wanted": _bits(wanted),
     }
