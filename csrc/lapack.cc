@@ -10,8 +10,9 @@ namespace eigenpair {
 namespace {
 
 // Everything the core may call, without the type letter; "sy" also stands for "he".
-constexpr const char* kRoutines[] = {"syevd", "syev", "syevr", "sygvd", "sygv",  "potrs", "trmm",  "gemm",  "gesv",
-                                     "geev",  "ggev", "sytrd", "stebz", "stein", "ormtr", "unmtr", "lagtf", "lagts"};
+constexpr const char* kRoutines[] = {"syevd", "syev",  "syevr", "sygvd", "sygv",  "potrs", "trmm",  "gemm",
+                                     "gesv",  "geev",  "ggev",  "sytrd", "sterf", "stebz", "stein", "ormtr",
+                                     "unmtr", "lagtf", "lagts", "potrf", "pocon", "sygst", "trsm"};
 
 }  // namespace
 

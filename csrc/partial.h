@@ -6,14 +6,20 @@
 
 namespace eigenpair {
 
-// Parts of a factor: the reflectors, their coefficients, the tridiagonal matrix, and what A was multiplied with.
+// Parts of a factor: the reflectors, their coefficients, the tridiagonal matrix, what the matrix reduced was multiplied
+// with, and for a pair the L of B = L Lᴴ.
 template <typename T>
 struct Factor {
-  T *reflectors, *tau, *diagonal, *beside, *down;
+  T *reflectors, *tau, *diagonal, *beside, *down, *cholesky;
 
-  static int64_t size(int64_t n) { return n * (n + 4); }
+  static int64_t size(int64_t n, bool pair) { return n * (n + 4) + (pair ? n * n : 0); }
   Factor(T* base, int64_t n)
-      : reflectors(base), tau(base + n * n), diagonal(tau + n), beside(diagonal + n), down(beside + n) {}
+      : reflectors(base),
+        tau(base + n * n),
+        diagonal(tau + n),
+        beside(diagonal + n),
+        down(beside + n),
+        cholesky(down + n) {}
 };
 
 inline void check_shape(int64_t n, int64_t batch, int64_t count, int32_t dtype, int32_t layout, int32_t reserved) {

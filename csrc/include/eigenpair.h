@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or signature below changes. Frontends refuse any other number. */
-#define EIGENPAIR_ABI_VERSION 2
+#define EIGENPAIR_ABI_VERSION 3
 
 EIGENPAIR_API int32_t eigenpair_abi_version(void);
 EIGENPAIR_API const char* eigenpair_version(void);
@@ -160,7 +160,8 @@ typedef struct eigenpair_general_problem {
   int32_t* info; /* batch, or NULL */
 } eigenpair_general_problem;
 
-/* Eigenpairs first, first + 1, ..., first + count - 1 (from 0, ascending) of a batch of Hermitian matrices, n >= 1. */
+/* Eigenpairs first, first + 1, ..., first + count - 1 (from 0, ascending) of a batch of Hermitian matrices, or of pairs
+ * A v = w B v with V^H B V = I; n >= 1. */
 typedef struct eigenpair_partial_problem {
   int64_t struct_size; /* sizeof(eigenpair_partial_problem) */
   int32_t dtype;
@@ -173,23 +174,25 @@ typedef struct eigenpair_partial_problem {
   int64_t count;
   const void* a;
   int64_t a_stride;
-  const void* b; /* NULL */
+  const void* b; /* NULL: the standard problem */
   int64_t b_stride;
-  void* w;       /* batch x count, real, ascending */
-  void* edges;   /* batch x 3, real: the eigenvalue below (or -Inf) and above (or Inf), and the largest |w| of all; or
-                    NULL */
-  void* v;       /* batch x n x count: eigenvectors in columns; NULL: values only */
-  void* factor;  /* batch x n (n + 4): the reduction, for eigenpair_complement_job, or NULL; what is in it is private */
+  void* w;      /* batch x count, real, ascending */
+  void* edges;  /* batch x 3, real: the eigenvalue below (or -Inf) and above (or Inf), and the size of what rounding
+                   errors come from: the largest |w| of all, of a pair (|A| + largest |w| |B|) |1/B|; needs v; or NULL */
+  void* v;      /* batch x n x count: eigenvectors in columns; NULL: values only */
+  void* factor; /* batch x n (n + 4), of a pair n (2 n + 4): the reduction, for eigenpair_complement_job, or NULL; needs
+                   v; what is in it is private */
   int32_t* info; /* batch, or NULL */
 } eigenpair_partial_problem;
 
-/* x_j = P (A - w_j)^+ P y_j for the columns of y, where P is the projector on the complement of those of v. */
+/* x_j = sum v_i v_i^H y_j / (w_i - w_j) for the columns of y, over the eigenpairs i of the whole that are not among the
+ * w and v given. For the standard problem that is P (A - w_j)^+ P y_j, with P = I - V V^H. */
 typedef struct eigenpair_complement_problem {
   int64_t struct_size; /* sizeof(eigenpair_complement_problem) */
   int32_t dtype;
   int32_t layout;   /* of v, y and x alike */
   int32_t reserved; /* 0 */
-  int32_t padding;  /* 0 */
+  int32_t type;     /* 0, or 1: the factor is that of a pair */
   int64_t n;
   int64_t batch;
   int64_t count;

@@ -1,4 +1,4 @@
-// Partial spectra on XLA: (a) to (w, edges, [v, factor]), and (factor, w, v, y) to (x).
+// Partial spectra on XLA: (a) or (a, b) to (w) or (w, v, edges, factor), and (factor, w, v, y) to (x).
 #include "handlers.h"
 
 namespace eigenpair::xla {
@@ -12,7 +12,7 @@ ffi::Error partial(ffi::ThreadPool pool, int32_t triangle, int64_t first, int64_
   problem.triangle = triangle;
   problem.first = first;
   problem.count = count;
-  void** outputs[] = {&problem.w, &problem.edges, &problem.v, &problem.factor};
+  void** outputs[] = {&problem.w, &problem.v, &problem.edges, &problem.factor};
   for (size_t i = 0; i < rets.size() && i < 4; ++i) {
     if (ffi::Error error = result_data(rets, i, outputs[i]); error.failure()) return error;
   }
@@ -21,10 +21,11 @@ ffi::Error partial(ffi::ThreadPool pool, int32_t triangle, int64_t first, int64_
   return status == EIGENPAIR_OK ? run(pool, job) : error_of(status);
 }
 
-ffi::Error complement(ffi::ThreadPool pool, ffi::AnyBuffer factor, ffi::AnyBuffer w, ffi::AnyBuffer v, ffi::AnyBuffer y,
-                      ffi::Result<ffi::AnyBuffer> x) {
+ffi::Error complement(ffi::ThreadPool pool, int32_t type, ffi::AnyBuffer factor, ffi::AnyBuffer w, ffi::AnyBuffer v,
+                      ffi::AnyBuffer y, ffi::Result<ffi::AnyBuffer> x) {
   eigenpair_complement_problem problem{};
   if (ffi::Error error = describe(v, "v", problem); error.failure()) return error;
+  problem.type = type;
   problem.count = v.dimensions().back();
   problem.factor = factor.untyped_data();
   problem.w = w.untyped_data();
@@ -50,6 +51,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(Partial, partial,
 XLA_FFI_DEFINE_HANDLER_SYMBOL(Complement, complement,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
+                                  .Attr<int32_t>("type")
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::AnyBuffer>()
                                   .Arg<ffi::AnyBuffer>()

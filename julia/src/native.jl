@@ -1,7 +1,7 @@
 # The C ABI of the core (csrc/include/eigenpair.h) as Julia sees it: the library, the LAPACK lent to it, and jobs.
 
 # The number of the header that the structs and signatures below were written for.
-const ABI_VERSION = Int32(2)
+const ABI_VERSION = Int32(3)
 
 const ENTRY_POINTS = (
     :last_error, :lapack_create, :lapack_set_threading, :lapack_has, :lapack_destroy,

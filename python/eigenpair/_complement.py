@@ -1,4 +1,4 @@
-"""What a few eigenpairs of a large Hermitian matrix are blind to: linear systems on the complement of their vectors."""
+"""Linear systems on the complement of a few eigenvectors, for what the others contribute to their derivatives."""
 
 from __future__ import annotations
 
@@ -8,26 +8,31 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import native
+from ._hermitian_xla import solve_by_xla
 from ._linear_pair import batched, by_jit
 from ._matrices import adjoint, matmul
+from .degeneracy import check
 
-# x_j = P (A − w_j)⁺ P y_j, linear in y and its own adjoint; a, w, v and the factor say what A is.
+# x_j = Σ vᵢ vᵢᴴ y_j / (λᵢ − λ_j) over the eigenpairs that w and v leave out. Linear in y and its own adjoint. The
+# operands y, w, v, factor, a and, for a pair, b: the factor is what the solver left, the matrices say what it is of.
 complement_p = Primitive("eigenpair_complement")
 complement_p.def_impl(by_jit(jax.jit(complement_p.bind, static_argnames=("first",))))
 
 
 @complement_p.def_abstract_eval
-def _complement_abstract(y: Any, a: Any, w: Any, v: Any, factor: Any, *, first: int) -> Any:
+def _complement_abstract(y: Any, *_: Any, first: int) -> Any:
     return y
 
 
-def _complement_by_xla(y: Array, a: Array, w: Array, v: Array, factor: Array, *, first: int) -> Array:
-    basis, spectrum = lax.linalg.eigh(a, symmetrize_input=False)
+def _complement_by_xla(y: Array, w: Array, v: Array, factor: Array, *matrices: Array, first: int) -> Array:
+    spectrum, basis = solve_by_xla(
+        *matrices, type=len(matrices) - 1, triangle="hermitian", policy=check(), vectors=True
+    )[:2]
     n, count = v.shape[-2:]
     outside = ((np.arange(n) < first) | (np.arange(n) >= first + count))[:, None]
     gaps = spectrum[..., :, None] - w[..., None, :]
@@ -35,10 +40,9 @@ def _complement_by_xla(y: Array, a: Array, w: Array, v: Array, factor: Array, *,
     return matmul(basis, inverse * matmul(adjoint(basis), y))
 
 
-def _complement_native(ctx: Any, y: Any, a: Any, w: Any, v: Any, factor: Any, *, first: int) -> Any:
-    avals = ctx.avals_in
-    reduced = ctx.replace(avals_in=[avals[4], avals[2], avals[3], avals[0]])
-    return native.lowering("eigenpair_complement")(reduced, factor, w, v, y)
+def _complement_native(ctx: Any, y: Any, w: Any, v: Any, factor: Any, *matrices: Any, first: int) -> Any:
+    reduced = ctx.replace(avals_in=[ctx.avals_in[i] for i in (3, 1, 2, 0)])
+    return native.lowering("eigenpair_complement", type=np.int32(len(matrices) - 1))(reduced, factor, w, v, y)
 
 
 mlir.register_lowering(complement_p, mlir.lower_fun(_complement_by_xla, multiple_results=False))
@@ -48,25 +52,37 @@ batching.primitive_batchers[complement_p] = batched(complement_p)
 
 
 def _complement_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, first: int) -> tuple[Any, Any]:
-    y, a, w, v, factor = primals
-    dy, da, dw, dv, _ = (None if isinstance(t, ad.Zero) else t for t in tangents)
+    y, w, v, _, _, *b = primals
+    dy, dw, dv, _, da, *rest = (None if isinstance(t, ad.Zero) else t for t in tangents)
+    db = rest[0] if b else None
     x = complement_p.bind(*primals, first=first)
-    # Of (A − wⱼ) xⱼ = P yⱼ with vᴴx = 0, on the complement and along v.
+
+    def times_b(z: Array) -> Array:
+        return matmul(b[0], z) if b else z
+
+    # Of (A − wⱼ B) xⱼ = yⱼ − B v vᴴ yⱼ with vᴴ B x = 0, on the complement and along v.
     right = jnp.zeros_like(y) if dy is None else dy
+    along = None
     if da is not None:
         right = right - matmul(da, x)
     if dw is not None:
-        right = right + x * dw[..., None, :]
+        right = right + times_b(x * dw[..., None, :])
     if dv is not None:
-        right = right - matmul(dv, matmul(adjoint(v), y))
-    dx = complement_p.bind(right, a, w, v, factor, first=first)
-    return x, (dx if dv is None else dx - matmul(v, matmul(adjoint(dv), x)))
+        right = right - times_b(matmul(dv, matmul(adjoint(v), y)))
+        along = matmul(adjoint(dv), times_b(x))
+    if db is not None:
+        right = right + matmul(db, x * w[..., None, :] - matmul(v, matmul(adjoint(v), y)))
+        turned = matmul(adjoint(v), matmul(db, x))
+        along = turned if along is None else along + turned
+    dx = complement_p.bind(right, *primals[1:], first=first)
+    return x, (dx if along is None else dx - matmul(v, along))
 
 
 def _complement_transpose(cotangent: Any, y: Any, *rest: Any, first: int) -> list[Any]:
+    none = [None] * len(rest)
     if isinstance(cotangent, ad.Zero):
-        return [ad.Zero(y.aval)] + [None] * 4
-    return [jnp.conj(complement_p.bind(jnp.conj(cotangent), *rest, first=first))] + [None] * 4
+        return [ad.Zero(y.aval), *none]
+    return [jnp.conj(complement_p.bind(jnp.conj(cotangent), *rest, first=first)), *none]
 
 
 ad.primitive_jvps[complement_p] = _complement_jvp

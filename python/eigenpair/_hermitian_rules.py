@@ -72,14 +72,17 @@ def pullback(
         return matmul(x, matmul(m_bar, adjoint(x)))
 
     def b_bar() -> Array:
-        sign = -1 if type == 1 else 1
         if m_bar is None:
-            return matmul(y * (sign * w * w_bar)[..., None, :], adjoint(y))
-        mean = (w[..., :, None] + w[..., None, :]) / 2
-        inner = sign * mean * m_bar + (1 if type == 3 else -1) * mixing() / 2
-        return matmul(y, matmul(inner, adjoint(y)))
+            return matmul(y * ((-1 if type == 1 else 1) * w * w_bar)[..., None, :], adjoint(y))
+        return matmul(y, matmul(inner_of_b(m_bar, mixing(), w, type), adjoint(y)))
 
     return a_bar, b_bar
+
+
+def inner_of_b(m_bar: Array, mixing: Array, w: Array, type: int) -> Array:
+    """The inner matrix of `B̄`, as `M̄` is that of `Ā`; `mixing` is `(K̄ + K̄ᴴ)/2`."""
+    mean = (w[..., :, None] + w[..., None, :]) / 2
+    return (-1 if type == 1 else 1) * mean * m_bar + (1 if type == 3 else -1) * mixing / 2
 
 
 def tangent(

@@ -1,4 +1,4 @@
-"""First derivatives of a few eigenpairs of a large Hermitian matrix: the rules of `docs/derivations.md`, "Subsets"."""
+"""First derivatives of a few eigenpairs of a large Hermitian problem: the rules of `docs/derivations.md`, "Subsets"."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ._complement import complement_p
+from ._hermitian_rules import inner_of_b, pushforward
 from ._linear_pair import LinearPair
 from ._matrices import adjoint, hermitian_part, hermitian_part_transpose, matmul
 from .degeneracy import (
@@ -29,10 +30,11 @@ from .degeneracy import (
 
 
 def _outside(y: Array, residuals: Sequence[Array], first: int) -> Array:
-    w, _, v, factor, a = residuals
+    """Of `(A − λⱼ B) xⱼ = yⱼ`, the part of `xⱼ` in what was left out."""
+    w, v, _, factor, *matrices = residuals
     batch = jnp.broadcast_shapes(y.shape[:-2], v.shape[:-2])
-    y, a, v, factor = (jnp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (y, a, v, factor))
-    return complement_p.bind(y, a, jnp.broadcast_to(w, (*batch, w.shape[-1])), v, factor, first=first)
+    y, v, factor, *matrices = (jnp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (y, v, factor, *matrices))
+    return complement_p.bind(y, jnp.broadcast_to(w, (*batch, w.shape[-1])), v, factor, *matrices, first=first)
 
 
 def _of_whole(policy: Policy, n: int, k: int) -> Policy:
@@ -58,17 +60,21 @@ def tangent(
     inputs: tuple[bool, ...],
     outputs: tuple[bool, ...],
     first: int,
+    type: int,
     triangle: str,
     policy: Policy,
 ) -> list[Array]:
-    w, edges, v, *_ = residuals
+    w, v, edges, *_ = residuals
     policy = _of_whole(policy, *v.shape[-2:])
-    y = matmul(hermitian_part(linear[0], triangle), v)
-    moved = matmul(adjoint(v), y)
-    results = [jnp.real(jnp.diagonal(moved, axis1=-2, axis2=-1))] if outputs[0] else []
+    da, db = (None if x is None else hermitian_part(x, triangle) for x in linear)
+    f = inverse_gaps(policy, w, lax.stop_gradient(edges[..., 2:]))
+    dw, k = pushforward(da, db, w, v, None, f, type)
+    results = [dw] if outputs[0] else []
     if outputs[1]:
-        f = inverse_gaps(policy, w, lax.stop_gradient(edges[..., 2:]))
-        dv = matmul(v, f * moved) - _outside(y, residuals, first)
+        right = jnp.zeros((), v.dtype) if da is None else matmul(da, v)
+        if db is not None:
+            right = right - matmul(db, v) * w[..., None, :]
+        dv = matmul(v, k) - _outside(right, residuals, first)
         unknown = _open(policy, *(lax.stop_gradient(x) for x in (w, edges)))
         results.append(dv if unknown is None else jnp.where(unknown, jnp.nan, dv))
     return results
@@ -81,35 +87,46 @@ def cotangent(
     inputs: tuple[bool, ...],
     outputs: tuple[bool, ...],
     first: int,
+    type: int,
     triangle: str,
     policy: Policy,
 ) -> list[Array]:
-    w, edges, v, *_ = residuals
+    w, v, edges, *_ = residuals
     policy = _of_whole(policy, *v.shape[-2:])
+    w_bar: Any
     w_bar, v_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
-    right = jnp.zeros((), v.dtype) if w_bar is None else v * w_bar[..., None, :]
-    answer = None
-    if v_bar is not None:
+    if v_bar is None:
+        of_a, answer = v * w_bar[..., None, :], None
+        of_b = -of_a * w[..., None, :]
+    else:
         scale = lax.stop_gradient(edges[..., 2:])
         k_bar = matmul(adjoint(v), v_bar)
         kappa = largest_column(v) * largest_column(v_bar)
         gap = w[..., None, :] - w[..., :, None]
         nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
-        rotation = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
-        right = right + matmul(v, rotation) - _outside(v_bar, residuals, first)
+        m_bar = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
+        if w_bar is not None:
+            m_bar = m_bar + jnp.eye(w.shape[-1], dtype=v.dtype) * w_bar[..., None, :]
+        outside = _outside(v_bar, residuals, first)
+        of_a = matmul(v, m_bar) - outside
+        of_b = matmul(v, inner_of_b(m_bar, hermitian_part(k_bar), w, type)) + outside * w[..., None, :]
         answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
         unknown = _open(policy, *(lax.stop_gradient(x) for x in (w, edges)))
         if unknown is not None and answer is not None:
             used = jnp.any(unknown & (lax.stop_gradient(v_bar) != 0), axis=(-1, -2), keepdims=True)
             answer = jnp.where(used, jnp.nan, answer)
-    gradient = jnp.conj(hermitian_part_transpose(matmul(right, adjoint(v)), triangle))
-    return [gradient if answer is None else gradient * answer]
+    results = []
+    for wanted, right in zip(inputs, (of_a, of_b), strict=True):
+        if wanted:
+            gradient = jnp.conj(hermitian_part_transpose(matmul(right, adjoint(v)), triangle))
+            results.append(gradient if answer is None else gradient * answer)
+    return results
 
 
 def second_order(
-    residuals: Sequence[Any], *, outputs: tuple[bool, ...], first: int, triangle: str, policy: Policy
+    residuals: Sequence[Any], *, outputs: tuple[bool, ...], first: int, type: int, triangle: str, policy: Policy
 ) -> Array:
-    w, edges, v, *_ = residuals
+    w, v, edges, *_ = residuals
     all_known = jnp.concatenate([edges[..., :1], w, edges[..., 1:2]], axis=-1)
     policy = _of_whole(policy, v.shape[-2], all_known.shape[-1])
     return second_order_factor(policy, all_known, lax.stop_gradient(edges[..., 2:]), outputs[1])

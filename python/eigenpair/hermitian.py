@@ -142,14 +142,14 @@ class _Problem(NamedTuple):
         return self.solve(vectors=False)[0]
 
     def solve(self, *, vectors: bool) -> list[Array]:
-        a, subset, static = self.operands[0], self.subset, self.static
+        subset, static = self.subset, self.static
         if (
             subset is not None
             and engines.current() is None
-            and _partial.worthwhile(a.shape[-1], subset, static["type"], static["policy"])
+            and _partial.worthwhile(self.operands[0].shape[-1], subset, static["type"], static["policy"])
         ):
             chosen = {name: static[name] for name in ("triangle", "policy")}
-            return _partial.solve(a, subset=subset, vectors=vectors, **chosen)
+            return _partial.solve(self.operands, subset=subset, vectors=vectors, **chosen)
         results = solve(self.operands, vectors=vectors, **static)[: 1 + vectors]
         return list(results) if subset is None else [x[..., subset[0] : subset[1] + 1] for x in results]
 

@@ -92,10 +92,10 @@ def test_a_large_matrix_goes_this_way():
     ("subset", "dtype", "lower"),
     [
         ((0, 4), "float64", None),
-        ((20, 29), "float64", True),
+        ((20, 26), "float64", True),
         ((63, 63), "float64", False),
         ((0, 4), "complex128", True),
-        ((20, 29), "complex128", None),
+        ((20, 27), "complex128", None),
         ((60, 63), "float32", False),
         ((20, 22), "complex64", None),
     ],
@@ -204,21 +204,21 @@ def test_batches_of_large_matrices_and_a_bad_one():
         alone = jax.grad(lambda x: moduli(*eigh(x, subset_by_index=(0, 3))))(a[k])
         np.testing.assert_allclose(gradient[k], alone, rtol=1e-10, atol=1e-12)
     mapped = jax.vmap(lambda x: eigvalsh(x, subset_by_index=(0, 3)))(a)
-    np.testing.assert_array_equal(mapped, w)
+    np.testing.assert_allclose(mapped, w, rtol=1e-12)
 
 
 def test_where_there_is_no_kernel():
     """The same primitives on XLA's own eigh."""
     a, y = large("complex128"), random("y", (64, 3), "complex128")
     params = {"first": 4, "count": 3, "triangle": "hermitian", "policy": check(), "vectors": True}
-    w, edges, v, factor = _partial._solve_p.bind(a, **params)
-    w_xla, edges_xla, v_xla, _ = jax.jit(lambda x: _partial._solve_by_xla(x, **params))(a)
+    w, v, edges, factor = _partial._solve_p.bind(a, **params)
+    w_xla, v_xla, edges_xla, _ = jax.jit(lambda x: _partial._solve_by_xla(x, **params))(a)
     np.testing.assert_allclose(w, w_xla, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(edges, edges_xla, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(np.abs(v), np.abs(v_xla), atol=1e-11)
     y = y - v @ (adjoint(v) @ y)
-    x = _complement.complement_p.bind(y, a, w, v, factor, first=4)
-    np.testing.assert_allclose(x, _complement._complement_by_xla(y, a, w, v, factor, first=4), rtol=1e-10, atol=1e-11)
+    x = _complement.complement_p.bind(y, w, v, factor, a, first=4)
+    np.testing.assert_allclose(x, _complement._complement_by_xla(y, w, v, factor, a, first=4), rtol=1e-10, atol=1e-11)
     np.testing.assert_allclose(a @ x - x * w, y, atol=1e-10)
 
 
@@ -226,8 +226,8 @@ def test_several_threads_use_one_factor():
     """LAPACK writes into what it only reads, and puts it back."""
     a, y = large(n=128), random("y", (128, 1))
     params = {"first": 5, "count": 1, "triangle": "hermitian", "policy": check(), "vectors": True}
-    w, _, v, factor = _partial._solve_p.bind(a, **params)
-    solve = jax.jit(lambda y: _complement.complement_p.bind(y, a, w, v, factor, first=5))
+    w, v, _, factor = _partial._solve_p.bind(a, **params)
+    solve = jax.jit(lambda y: _complement.complement_p.bind(y, w, v, factor, a, first=5))
     expected = solve(y)
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: jax.block_until_ready(solve(y)), range(400)):
