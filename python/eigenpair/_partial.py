@@ -27,9 +27,9 @@ from ._matrices import TRIANGLES, hermitian_part
 from ._partial_rules import pair
 from .degeneracy import Policy, check, raw
 
-# Below, or for more than a quarter of the spectrum, the whole of it is faster.
+# Below, or for more than an eighth of the spectrum, the whole of it is faster.
 LEAST = 64
-MOST = 4
+MOST = 8
 
 
 def worthwhile(n: int, subset: tuple[int, int], type: int, policy: Policy) -> bool:
