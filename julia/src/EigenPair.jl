@@ -35,6 +35,8 @@ export spectral_map, spectral_sum, spectral_projector
     eval(Meta.parse("public LAPACKHandle, with_lapack, set_library!, library_path"))
 end
 
+include("library.jl")
+include("lapack.jl")
 include("native.jl")
 include("degeneracy.jl")
 include("inputs.jl")
