@@ -37,8 +37,8 @@ class Gaps {
 
   // No gap needs a second look.
   bool far() const { return far_; }
-  // Nor do those beyond this, for `check`.
-  R reach() const { return reach_; }
+  // Nor, for `check`, does any between what is at or before i and what is at or after j.
+  bool far(int64_t i, int64_t j) const { return w_[j] - w_[i] > reach_ && !in_cluster(i, j); }
   bool judges() const { return !far_ && policy_ == EIGENPAIR_POLICY_CHECK; }
 
   // i < j
@@ -75,7 +75,7 @@ class Gaps {
   static R largest_of(const R* x, int64_t n) {
     R largest = 0;
     for (int64_t i = 0; i < n; ++i) {
-      if (!(absolute(x[i]) <= largest)) largest = absolute(x[i]);
+      if (largest == largest && !(absolute(x[i]) <= largest)) largest = absolute(x[i]);
     }
     return largest;
   }

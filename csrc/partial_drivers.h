@@ -168,7 +168,8 @@ class PairDriver {
     return info == 0;
   }
 
-  // LAPACK's estimate of the 1-norm of B⁻¹, which bounds its 2-norm; infinite where it cannot tell.
+  // LAPACK's estimate of the 1-norm of B⁻¹, seldom far below it, and that bounds the 2-norm; infinite where it cannot
+  // tell.
   R inverse_norm(const T* l, Scratch& s) const {
     const R unit = 1;
     const Length one = 1;

@@ -55,9 +55,9 @@ struct alignas(64) MirroredTiles {
   // (x + sign y*)/2
   static T half(T x, T y, R sign) {
     if constexpr (kComplex) {
-      return {R(0.5) * (x.re + sign * y.re), R(0.5) * (x.im - sign * y.im)};
+      return {R(0.5) * x.re + R(0.5) * sign * y.re, R(0.5) * x.im - R(0.5) * sign * y.im};
     } else {
-      return R(0.5) * (x + sign * y);
+      return R(0.5) * x + R(0.5) * sign * y;
     }
   }
   static T real(R x) {
@@ -100,7 +100,7 @@ void rotate(const eigenpair_rotation& p, int64_t index, int64_t strip, void* scr
   s.visit(strip, [&](int64_t tp, int64_t tq) {
     const int64_t p0 = tp * kTile, q0 = tq * kTile, p1 = s.end(tp), q1 = s.end(tq);
     mirror.read(x, s, tp, tq);
-    const bool far = gaps.far() || (gaps.judges() && tp != tq && w[q0] - w[p1 - 1] > gaps.reach());
+    const bool far = gaps.far() || (gaps.judges() && tp != tq && gaps.far(p1 - 1, q0));
     for (int64_t i = p0; i < p1; ++i) {
       T* across = mirror.entries[i - p0] - q0;
       for (int64_t j = i + 1 > q0 ? i + 1 : q0; far && j < q1; ++j) {

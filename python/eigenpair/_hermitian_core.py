@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
@@ -66,10 +65,13 @@ def _parameters(policy: Policy) -> dict[str, Any]:
 
 def _primitive(name: str, *, of_matrices: bool = False, in_place: dict[int, int] | None = None) -> Primitive:
     """A call of the core as an operation of its own, which exists in lowered programs only. `of_matrices`: of nothing
-    else, so that the batch is what precedes the last two axes."""
+    else, so that the batch is what precedes the last two axes. Its parameter `results` names, for each result, an
+    operand of the same shape, spread in the same way, and a type."""
     primitive = Primitive(name)
     primitive.multiple_results = True
-    primitive.def_abstract_eval(lambda *_, results, attributes: [jax.core.ShapedArray(*result) for result in results])
+    primitive.def_abstract_eval(
+        lambda *avals, results, attributes: [avals[like].update(dtype=dtype) for like, dtype in results]
+    )
 
     def lower(ctx: Any, *operands: Any, results: Any, attributes: Any) -> Any:
         batch = len(ctx.avals_in[0].shape) - 2 if of_matrices else None
@@ -99,8 +101,7 @@ def _small(
     # Only gaps are judged by a scale, and computing one takes longer than the derivative of eigenvalues.
     scaled = type > 0 and any((given if reverse else wanted)[1:])
     kept = kept[: 2 + (type >= 2) + scaled]
-    shapes = [v.shape] * 2 if reverse else [w.shape, v.shape, v.shape]
-    dtypes = [v.dtype] * 2 if reverse else [w.dtype, v.dtype, v.dtype]
+    results = [(1, v.dtype)] * 2 if reverse else [(0, w.dtype), (1, v.dtype), (1, v.dtype)]
     attributes = {
         "type": np.int32(type),
         "triangle": np.int32(TRIANGLES[triangle]),
@@ -113,9 +114,7 @@ def _small(
     return _rule_p.bind(
         *kept,
         *linear,
-        results=tuple(
-            (shape, np.dtype(dtype)) for shape, dtype, flag in zip(shapes, dtypes, wanted, strict=True) if flag
-        ),
+        results=tuple(result for result, flag in zip(results, wanted, strict=True) if flag),
         attributes=tuple(attributes.items()),
     )
 
@@ -162,7 +161,7 @@ def _large(
             k_bar,
             kappa[..., 0],
             *extra,
-            results=((v.shape, v.dtype), (kappa.shape[:-1], np.dtype("int32"))),
+            results=((1, v.dtype), (2, np.dtype("int32"))),
             attributes=tuple(attributes.items()),
         )
     bars = pullback(w_bar, m_bar, lambda: _of_triangle(k_bar, [], "hermitian", conjugated=False), w, v, u, type)
@@ -177,7 +176,7 @@ def _copied(x: Array) -> Array:
 def _of_triangle(x: Array, refused: Sequence[Array], triangle: str, *, conjugated: bool = True) -> Array:
     """What the variables of `triangle` get of the gradient `x`, in JAX's convention; NaN where it is refused."""
     attributes = (("triangle", np.int32(TRIANGLES[triangle])), ("conjugated", conjugated))
-    (gradient,) = _gradient_p.bind(x, *refused, results=((x.shape, x.dtype),), attributes=attributes)
+    (gradient,) = _gradient_p.bind(x, *refused, results=((0, x.dtype),), attributes=attributes)
     return gradient
 
 

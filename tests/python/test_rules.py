@@ -136,6 +136,19 @@ def test_verdicts_and_noise(dtype, limit, monkeypatch):
                         agree(found, expected, dtype, 16 * n, sizes=noise)
 
 
+def test_a_cluster_that_spans_tiles():
+    """A chain of eigenvalues, each close to the next, whose ends are farther apart than what is looked at twice."""
+    n = 224
+    w = (1 + 1e-5 * np.arange(n)).astype(np.float32)
+    v = unitary("chain", n, "float32").astype(np.float32)
+    coupled = np.zeros((n, n), np.float32)
+    coupled[2, n - 3] = 1
+    static = {"inputs": (True, False), "outputs": (False, True, False), "type": 0, "triangle": "hermitian"}
+    kept = tuple(jnp.asarray(x)[None] for x in (w, v))
+    for found in both([None, (v @ coupled)[None], None], kept, True, policy=check(), **static):
+        assert np.isnan(found[0]).all()
+
+
 def test_nan_and_empty_batches():
     w, v = residuals(4, 0, "float64")
     w, v = w.at[0].set(jnp.nan), v.at[0].set(jnp.nan)

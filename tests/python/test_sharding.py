@@ -108,6 +108,12 @@ def test_explicit_sharding():
             compiled = jax.jit(f).lower(x, y).compile()
             assert "all-gather" not in compiled.as_text(), name
             same(compiled(x, y), jax.jit(f)(a, b))
+        # Beyond the sizes that the core differentiates by itself.
+        large = jax.device_put(np.tile(np.diag(np.arange(70.0)) + 1e-2, (8, 1, 1)), spread)
+        loss = jax.grad(lambda x: (eigenpair.eigh(x).eigenvectors[..., 0] ** 2 * np.arange(70)).sum())
+        found = jax.jit(loss)(large)
+        assert found.sharding.spec[0] == "batch"
+        same(found, jax.jit(loss)(np.asarray(large)))
         # A `b` that all share.
         w, v = jax.jit(eigenpair.eigh)(x, b[0])
         assert w.sharding.spec[0] == "batch"

@@ -37,6 +37,7 @@ def family(kind, n, dtype, rng):
         "tiny": lambda: x * (1e-30 if single else 1e-150),
         "huge": lambda: x * (1e30 if single else 1e150),
         "denormal": lambda: x * (3e-40 if single else 3e-310),
+        "of all sizes": lambda: x * 10.0 ** -rng.uniform(0, 45 if single else 320, x.shape),
         "Wilkinson": lambda: np.eye(n, k=1) + np.eye(n, k=-1) + np.diag(np.abs(steps - n // 2)) + 0 * x,
     }[kind]()
     return ((made + made.conj().swapaxes(1, 2)) / 2).astype(dtype)
@@ -53,6 +54,7 @@ KINDS = (
     "tiny",
     "huge",
     "denormal",
+    "of all sizes",
     "Wilkinson",
 )
 
@@ -76,6 +78,21 @@ def test_residual_and_orthogonality(n, dtype, rng):
     assert np.all(np.abs(values - w).max(axis=1) - slack <= 10 * n * eps * norm)
     assert np.all(np.abs(v.conj().swapaxes(1, 2) @ v - np.eye(n)) <= 10 * n * eps)
     assert np.all(np.diff(w, axis=1) >= 0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "large", "beside", "last"),
+    [("float32", 1.0, 2e-23, 6e-45), ("float32", 1e30, 1e7, 1e-13), ("float64", 1.0, 1e-162, 1e-322)],
+)
+def test_entries_whose_squares_vanish(dtype, large, beside, last):
+    """Next to a difference that is smaller still."""
+    a = np.zeros((3, 3), dtype)
+    a[0, 0], a[1, 2], a[2, 1], a[2, 2] = large, beside, beside, last
+    eps = np.finfo(dtype).eps
+    w, v = (np.asarray(x) for x in ep.eigh(a))
+    np.testing.assert_allclose(w, [0, 0, large], atol=10 * eps * large)
+    np.testing.assert_allclose(ep.eigvalsh(a), [0, 0, large], atol=10 * eps * large)
+    np.testing.assert_allclose(v.T @ v, np.eye(3), atol=10 * eps)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
