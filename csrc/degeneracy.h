@@ -87,3 +87,42 @@ class Gaps {
   R parameter_ = 0, rounding_ = 0, scale_ = 0, reach_ = 0, limit_ = 0, noise_ = 0, split_ = 0;
   bool far_ = true;
 };
+
+// The largest 2-norm of a column of an n x n matrix; NaN if there is one in it.
+template <typename T>
+auto largest_column(const T* matrix, int64_t n, bool rows) {
+  using R = typename RealPart<T>::type;
+  constexpr int64_t kParts = sizeof(T) / sizeof(R), kBlock = 64;
+  const R* x = reinterpret_cast<const R*>(matrix);
+  R top = 0;
+  for (int64_t i = 0; i < n * n * kParts; ++i) {
+    const R size = absolute(x[i]);
+    top = size <= top || top != top ? top : size;
+  }
+  if (!(top > 0) || top - top != 0) return top;
+  R largest = 0;
+  for (int64_t first = 0; first < n; first += kBlock) {
+    const int64_t last = first + kBlock < n ? first + kBlock : n;
+    R sums[kBlock] = {};
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t j = first; j < last; ++j) {
+        const R* entry = x + (rows ? i * n + j : j * n + i) * kParts;
+        for (int64_t part = 0; part < kParts; ++part) sums[j - first] += entry[part] / top * (entry[part] / top);
+      }
+    }
+    for (R sum : sums) largest = sum > largest ? sum : largest;
+  }
+  return static_cast<R>(top * __builtin_sqrt(largest));
+}
+
+// Where rounding in K = V* dV - dU* U comes from.
+template <typename T>
+auto rounding_source(const eigenpair_hermitian_rule& p, int64_t index) {
+  const auto size = [&](const void* base) {
+    return largest_column(static_cast<const T*>(base) + index * p.n * p.n, p.n, p.layout == EIGENPAIR_ROW_MAJOR);
+  };
+  typename RealPart<T>::type sum = 0;
+  if (p.dv != nullptr) sum += size(p.v) * size(p.dv);
+  if (p.du != nullptr) sum += size(p.u) * size(p.du);
+  return sum;
+}

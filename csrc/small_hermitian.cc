@@ -9,21 +9,21 @@ namespace eigenpair {
 namespace baseline {
 extern const SmallSolvers solvers;
 extern const SmallRules rules;
-extern const LargeRules large_rules;
-static const SmallKernels kernels = {&solvers, &rules, &large_rules};
+extern const LargeRule large_rules[4];
+static const SmallKernels kernels = {&solvers, &rules, large_rules};
 }  // namespace baseline
 #if defined(EIGENPAIR_SMALL_KERNELS_X86)
 namespace avx2 {
 extern const SmallSolvers solvers;
 extern const SmallRules rules;
-extern const LargeRules large_rules;
-static const SmallKernels kernels = {&solvers, &rules, &large_rules};
+extern const LargeRule large_rules[4];
+static const SmallKernels kernels = {&solvers, &rules, large_rules};
 }  // namespace avx2
 namespace avx512 {
 extern const SmallSolvers solvers;
 extern const SmallRules rules;
-extern const LargeRules large_rules;
-static const SmallKernels kernels = {&solvers, &rules, &large_rules};
+extern const LargeRule large_rules[4];
+static const SmallKernels kernels = {&solvers, &rules, large_rules};
 }  // namespace avx512
 #endif
 #endif

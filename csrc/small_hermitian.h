@@ -26,18 +26,18 @@ struct SmallRules {
   size_t (*scratch_bytes[4])(int64_t n);
 };
 
-// What is not products in the derivatives of larger ones: strip `strip` of matrix `index`, of `strips(n)`. Scratch for
-// n 32-bit integers.
-struct LargeRules {
-  void (*rotate[4])(const eigenpair_rotation& rotation, int64_t index, int64_t strip, void* scratch);
-  void (*gather[4])(const eigenpair_gradient& gradient, int64_t index, int64_t strip);
-  int64_t (*strips)(int64_t n);
+// What is not products in the reverse rule of larger ones, for matrix `index` of the batch: see rotation.h.
+struct LargeRule {
+  bool (*rotate)(const eigenpair_hermitian_rule& rule, int64_t index, const void* k, void* m, int32_t* scratch);
+  void (*mix)(const eigenpair_hermitian_rule& rule, int64_t index, const void* m, void* k);
+  void (*share)(const eigenpair_hermitian_rule& rule, void* gradient);
+  void (*scale_columns)(const eigenpair_hermitian_rule& rule, int64_t index, bool of_b, const void* x, void* scaled);
 };
 
 struct SmallKernels {
   const SmallSolvers* solvers;
   const SmallRules* rules;
-  const LargeRules* large;
+  const LargeRule* large;  // one for each dtype of the C ABI
 };
 
 // The best for this processor, chosen once; EIGENPAIR_ISA=baseline|avx2 in the environment asks for less. Null where

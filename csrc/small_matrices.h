@@ -115,37 +115,54 @@ class SmallMatrices {
 
   // C = A B
   void multiply(Matrix c, Matrix a, Matrix b) const {
-    constexpr int kTile = N > 0 ? kRow / kWidth : 4;
-    for (int64_t i = 0; i < n(); ++i) {
-      int64_t j = 0;
-      for (; j + kTile * kWidth <= stride(); j += kTile * kWidth) tile<kTile>(c, a, b, i, j);
-      if constexpr (N == 0) {
-        for (; j < stride(); j += kWidth) tile<1>(c, a, b, i, j);
-      }
+    // As many sums at once as there are registers for.
+    constexpr bool kMany = kVectorBytes == 64 || !kComplex;
+    constexpr int kRows = N > 0 ? 1 : (kMany ? 4 : 2), kColumns = N > 0 ? kRow / kWidth : (kVectorBytes == 64 ? 4 : 2);
+    int64_t i = 0;
+    for (; i + kRows <= n(); i += kRows) rows<kRows, kComplex ? (kColumns + 1) / 2 : kColumns>(c, a, b, i);
+    if constexpr (N == 0) {
+      for (; i < n(); ++i) rows<1, kColumns>(c, a, b, i);
     }
   }
 
-  template <int K>
-  void tile(Matrix c, Matrix a, Matrix b, int64_t i, int64_t j) const {
-    V re[K] = {}, im[K] = {};
+  template <int M, int K>
+  void rows(const Matrix& c, const Matrix& a, const Matrix& b, int64_t i) const {
+    int64_t j = 0;
+    for (; j + K * kWidth <= stride(); j += K * kWidth) tile<M, K>(c, a, b, i, j);
+    if constexpr (K > 2) {
+      for (; j + 2 * kWidth <= stride(); j += 2 * kWidth) tile<M, 2>(c, a, b, i, j);
+    }
+    if constexpr (K > 1) {
+      for (; j < stride(); j += kWidth) tile<M, 1>(c, a, b, i, j);
+    }
+  }
+
+  template <int M, int K>
+  __attribute__((always_inline)) void tile(const Matrix& c, const Matrix& a, const Matrix& b, int64_t i,
+                                           int64_t j) const {
+    V re[M][K] = {}, im[M][K] = {};
     const int64_t count = n();
     for (int64_t l = 0; l < count; ++l) {
-      const V ar = splat<V>(a.re[i * stride() + l]);
       const V* br = reinterpret_cast<const V*>(b.re + l * stride() + j);
-      if constexpr (kComplex) {
-        const V ai = splat<V>(a.im[i * stride() + l]);
-        const V* bi = reinterpret_cast<const V*>(b.im + l * stride() + j);
-        for (int k = 0; k < K; ++k) {
-          re[k] += ar * br[k] - ai * bi[k];
-          im[k] += ar * bi[k] + ai * br[k];
+      const V* bi = kComplex ? reinterpret_cast<const V*>(b.im + l * stride() + j) : nullptr;
+      for (int m = 0; m < M; ++m) {
+        const V ar = splat<V>(a.re[(i + m) * stride() + l]);
+        if constexpr (kComplex) {
+          const V ai = splat<V>(a.im[(i + m) * stride() + l]);
+          for (int k = 0; k < K; ++k) {
+            re[m][k] += ar * br[k] - ai * bi[k];
+            im[m][k] += ar * bi[k] + ai * br[k];
+          }
+        } else {
+          for (int k = 0; k < K; ++k) re[m][k] += ar * br[k];
         }
-      } else {
-        for (int k = 0; k < K; ++k) re[k] += ar * br[k];
       }
     }
-    for (int k = 0; k < K; ++k) {
-      reinterpret_cast<V*>(c.re + i * stride() + j)[k] = re[k];
-      if constexpr (kComplex) reinterpret_cast<V*>(c.im + i * stride() + j)[k] = im[k];
+    for (int m = 0; m < M; ++m) {
+      for (int k = 0; k < K; ++k) {
+        reinterpret_cast<V*>(c.re + (i + m) * stride() + j)[k] = re[m][k];
+        if constexpr (kComplex) reinterpret_cast<V*>(c.im + (i + m) * stride() + j)[k] = im[m][k];
+      }
     }
   }
 
@@ -161,20 +178,6 @@ class SmallMatrices {
       m.re[i] = 0;
       if constexpr (kComplex) m.im[i] = 0;
     }
-  }
-
-  // The largest norm of a column of a matrix as stored, NaN if there is one.
-  R largest_column(const T* matrix) const {
-    R largest = 0;
-    for (int64_t j = 0; j < n(); ++j) {
-      R norm = 0;
-      for (int64_t i = 0; i < n(); ++i) {
-        const R* x = reinterpret_cast<const R*>(matrix + (rows_ ? i * n() + j : i + j * n()));
-        norm = modulus(norm, kComplex ? modulus(x[0], x[kComplex ? 1 : 0]) : x[0]);
-      }
-      if (!(norm <= largest)) largest = norm;
-    }
-    return largest;
   }
 
  private:

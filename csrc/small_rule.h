@@ -44,7 +44,6 @@ class SmallRule : private SmallMatrices<T, N> {
 
   using Base::clear;
   using Base::fill_nan;
-  using Base::largest_column;
   using Base::load;
   using Base::load_hermitian;
   using Base::multiply;
@@ -110,7 +109,7 @@ class SmallRule : private SmallMatrices<T, N> {
       subtract(at(kK), at(kM));
     }
     const bool judged = gaps_.judges();
-    if (judged) gaps_.measure(kappa(index), dw, n());
+    if (judged) gaps_.measure(rounding_source<T>(p_, index), dw, n());
     const Matrix k = at(kK), m = at(kM);
     for (int64_t i = 0; i < n(); ++i) {
       m.re[i * stride() + i] = dw != nullptr ? dw[i] : R(0);
@@ -138,13 +137,6 @@ class SmallRule : private SmallMatrices<T, N> {
   }
 
   static R size(R re, R im) { return kComplex ? modulus(re, im) : absolute(re); }
-
-  R kappa(int64_t index) const {
-    R sum = 0;
-    if (p_.dv != nullptr) sum += largest_column(input(p_.v, index)) * largest_column(input(p_.dv, index));
-    if (p_.du != nullptr) sum += largest_column(input(p_.u, index)) * largest_column(input(p_.du, index));
-    return sum;
-  }
 
   // From M to what dB takes the place of dA with: sign L o M + part (K + K*).
   void mix(R sign, R part) {

@@ -67,11 +67,13 @@ const SmallRules rules = {
     {run<float>, run<double>, run<Complex<float>>, run<Complex<double>>},
     {scratch_bytes<float>, scratch_bytes<double>, scratch_bytes<Complex<float>>, scratch_bytes<Complex<double>>}};
 
-extern const LargeRules large_rules;
-const LargeRules large_rules = {{rotate<float>, rotate<double>, rotate<Complex<float>>, rotate<Complex<double>>},
-                                {gather_gradient<float>, gather_gradient<double>, gather_gradient<Complex<float>>,
-                                 gather_gradient<Complex<double>>},
-                                [](int64_t n) { return Strips(n).count; }};
+template <typename T>
+constexpr LargeRule large_rule() {
+  return {rotate<T>, mix<T>, share<T>, scale_columns<T>};
+}
+extern const LargeRule large_rules[4];
+const LargeRule large_rules[4] = {large_rule<float>(), large_rule<double>(), large_rule<Complex<float>>(),
+                                  large_rule<Complex<double>>()};
 
 }  // namespace EIGENPAIR_ISA
 }  // namespace eigenpair

@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or signature below changes. Frontends refuse any other number. */
-#define EIGENPAIR_ABI_VERSION 3
+#define EIGENPAIR_ABI_VERSION 4
 
 EIGENPAIR_API int32_t eigenpair_abi_version(void);
 EIGENPAIR_API const char* eigenpair_version(void);
@@ -239,42 +239,6 @@ typedef struct eigenpair_hermitian_rule {
   int32_t* refused; /* batch: 1 where the policy `check` refuses, and gradients are NaN; or NULL */
 } eigenpair_hermitian_rule;
 
-/* The same in reverse for matrices beyond the cache, whose products are for the caller's BLAS: between them stand
- *
- *   M = Diag(dw) + F o (K - K^H)/2,   K = V^H dV - dU^H U
- *
- * and in the end what the variables of a triangle get of G = X M X^H. */
-typedef struct eigenpair_rotation {
-  int64_t struct_size; /* sizeof(eigenpair_rotation) */
-  int32_t dtype;
-  int32_t layout; /* of k and m alike */
-  int32_t policy;
-  int32_t reserved; /* 0 */
-  double parameter;
-  int64_t n;
-  int64_t batch;
-  const void* w;     /* batch x n */
-  const void* scale; /* batch, real, as above, or NULL */
-  const void* dw;    /* batch x n, real, or NULL */
-  const void* kappa; /* batch, real: the product of the largest norms of columns of V and dV, plus that of U and dU */
-  const void* k;     /* batch x n x n */
-  void* m;           /* batch x n x n, NaN at the pairs that `check` refuses; may be `k` */
-  int32_t* refused;  /* batch: 1 where there is such a pair; or NULL */
-} eigenpair_rotation;
-
-typedef struct eigenpair_gradient {
-  int64_t struct_size; /* sizeof(eigenpair_gradient) */
-  int32_t dtype;
-  int32_t layout;
-  int32_t triangle;
-  int32_t conjugated; /* whether to conjugate what is written */
-  int64_t n;
-  int64_t batch;
-  const void* whole;      /* batch x n x n */
-  const int32_t* refused; /* batch: what eigenpair_rotation wrote there, so that all of a gradient is NaN; or NULL */
-  void* gradient;         /* batch x n x n; may be `whole` */
-} eigenpair_gradient;
-
 /* ---- jobs ---------------------------------------------------------------------------------------------- */
 
 /* A batch under way, cut into chunks that any number of threads claim. */
@@ -301,15 +265,11 @@ EIGENPAIR_API eigenpair_status eigenpair_complement_job(const eigenpair_lapack* 
 /* 1 if this library was built, and not told otherwise, to have kernels for small matrices, else 0. */
 EIGENPAIR_API int32_t eigenpair_has_small_kernels(void);
 
-/* EIGENPAIR_MISSING_ROUTINE without kernels for small matrices. Meant for matrices that fit the cache: it calls no
- * BLAS. */
-EIGENPAIR_API eigenpair_status eigenpair_hermitian_rule_job(const eigenpair_hermitian_rule* rule, int32_t max_workers,
+/* EIGENPAIR_MISSING_ROUTINE without kernels for small matrices. In reverse, products of matrices beyond the cache are
+ * left to the `gemm` that is lent; without one (`lapack` may be NULL), and forward, they are slow. */
+EIGENPAIR_API eigenpair_status eigenpair_hermitian_rule_job(const eigenpair_lapack* lapack,
+                                                            const eigenpair_hermitian_rule* rule, int32_t max_workers,
                                                             eigenpair_job** out);
-
-EIGENPAIR_API eigenpair_status eigenpair_rotation_job(const eigenpair_rotation* rotation, int32_t max_workers,
-                                                      eigenpair_job** out);
-EIGENPAIR_API eigenpair_status eigenpair_gradient_job(const eigenpair_gradient* gradient, int32_t max_workers,
-                                                      eigenpair_job** out);
 
 /* How many threads are worth having: between 1 and max_workers. */
 EIGENPAIR_API int32_t eigenpair_job_workers(const eigenpair_job* job);
@@ -334,7 +294,8 @@ EIGENPAIR_API eigenpair_status eigenpair_hermitian(const eigenpair_lapack* lapac
 EIGENPAIR_API eigenpair_status eigenpair_general(const eigenpair_lapack* lapack,
                                                  const eigenpair_general_problem* problem, int32_t threads);
 
-EIGENPAIR_API eigenpair_status eigenpair_hermitian_apply_rule(const eigenpair_hermitian_rule* rule, int32_t threads);
+EIGENPAIR_API eigenpair_status eigenpair_hermitian_apply_rule(const eigenpair_lapack* lapack,
+                                                              const eigenpair_hermitian_rule* rule, int32_t threads);
 
 /* ---- CUDA -----------------------------------------------------------------------------------------------
  *

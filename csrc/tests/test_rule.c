@@ -57,7 +57,7 @@ static eigenpair_hermitian_rule rule_for(int64_t n, int64_t batch, const double*
 }
 
 static void apply(const eigenpair_hermitian_rule* rule, int32_t threads) {
-  REQUIRE(eigenpair_hermitian_apply_rule(rule, threads) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+  REQUIRE(eigenpair_hermitian_apply_rule(NULL, rule, threads) == EIGENPAIR_OK, "%s", eigenpair_last_error());
 }
 
 static void random_matrix(int64_t n, uint64_t seed, double* a) {
@@ -227,20 +227,20 @@ TEST(arguments_are_checked) {
   bad[6].w = NULL;
   bad[7].db = x; /* of the standard problem */
   for (int i = 0; i < 8; ++i) {
-    CHECK(eigenpair_hermitian_apply_rule(&bad[i], 1) == EIGENPAIR_BAD_ARGUMENT, "%d", i);
+    CHECK(eigenpair_hermitian_apply_rule(NULL, &bad[i], 1) == EIGENPAIR_BAD_ARGUMENT, "%d", i);
     CHECK(strstr(eigenpair_last_error(), "rule.") != NULL, "%d: %s", i, eigenpair_last_error());
   }
-  CHECK(eigenpair_hermitian_apply_rule(NULL, 1) == EIGENPAIR_BAD_ARGUMENT, "no rule");
-  CHECK(eigenpair_hermitian_apply_rule(&good, -1) == EIGENPAIR_BAD_ARGUMENT, "negative threads");
-  CHECK(eigenpair_hermitian_rule_job(&good, 1, NULL) == EIGENPAIR_BAD_ARGUMENT, "nowhere to put the job");
+  CHECK(eigenpair_hermitian_apply_rule(NULL, NULL, 1) == EIGENPAIR_BAD_ARGUMENT, "no rule");
+  CHECK(eigenpair_hermitian_apply_rule(NULL, &good, -1) == EIGENPAIR_BAD_ARGUMENT, "negative threads");
+  CHECK(eigenpair_hermitian_rule_job(NULL, &good, 1, NULL) == EIGENPAIR_BAD_ARGUMENT, "nowhere to put the job");
   /* No cotangent at all is a gradient of zero. */
   double gradient[4] = {1, 1, 1, 1};
   eigenpair_hermitian_rule nothing = good;
   nothing.reverse = 1;
   nothing.da = gradient;
-  CHECK(eigenpair_hermitian_apply_rule(&nothing, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+  CHECK(eigenpair_hermitian_apply_rule(NULL, &nothing, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());
   for (int i = 0; i < 4; ++i) CHECK(gradient[i] == 0, "%g", gradient[i]);
   eigenpair_hermitian_rule empty = good;
   empty.batch = 0;
-  CHECK(eigenpair_hermitian_apply_rule(&empty, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+  CHECK(eigenpair_hermitian_apply_rule(NULL, &empty, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());
 }

@@ -65,8 +65,6 @@ NB_MODULE(_native, module) {
     handlers["eigenpair_hermitian"] = capsule(Hermitian);
     handlers["eigenpair_general"] = capsule(General);
     handlers["eigenpair_hermitian_rule"] = capsule(HermitianRule);
-    handlers["eigenpair_rotation"] = capsule(Rotation);
-    handlers["eigenpair_gradient"] = capsule(Gradient);
     handlers["eigenpair_partial"] = capsule(Partial);
     handlers["eigenpair_complement"] = capsule(Complement);
     return handlers;

@@ -48,7 +48,7 @@ ffi::Error hermitian_rule(ffi::ThreadPool pool, int32_t type, int32_t triangle, 
     if (ffi::Error failed = result_data(rets, result++, place); failed.failure()) return failed;
   }
   eigenpair_job* job = nullptr;
-  const eigenpair_status status = eigenpair_hermitian_rule_job(&rule, available_workers(pool), &job);
+  const eigenpair_status status = eigenpair_hermitian_rule_job(lapack(), &rule, available_workers(pool), &job);
   return status == EIGENPAIR_OK ? run(pool, job) : error_of(status);
 }
 

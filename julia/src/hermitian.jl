@@ -240,14 +240,11 @@ function input_gradients(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū)
     return input_gradient(p, p.a, X, M̄), input_gradient(p, p.b, Y, N̄)
 end
 
-# The core's products are for matrices that fit the cache; beyond, BLAS's.
-const RULE_LIMIT = 64
-
 known_to_core(p, w, V, U, λ̄, V̄, Ū) = false
 known_to_core(
     p::HermitianProblem, w::Matrix{R}, V::Array{T, 3}, U::Union{Nothing, Array{T, 3}}, λ̄::Union{Nothing, Matrix{R}},
     V̄::Union{Nothing, Array{T, 3}}, Ū::Union{Nothing, Array{T, 3}}
-) where {R <: LinearAlgebra.BlasReal, T <: LinearAlgebra.BlasFloat} = p.n <= RULE_LIMIT && has_small_kernels()
+) where {R <: LinearAlgebra.BlasReal, T <: LinearAlgebra.BlasFloat} = has_small_kernels()
 
 core_policy(policy::Check) = Int32(0), policy.c
 core_policy(policy::Mask) = Int32(1), policy.tol

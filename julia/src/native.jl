@@ -101,24 +101,19 @@ function native_general!(w, v, vl, u, A::Array{T}, a_stride, B, b_stride) where 
     return nothing
 end
 
-# Gradients of small Hermitian problems into `da` and `db`, from cotangents `dw`, `dv`, `du`; any of these may be
+# Gradients of Hermitian problems into `da` and `db`, from cotangents `dw`, `dv`, `du`; any of these may be
 # `nothing`. `refused[k]` is 1 where `check()` gives no number.
 function native_rule!(da, db, refused, type, (policy, parameter), w, v::Array{T}, u, scale, dw, dv, du) where {T}
     n, count = size(w)
     (n == 0 || count == 0) && return nothing
-    GC.@preserve da db refused w v u scale dw dv du begin
+    lapack = current_lapack()
+    GC.@preserve da db refused w v u scale dw dv du lapack begin
         rule = CHermitianRule(
             sizeof(CHermitianRule), dtype_code(T), type, 0, 0, policy, 1, 0, 0, parameter, n, count,
             address(w), address(v), address(u), address(scale), address(da), address(db), address(dw), address(dv),
             address(du), pointer(refused)
         )
-        job = Ref{Ptr{Cvoid}}(C_NULL)
-        status = ccall(
-            core().entry.hermitian_rule_job, Int32, (Ref{CHermitianRule}, Int32, Ptr{Ptr{Cvoid}}),
-            rule, Threads.nthreads(), job
-        )
-        throw_unless_ok(core(), status)
-        run_job(core(), nothing, job[])
+        run_problem(lapack, lapack.core.entry.hermitian_rule_job, rule)
     end
     return nothing
 end

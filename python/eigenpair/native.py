@@ -32,8 +32,6 @@ TARGETS = (
     "eigenpair_hermitian",
     "eigenpair_general",
     "eigenpair_hermitian_rule",
-    "eigenpair_rotation",
-    "eigenpair_gradient",
     "eigenpair_partial",
     "eigenpair_complement",
 )

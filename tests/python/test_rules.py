@@ -90,10 +90,9 @@ def test_the_core_agrees_with_jax(dtype, type, reverse):
 
 @pytest.mark.parametrize("dtype", ["float64", "complex64"])
 @pytest.mark.parametrize("type", [0, 1, 2, 3])
-def test_large_ones_agree_with_jax(dtype, type, monkeypatch):
-    """Sizes of one tile and of several, of all of which the core does what is not products."""
-    monkeypatch.setattr(core, "LIMIT", 1)
-    for turn, (n, policy) in enumerate(zip((2, 33, 70, 70, 33, 70), POLICIES, strict=True)):
+def test_large_ones_agree_with_jax(dtype, type):
+    """With products by BLAS."""
+    for turn, (n, policy) in enumerate(zip((65, 96, 70, 70, 130, 70), POLICIES, strict=True)):
         kept = residuals(n, type, dtype)
         triangle = ("hermitian", "lower", "upper")[(turn + type) % 3]
         inputs = (True, False) if type == 0 else [(True, True), (True, False), (False, True)][turn % 3]
@@ -106,11 +105,10 @@ def test_large_ones_agree_with_jax(dtype, type, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("limit", [64, 1], ids=["small", "large"])
-def test_verdicts_and_noise(dtype, limit, monkeypatch):
+@pytest.mark.parametrize("sizes", [(2, 3, 4, 7), (70,)], ids=["small", "large"])
+def test_verdicts_and_noise(dtype, sizes):
     """Cotangents of losses that clusters allow, that they refuse, and with rounding noise at close eigenvalues."""
-    monkeypatch.setattr(core, "LIMIT", limit)
-    for n in (2, 3, 4, 7) if limit > 1 else (7,):
+    for n in sizes:
         (w, v), rng = residuals(n, 0, dtype), generator("noise", n)
         k = n // 2 + 1
         c = random((n, "c"), (n, n), dtype)
