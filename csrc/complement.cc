@@ -2,6 +2,7 @@
 // that were computed, by the factor that eigenpair_partial_job left, in O(n²) per column.
 #include <memory>
 
+#include "pair_drivers.h"
 #include "partial.h"
 #include "partial_drivers.h"
 
@@ -103,7 +104,7 @@ class ComplementProblem final : public Problem {
       const PairDriver<T, Int>* pair = problem_.pair_.get();
       const Int count = static_cast<Int>(p.count);
       if (pair != nullptr) {
-        pair->multiply_by_adjoint(count, cholesky, v_.get());
+        pair->multiply(true, count, cholesky, v_.get());
         pair->solve(false, count, cholesky, y_.get());
       }
       driver.project(v_.get(), y_.get(), overlap_.get());

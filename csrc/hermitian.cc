@@ -1,9 +1,11 @@
 // A v = w v and the three generalized types: one matrix at a time, through LAPACK.
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "hermitian_drivers.h"
 #include "matrix.h"
+#include "pair_drivers.h"
 #include "problem.h"
 #include "small_hermitian.h"
 
@@ -18,7 +20,8 @@ class HermitianProblem final : public Problem {
 
   HermitianProblem(const eigenpair_lapack& lapack, const eigenpair_hermitian_problem& problem)
       : p_(problem),
-        driver_(lapack, problem.n, problem.type, problem.v != nullptr, problem.driver),
+        pair_(by_triangles(lapack) ? std::make_unique<PairDriver<T, Int>>(lapack, problem.n) : nullptr),
+        driver_(lapack, problem.n, pair_ ? 0 : problem.type, problem.v != nullptr, problem.driver),
         trmm_(dual_by_product() ? find_routine(lapack, routine_name<T>("trmm")) : nullptr),
         potrs_(dual_by_solve() ? find_routine(lapack, routine_name<T>("potrs")) : nullptr) {}
 
@@ -43,6 +46,11 @@ class HermitianProblem final : public Problem {
   std::unique_ptr<Worker> worker() const override { return std::make_unique<HermitianWorker>(*this); }
 
  private:
+  // sygvd is a standard problem between two reductions, of which small ones are slow.
+  bool by_triangles(const eigenpair_lapack& lapack) const {
+    using Pair = PairDriver<T, Int>;
+    return p_.type != 0 && p_.driver == EIGENPAIR_DRIVER_AUTO && p_.n <= Pair::kByTriangles && Pair::is_lent(lapack);
+  }
   bool dual_by_product() const { return p_.u != nullptr && (p_.type == 1 || p_.type == 2); }
   bool dual_by_solve() const { return p_.u != nullptr && p_.type == 3; }
 
@@ -86,8 +94,15 @@ class HermitianProblem final : public Problem {
       // LAPACK answers some inputs that hold a NaN with finite numbers, so it never sees one.
       if (!load_hermitian(a_in, p.n, p.triangle, p.layout, a)) return EIGENPAIR_INFO_NOT_FINITE;
       if (b != nullptr && !load_hermitian(b_in, p.n, p.triangle, p.layout, b)) return EIGENPAIR_INFO_NOT_FINITE;
+      const PairDriver<T, Int>* pair = problem_.pair_.get();
+      if (pair != nullptr && !pair->factorize(b)) return EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
+      if (pair != nullptr && !pair->reduce(p.type, a, b)) return EIGENPAIR_INFO_NO_CONVERGENCE;
       const int64_t info = driver(a, b, w, v, work_.get(), rwork_.get(), iwork_.get());
-      if (b != nullptr && cholesky_failed(b, info)) return EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
+      if (pair == nullptr && b != nullptr && cholesky_failed(b, info)) return EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
+      if (pair != nullptr && v != nullptr) {
+        const Int n = static_cast<Int>(p.n);
+        p.type == 3 ? pair->multiply(false, n, b, v) : pair->solve(true, n, b, v);
+      }
       // Overflow inside the reduction of a generalized problem shows as Inf or NaN among the eigenvalues.
       if (info != 0 || !all_finite(w, p.n)) return EIGENPAIR_INFO_NO_CONVERGENCE;
       if (u != nullptr && !dual_basis(v, b, u)) return EIGENPAIR_INFO_NO_CONVERGENCE;
@@ -131,6 +146,7 @@ class HermitianProblem final : public Problem {
   };
 
   eigenpair_hermitian_problem p_;
+  std::unique_ptr<PairDriver<T, Int>> pair_;
   HermitianDriver<T, Int> driver_;
   void* trmm_;
   void* potrs_;

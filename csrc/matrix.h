@@ -144,6 +144,29 @@ bool load_hermitian(const T* source, int64_t n, int32_t triangle, int32_t layout
   return finite;
 }
 
+// Entries above the diagonal become what stands below it.
+template <typename T>
+void mirror_lower(T* a, int64_t n) {
+  Tile<T> mirror;
+  for (int64_t j0 = 0; j0 < n; j0 += kTile) {
+    const int64_t j1 = std::min(j0 + kTile, n);
+    for (int64_t i0 = 0; i0 <= j0; i0 += kTile) {
+      const int64_t i1 = std::min(i0 + kTile, n);
+      read_transposed(a, n, i0, i1, j0, j1, mirror);
+      for (int64_t j = j0; j < j1; ++j) {
+        for (int64_t i = i0; i < std::min(i1, j); ++i) a[i + j * n] = conjugate(mirror(i - i0, j - j0));
+      }
+    }
+  }
+}
+
+template <typename T>
+bool lower_is_finite(const T* a, int64_t n) {
+  bool finite = true;
+  for (int64_t j = 0; j < n; ++j) finite &= all_finite(a + j + j * n, n - j);
+  return finite;
+}
+
 // Copies a whole matrix to column-major `target` and returns whether all of it is finite.
 template <typename T>
 bool load_general(const T* source, int64_t n, int32_t layout, T* target) {

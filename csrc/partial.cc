@@ -6,6 +6,7 @@
 #include <numeric>
 #include <vector>
 
+#include "pair_drivers.h"
 #include "partial_drivers.h"
 
 namespace eigenpair {
@@ -52,13 +53,6 @@ Real<T> norm_of_lower(const T* a, int64_t n) {
     }
   }
   return largest * std::sqrt(sum);
-}
-
-template <typename T>
-bool lower_is_finite(const T* a, int64_t n) {
-  bool finite = true;
-  for (int64_t j = 0; j < n; ++j) finite &= all_finite(a + j + j * n, n - j);
-  return finite;
 }
 
 template <typename T, typename Int>
@@ -199,9 +193,7 @@ class PartialProblem final : public Problem {
       }
       if (!pair.factorize(parts.cholesky)) return EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
       // With B nearly singular, C may overflow.
-      if (!pair.reduce(parts.reflectors, parts.cholesky) || !lower_is_finite(parts.reflectors, p.n)) {
-        return EIGENPAIR_INFO_NO_CONVERGENCE;
-      }
+      if (!pair.reduce(1, parts.reflectors, parts.cholesky)) return EIGENPAIR_INFO_NO_CONVERGENCE;
       if (p.edges != nullptr) norms.inverse = pair.inverse_norm(parts.cholesky, *pair_scratch_);
       return EIGENPAIR_INFO_OK;
     }

@@ -1,5 +1,4 @@
-// The LAPACK calls behind partial spectra: sytrd, sterf, stebz, stein, ormtr; lagtf, lagts for the complement; and
-// potrf, sygst, pocon, trsm, trmm around them for a pair.
+// The LAPACK calls behind partial spectra: sytrd, sterf, stebz, stein, ormtr; lagtf, lagts for the complement.
 #pragma once
 
 #include <algorithm>
@@ -128,75 +127,6 @@ class PartialDriver {
   Int n_;
   void *sytrd_, *sterf_, *stebz_, *stein_, *ormtr_;
   Int lwork_ = 0;
-};
-
-// A pair is solved as C = L⁻¹ A L⁻ᴴ, with B = L Lᴴ and eigenvectors y = Lᴴ v. All matrices are lower triangles.
-template <typename T, typename Int>
-class PairDriver {
- public:
-  using R = Real<T>;
-
-  struct Scratch {
-    explicit Scratch(const PairDriver& driver) : work(3 * driver.n_), reals(driver.n_), integers(driver.n_) {}
-    Buffer<T> work;
-    Buffer<R> reals;
-    Buffer<Int> integers;
-  };
-
-  PairDriver(const eigenpair_lapack& lapack, int64_t n)
-      : n_(checked<Int>(n)),
-        potrf_(find_routine(lapack, routine_name<T>("potrf"))),
-        pocon_(find_routine(lapack, routine_name<T>("pocon"))),
-        sygst_(find_routine(lapack, routine_name<T>("sygst"))),
-        trsm_(find_routine(lapack, routine_name<T>("trsm"))),
-        trmm_(find_routine(lapack, routine_name<T>("trmm"))) {}
-
-  // B becomes L; false if it is not positive definite.
-  bool factorize(T* b) const {
-    const Length one = 1;
-    Int info = 0;
-    fortran(potrf_, "L", &n_, b, &n_, &info, one);
-    return info == 0;
-  }
-
-  // A becomes C.
-  bool reduce(T* a, const T* l) const {
-    const Int type = 1;
-    const Length one = 1;
-    Int info = 0;
-    fortran(sygst_, &type, "L", &n_, a, &n_, l, &n_, &info, one);
-    return info == 0;
-  }
-
-  // LAPACK's estimate of the 1-norm of B⁻¹, seldom far below it, and that bounds the 2-norm; infinite where it cannot
-  // tell.
-  R inverse_norm(const T* l, Scratch& s) const {
-    const R unit = 1;
-    const Length one = 1;
-    R reciprocal = 0;
-    Int info = 0;
-    if constexpr (is_complex<T>) {
-      fortran(pocon_, "L", &n_, l, &n_, &unit, &reciprocal, s.work.get(), s.reals.get(), &info, one);
-    } else {
-      fortran(pocon_, "L", &n_, l, &n_, &unit, &reciprocal, s.work.get(), s.integers.get(), &info, one);
-    }
-    return info == 0 ? 1 / reciprocal : std::numeric_limits<R>::infinity();
-  }
-
-  // x ← L⁻¹ x or L⁻ᴴ x, n x count.
-  void solve(bool adjoint, Int count, const T* l, T* x) const { apply(trsm_, adjoint, count, l, x); }
-  // x ← Lᴴ x
-  void multiply_by_adjoint(Int count, const T* l, T* x) const { apply(trmm_, true, count, l, x); }
-
- private:
-  void apply(void* routine, bool adjoint, Int count, const T* l, T* x) const {
-    const T unit = T(1);
-    const Length one = 1;
-    fortran(routine, "L", "L", adjoint ? "C" : "N", "N", &n_, &count, &unit, l, &n_, x, &n_, one, one, one, one);
-  }
-
-  Int n_;
-  void *potrf_, *pocon_, *sygst_, *trsm_, *trmm_;
 };
 
 template <typename T, typename Int>

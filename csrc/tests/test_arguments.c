@@ -142,7 +142,7 @@ TEST(a_missing_routine) {
   } cases[] = {
       {"dsyev", 0, EIGENPAIR_DRIVER_AUTO, 1},  {"dsyevd", 0, EIGENPAIR_DRIVER_EVD, 0},
       {"dsyev", 0, EIGENPAIR_DRIVER_EV, 1},    {"dsyevr", 0, EIGENPAIR_DRIVER_EVR, 1},
-      {"dsygvd", 1, EIGENPAIR_DRIVER_AUTO, 0}, {"dsygv", 2, EIGENPAIR_DRIVER_EV, 1},
+      {"dsygvd", 1, EIGENPAIR_DRIVER_EVD, 0},  {"dsygv", 2, EIGENPAIR_DRIVER_EV, 1},
       {"dtrmm", 1, EIGENPAIR_DRIVER_AUTO, 1},  {"dtrmm", 2, EIGENPAIR_DRIVER_AUTO, 1},
       {"dpotrs", 3, EIGENPAIR_DRIVER_AUTO, 1},
   };
