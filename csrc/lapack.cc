@@ -12,7 +12,7 @@ namespace {
 // Everything the core may call, without the type letter; "sy" also stands for "he".
 constexpr const char* kRoutines[] = {"syevd", "syev",  "syevr", "sygvd", "sygv",  "potrs", "trmm",  "gemm",
                                      "gesv",  "geev",  "ggev",  "sytrd", "sterf", "stebz", "stein", "ormtr",
-                                     "unmtr", "lagtf", "lagts", "potrf", "pocon", "sygst", "trsm"};
+                                     "unmtr", "gttrf", "gttrs", "potrf", "pocon", "sygst", "trsm"};
 
 }  // namespace
 

@@ -1,7 +1,8 @@
-// The LAPACK calls behind partial spectra: sytrd, sterf, stebz, stein, ormtr; lagtf, lagts for the complement.
+// The LAPACK calls behind partial spectra: sytrd, sterf, stebz, stein, ormtr; gttrf, gttrs for the complement.
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -136,7 +137,7 @@ class ComplementDriver {
 
   struct Scratch {
     explicit Scratch(const ComplementDriver& driver)
-        : work(driver.lwork_), reals(5 * static_cast<int64_t>(driver.n_)), integers(driver.n_) {}
+        : work(driver.lwork_), reals((4 + 2 * kParts) * static_cast<int64_t>(driver.n_)), integers(driver.n_) {}
     Buffer<T> work;
     Buffer<R> reals;
     Buffer<Int> integers;
@@ -147,8 +148,8 @@ class ComplementDriver {
         count_(checked<Int>(count)),
         ormtr_(find_ormtr<T>(lapack)),
         gemm_(find_routine(lapack, routine_name<T>("gemm"))),
-        lagtf_(find_routine(lapack, routine_name<R>("lagtf"))),
-        lagts_(find_routine(lapack, routine_name<R>("lagts"))),
+        gttrf_(find_routine(lapack, routine_name<R>("gttrf"))),
+        gttrs_(find_routine(lapack, routine_name<R>("gttrs"))),
         lwork_(checked<Int>(query_multiply_by_q<T, Int>(ormtr_, n_, count_))) {}
 
   // y ← y − v (vᴴ y)
@@ -170,32 +171,62 @@ class ComplementDriver {
   }
 
  private:
+  // The matrix is singular but for rounding, and by luck far more so than that. Rounding errors of y along the
+  // eigenvector then become so large that they do not go with it when it is taken out. So if the solution is large, it
+  // is the smallest of those for shifts that rounding could have given as well.
   bool solve_column(const T* diagonal, const T* beside, R down, R shift, T* y, Scratch& s) const {
-    const int64_t n = n_;
-    R *a = s.reals.get(), *b = a + n, *c = b + n, *d = c + n, *part = d + n;
+    constexpr R kEpsilon = std::numeric_limits<R>::epsilon(), kPlain = 1e3;
+    const int64_t n = n_, entries = kParts * n;
+    R size = std::numeric_limits<R>::min(), given = 0, smallest = std::numeric_limits<R>::infinity();
     for (int64_t i = 0; i < n; ++i) {
-      a[i] = std::real(diagonal[i]);
-      if (i + 1 < n) b[i] = c[i] = std::real(beside[i]);
+      size = std::max({size, std::abs(std::real(diagonal[i]) - shift), i + 1 < n ? std::abs(beside[i]) : R(0)});
     }
-    const R zero = 0;
-    Int info = 0;
-    fortran(lagtf_, &n_, a, &shift, b, c, &zero, d, s.integers.get(), &info);
-    if (info != 0) return false;
     R* numbers = reinterpret_cast<R*>(y);
-    constexpr int kParts = is_complex<T> ? 2 : 1;
-    for (int p = 0; p < kParts; ++p) {
-      for (int64_t i = 0; i < n; ++i) part[i] = numbers[kParts * i + p];
-      const Int job = -1;  // with perturbed pivots
-      R tolerance = 0;
-      fortran(lagts_, &job, &n_, a, b, c, d, s.integers.get(), part, &tolerance, &info);
-      if (info != 0) return false;
-      for (int64_t i = 0; i < n; ++i) numbers[kParts * i + p] = part[i] * down;
+    R *right = s.reals.get() + 4 * n, *solution = right + entries;
+    for (int64_t i = 0; i < entries; ++i) {
+      right[i % kParts * n + i / kParts] = numbers[i];
+      given = std::max(given, std::abs(numbers[i]));
     }
-    return true;
+    for (const int steps : {0, 1, -1, 2, -2}) {
+      std::copy(right, right + entries, solution);
+      if (!solve_shifted(diagonal, beside, shift + static_cast<R>(steps) * kEpsilon * size, kEpsilon * size, solution,
+                         s))
+        return false;
+      R largest = 0;
+      for (int64_t i = 0; i < entries; ++i) largest = std::max(largest, std::abs(solution[i]));
+      if (!all_finite(solution, entries) || largest >= smallest) continue;
+      smallest = largest;
+      for (int64_t i = 0; i < entries; ++i) numbers[i] = solution[i % kParts * n + i / kParts] * down;
+      if (largest * size <= kPlain * given) break;
+    }
+    return smallest < std::numeric_limits<R>::infinity();
   }
 
+  // Real and imaginary parts of x, one after the other, with pivots not below `least`. By partial pivoting proper:
+  // lagtf's, relative to what stands beside a pivot, may divide a coupling of rounding size by a pivot far below it.
+  bool solve_shifted(const T* diagonal, const T* beside, R shift, R least, R* x, Scratch& s) const {
+    const int64_t n = n_;
+    R *d = s.reals.get(), *above = d + n, *below = above + n, *second = below + n;
+    for (int64_t i = 0; i < n; ++i) {
+      d[i] = std::real(diagonal[i]) - shift;
+      if (i + 1 < n) above[i] = below[i] = std::real(beside[i]);
+    }
+    Int info = 0;
+    fortran(gttrf_, &n_, below, d, above, second, s.integers.get(), &info);
+    if (info < 0) return false;
+    for (int64_t i = 0; i < n; ++i) {
+      if (std::abs(d[i]) < least) d[i] = std::copysign(least, d[i]);
+    }
+    const Int columns = kParts;
+    const Length one = 1;
+    fortran(gttrs_, "N", &n_, &columns, below, d, above, second, s.integers.get(), x, &n_, &info, one);
+    return info == 0;
+  }
+
+  static constexpr int kParts = is_complex<T> ? 2 : 1;
+
   Int n_, count_;
-  void *ormtr_, *gemm_, *lagtf_, *lagts_;
+  void *ormtr_, *gemm_, *gttrf_, *gttrs_;
   Int lwork_;
 };
 
