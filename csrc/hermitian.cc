@@ -1,6 +1,7 @@
 // A v = w v and the three generalized types: one matrix at a time, through LAPACK.
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "hermitian_drivers.h"
@@ -21,9 +22,12 @@ class HermitianProblem final : public Problem {
   HermitianProblem(const eigenpair_lapack& lapack, const eigenpair_hermitian_problem& problem)
       : p_(problem),
         pair_(by_triangles(lapack) ? std::make_unique<PairDriver<T, Int>>(lapack, problem.n) : nullptr),
-        driver_(lapack, problem.n, pair_ ? 0 : problem.type, problem.v != nullptr, problem.driver),
+        rows_(by_rows() ? small_kernels()->rows : nullptr),
         trmm_(dual_by_product() ? find_routine(lapack, routine_name<T>("trmm")) : nullptr),
-        potrs_(dual_by_solve() ? find_routine(lapack, routine_name<T>("potrs")) : nullptr) {}
+        potrs_(dual_by_solve() ? find_routine(lapack, routine_name<T>("potrs")) : nullptr) {
+    if (rows_ != nullptr) return;
+    driver_.emplace(lapack, problem.n, pair_ ? 0 : problem.type, problem.v != nullptr, problem.driver);
+  }
 
   static void check(const eigenpair_hermitian_problem& p) {
     check_batch(p);
@@ -51,6 +55,10 @@ class HermitianProblem final : public Problem {
     using Pair = PairDriver<T, Int>;
     return p_.type != 0 && p_.driver == EIGENPAIR_DRIVER_AUTO && p_.n <= Pair::kByTriangles && Pair::is_lent(lapack);
   }
+  bool by_rows() const {
+    const bool standard = p_.type == 0 || pair_ != nullptr;
+    return standard && p_.driver == EIGENPAIR_DRIVER_AUTO && p_.n <= kRowLimit && small_kernels() != nullptr;
+  }
   bool dual_by_product() const { return p_.u != nullptr && (p_.type == 1 || p_.type == 2); }
   bool dual_by_solve() const { return p_.u != nullptr && p_.type == 3; }
 
@@ -58,11 +66,12 @@ class HermitianProblem final : public Problem {
    public:
     explicit HermitianWorker(const HermitianProblem& problem)
         : problem_(problem),
-          a_(problem.p_.v == nullptr || problem.driver_.needs_second_matrix() ? square() : 0),
+          a_(problem.p_.v == nullptr || problem.needs_second_matrix() ? square() : 0),
           b_(problem.p_.type != 0 ? square() : 0),
-          work_(problem.driver_.workspace().work),
-          rwork_(problem.driver_.workspace().rwork),
-          iwork_(problem.driver_.workspace().iwork) {}
+          work_(problem.workspace().work),
+          rwork_(problem.workspace().rwork),
+          iwork_(problem.workspace().iwork),
+          scratch_(problem.rows_ != nullptr ? problem.row_scratch() : 0) {}
 
     void solve(int64_t first, int64_t last) noexcept override {
       for (int64_t index = first; index < last; ++index) solve_one(index);
@@ -88,7 +97,6 @@ class HermitianProblem final : public Problem {
 
     int32_t solve(const T* a_in, const T* b_in, R* w, T* v, T* u) noexcept {
       const eigenpair_hermitian_problem& p = problem_.p_;
-      const HermitianDriver<T, Int>& driver = problem_.driver_;
       T* a = a_.get() != nullptr ? a_.get() : v;
       T* b = b_.get();
       // LAPACK answers some inputs that hold a NaN with finite numbers, so it never sees one.
@@ -97,7 +105,12 @@ class HermitianProblem final : public Problem {
       const PairDriver<T, Int>* pair = problem_.pair_.get();
       if (pair != nullptr && !pair->factorize(b)) return EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
       if (pair != nullptr && !pair->reduce(p.type, a, b)) return EIGENPAIR_INFO_NO_CONVERGENCE;
-      const int64_t info = driver(a, b, w, v, work_.get(), rwork_.get(), iwork_.get());
+      int64_t info = 0;
+      if (problem_.rows_ != nullptr) {
+        info = problem_.rows_->solve[p.dtype](p.n, a, w, v != nullptr, scratch_.get()) ? 0 : 1;
+      } else {
+        info = (*problem_.driver_)(a, b, w, v, work_.get(), rwork_.get(), iwork_.get());
+      }
       if (pair == nullptr && b != nullptr && cholesky_failed(b, info)) return EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
       if (pair != nullptr && v != nullptr) {
         const Int n = static_cast<Int>(p.n);
@@ -143,11 +156,17 @@ class HermitianProblem final : public Problem {
     Buffer<T> work_;
     Buffer<R> rwork_;
     Buffer<Int> iwork_;
+    Buffer<char> scratch_;
   };
+
+  bool needs_second_matrix() const { return driver_ && driver_->needs_second_matrix(); }
+  Workspace workspace() const { return driver_ ? driver_->workspace() : Workspace(); }
+  int64_t row_scratch() const { return static_cast<int64_t>(rows_->scratch_bytes[p_.dtype](p_.n)); }
 
   eigenpair_hermitian_problem p_;
   std::unique_ptr<PairDriver<T, Int>> pair_;
-  HermitianDriver<T, Int> driver_;
+  const RowSolvers* rows_;
+  std::optional<HermitianDriver<T, Int>> driver_;
   void* trmm_;
   void* potrs_;
 };
@@ -159,7 +178,8 @@ class SmallProblem final : public Problem {
       : kernels_(kernels), p_(problem) {}
 
   static bool fits(const SmallKernels& kernels, const eigenpair_hermitian_problem& p) {
-    const int limit = 2 * p.batch >= kernels.solvers->lanes[p.dtype] ? kSmallLimit : kSingleLimit;
+    const int single = p.type == 0 ? kSingleLimit : kSinglePairLimit;
+    const int limit = 2 * p.batch >= kernels.solvers->lanes[p.dtype] ? kSmallLimit : single;
     return p.driver == EIGENPAIR_DRIVER_AUTO && p.n > 0 && p.n <= limit && p.batch > 0;
   }
 

@@ -8,22 +8,25 @@ namespace eigenpair {
 #if defined(EIGENPAIR_SMALL_KERNELS)
 namespace baseline {
 extern const SmallSolvers solvers;
+extern const RowSolvers row_solvers;
 extern const SmallRules rules;
 extern const LargeRule large_rules[4];
-static const SmallKernels kernels = {&solvers, &rules, large_rules};
+static const SmallKernels kernels = {&solvers, &row_solvers, &rules, large_rules};
 }  // namespace baseline
 #if defined(EIGENPAIR_SMALL_KERNELS_X86)
 namespace avx2 {
 extern const SmallSolvers solvers;
+extern const RowSolvers row_solvers;
 extern const SmallRules rules;
 extern const LargeRule large_rules[4];
-static const SmallKernels kernels = {&solvers, &rules, large_rules};
+static const SmallKernels kernels = {&solvers, &row_solvers, &rules, large_rules};
 }  // namespace avx2
 namespace avx512 {
 extern const SmallSolvers solvers;
+extern const RowSolvers row_solvers;
 extern const SmallRules rules;
 extern const LargeRule large_rules[4];
-static const SmallKernels kernels = {&solvers, &rules, large_rules};
+static const SmallKernels kernels = {&solvers, &row_solvers, &rules, large_rules};
 }  // namespace avx512
 #endif
 #endif

@@ -8,9 +8,11 @@
 
 namespace eigenpair {
 
-// Orders up to which lanes beat LAPACK: with most of them filled, and with a single one.
-inline constexpr int kSmallLimit = 32;
-inline constexpr int kSingleLimit = 8;
+// Orders up to which matrices are solved one per lane, with most of the lanes filled or a single one: of pairs, by rows
+// only the standard problem in between is solved.
+inline constexpr int kSmallLimit = 64, kSingleLimit = 2, kSinglePairLimit = 8;
+// And up to which solving by rows beats LAPACK.
+inline constexpr int kRowLimit = 128;
 
 // One function for each dtype of the C ABI; `scratch` holds `scratch_bytes` and is aligned to 64 bytes.
 struct SmallSolvers {
@@ -18,6 +20,13 @@ struct SmallSolvers {
   void (*solve[4])(const eigenpair_hermitian_problem& problem, int64_t first, int64_t last, void* scratch);
   size_t (*scratch_bytes[4])();
   int32_t lanes[4];
+};
+
+// One matrix at a time, as LAPACK's drivers take it: the lower triangle of column-major `a`, all finite, becomes the
+// eigenvectors. False where it does not converge.
+struct RowSolvers {
+  bool (*solve[4])(int64_t n, void* a, void* w, bool vectors, void* scratch);
+  size_t (*scratch_bytes[4])(int64_t n);
 };
 
 // Derivatives of the same problems, one matrix after the other.
@@ -36,6 +45,7 @@ struct LargeRule {
 
 struct SmallKernels {
   const SmallSolvers* solvers;
+  const RowSolvers* rows;
   const SmallRules* rules;
   const LargeRule* large;  // one for each dtype of the C ABI
 };

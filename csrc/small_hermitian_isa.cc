@@ -20,6 +20,7 @@ namespace {
 #include "small_solver.h"
 #include "small_storage.h"
 // built on those:
+#include "row_solver.h"
 #include "small_pair.h"
 
 template <typename T, int N>
@@ -243,7 +244,19 @@ size_t scratch_bytes() {
   return sizeof(SmallPair<T, typename RealPart<T>::type, 0>);
 }
 
+template <typename T>
+bool solve_by_rows(int64_t n, void* a, void* w, bool vectors, void* scratch) {
+  RowSolver<T> solver(n, scratch);
+  return solver.solve(static_cast<T*>(a), static_cast<typename RealPart<T>::type*>(w), vectors);
+}
+
 }  // namespace
+
+extern const RowSolvers row_solvers;
+const RowSolvers row_solvers = {
+    {solve_by_rows<float>, solve_by_rows<double>, solve_by_rows<Complex<float>>, solve_by_rows<Complex<double>>},
+    {RowSolver<float>::scratch_bytes, RowSolver<double>::scratch_bytes, RowSolver<Complex<float>>::scratch_bytes,
+     RowSolver<Complex<double>>::scratch_bytes}};
 
 extern const SmallSolvers solvers;
 const SmallSolvers solvers = {
