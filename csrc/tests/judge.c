@@ -4,42 +4,8 @@
 #include <string.h>
 
 #include "check.h"
+#include "dense.h"
 #include "problems.h"
-
-typedef double complex Z;
-
-static double largest(const Z* x, int64_t count) {
-  double most = 0;
-  for (int64_t i = 0; i < count; ++i) most = fmax(most, cabs(x[i]));
-  return most;
-}
-
-/* The largest absolute difference; NaN if either holds one. */
-static double distance(const Z* x, const Z* y, int64_t count) {
-  double most = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const double d = cabs(x[i] - y[i]);
-    if (!(d <= most)) most = d;
-    if (isnan(d)) return d;
-  }
-  return most;
-}
-
-/* x y, or x^H y; column-major, n x n. Returned memory is the caller's. */
-static Z* product(const Z* x, const Z* y, int64_t n, int adjoint) {
-  Z* result = calloc((size_t)(n * n), sizeof *result);
-  for (int64_t j = 0; j < n; ++j) {
-    for (int64_t k = 0; k < n; ++k) {
-      for (int64_t i = 0; i < n; ++i) {
-        /* Written out: C's complex product checks for NaN at every step. */
-        const Z left = adjoint ? conj(x[k + i * n]) : x[i + k * n], right = y[k + j * n];
-        result[i + j * n] += CMPLX(creal(left) * creal(right) - cimag(left) * cimag(right),
-                                   creal(left) * cimag(right) + cimag(left) * creal(right));
-      }
-    }
-  }
-  return result;
-}
 
 static Z* identity(int64_t n) {
   Z* result = calloc((size_t)(n * n), sizeof *result);
@@ -98,11 +64,11 @@ static void judge_vectors(const problem_data* data, int64_t k, const double* w) 
 
   /* The dual basis: what V^H times it is the identity. */
   Z* one = identity(n);
-  Z* dual = spec->type == 3 ? solve(b, v, n) : product(spec->type == 0 ? one : b, v, n, 0);
+  Z* dual = spec->type == 3 ? solve(b, v, n) : product(b, v, n, n, 0);
 
   /* Both sides of the equation: A x = y diag(w), with x and y as the type says. */
   Z* x = spec->type == 2 ? dual : v;
-  Z* left = product(a, x, n, 0);
+  Z* left = product(a, x, n, n, 0);
   Z* right = malloc((size_t)(n * n) * sizeof *right);
   const Z* y = spec->type == 1 || spec->type == 3 ? dual : v;
   for (int64_t i = 0; i < n * n; ++i) right[i] = y[i] * w[i / n];
@@ -110,7 +76,7 @@ static void judge_vectors(const problem_data* data, int64_t k, const double* w) 
   const double scale = (double)n * largest(a, n * n) * largest(x, n * n) + most_w * largest(y, n * n);
   agree(left, right, scale, data, k, "the residual");
 
-  Z* gram = product(dual, v, n, 1);
+  Z* gram = product(dual, v, n, n, 1);
   agree(gram, one, 1, data, k, "the normalization");
 
   if (data->problem.u != NULL) {
@@ -129,20 +95,12 @@ static void judge_memory(const problem_data* data) {
   if (data->b_stored != NULL) {
     CHECK(memcmp(data->b_stored, data->b_before, data->b_bytes) == 0, "B was modified (%s)", text);
   }
-  const size_t count = (size_t)(spec->batch * spec->n), square = count * (size_t)spec->n;
-  const struct {
-    const void* output;
-    size_t bytes;
-  } outputs[] = {{data->problem.w, count * real_bytes(spec->dtype)},
-                 {data->problem.v, square * element_bytes(spec->dtype)},
-                 {data->problem.u, square * element_bytes(spec->dtype)},
-                 {data->problem.info, (size_t)spec->batch * sizeof(int32_t)}};
-  for (int i = 0; i < 4; ++i) {
-    const unsigned char* output = outputs[i].output;
-    for (size_t c = 0; output != NULL && c < kCanaryBytes; ++c) {
-      CHECK(output[outputs[i].bytes + c] == kCanary, "output %d was written past its end (%s)", i, text);
-    }
-  }
+  const int64_t count = spec->batch * spec->n, square = count * spec->n;
+  CHECK(is_intact(data->problem.w, count, real_bytes(spec->dtype)) &&
+            is_intact(data->problem.v, square, element_bytes(spec->dtype)) &&
+            is_intact(data->problem.u, square, element_bytes(spec->dtype)) &&
+            is_intact(data->problem.info, spec->batch, sizeof(int32_t)),
+        "an output was written past its end (%s)", text);
 }
 
 void judge(const problem_data* data) {

@@ -102,8 +102,7 @@ static void* copy_of(const void* data, size_t bytes) {
   return copy;
 }
 
-/* Numbers, so that it shows where the core should have written NaN; and a canary behind. */
-static void* output(int64_t count, size_t each) {
+void* make_output(int64_t count, size_t each) {
   const size_t bytes = (size_t)count * each;
   unsigned char* data = malloc(bytes + kCanaryBytes);
   memset(data, 0x3F, bytes);
@@ -111,17 +110,36 @@ static void* output(int64_t count, size_t each) {
   return data;
 }
 
+int is_intact(const void* output, int64_t count, size_t each) {
+  const unsigned char* behind = (const unsigned char*)output + (size_t)count * each;
+  int intact = 1;
+  for (int i = 0; output != NULL && i < kCanaryBytes; ++i) intact &= behind[i] == kCanary;
+  return intact;
+}
+
+static void store_again(const problem_spec* spec, const double complex* matrices, int shared, void** stored,
+                        void** before, size_t* bytes) {
+  free(*stored);
+  free(*before);
+  *stored = store(spec, matrices, shared, bytes);
+  *before = copy_of(*stored, *bytes);
+}
+
+void store_matrices(problem_data* data) {
+  store_again(&data->spec, data->a, data->spec.shared_a, &data->a_stored, &data->a_before, &data->a_bytes);
+  data->problem.a = data->a_stored;
+  if (data->b == NULL) return;
+  store_again(&data->spec, data->b, data->spec.shared_b, &data->b_stored, &data->b_before, &data->b_bytes);
+  data->problem.b = data->b_stored;
+}
+
 problem_data make_problem(problem_spec spec) {
   const int64_t n = spec.n, stride = n * n + spec.gap;
   problem_data data = {.spec = spec};
   data.a = random_hermitian(&spec, 3 * spec.seed + 1, spec.shared_a ? 1 : spec.batch, 0);
-  data.a_stored = store(&spec, data.a, spec.shared_a, &data.a_bytes);
-  data.a_before = copy_of(data.a_stored, data.a_bytes);
   if (spec.type != 0) {
     /* Diagonally dominant, so positive definite and well conditioned. */
     data.b = random_hermitian(&spec, 5 * spec.seed + 2, spec.shared_b ? 1 : spec.batch, (double)(2 * n));
-    data.b_stored = store(&spec, data.b, spec.shared_b, &data.b_bytes);
-    data.b_before = copy_of(data.b_stored, data.b_bytes);
   }
   const size_t element = element_bytes(spec.dtype);
   data.problem = (eigenpair_hermitian_problem){
@@ -133,15 +151,34 @@ problem_data make_problem(problem_spec spec) {
       .driver = spec.driver,
       .n = n,
       .batch = spec.batch,
-      .a = data.a_stored,
       .a_stride = spec.shared_a ? 0 : stride,
-      .b = data.b_stored,
       .b_stride = spec.shared_b ? 0 : stride,
-      .w = output(spec.batch * n, real_bytes(spec.dtype)),
-      .v = spec.want >= WANT_VECTORS ? output(spec.batch * n * n, element) : NULL,
-      .u = spec.want >= WANT_DUAL ? output(spec.batch * n * n, element) : NULL,
-      .info = output(spec.batch, sizeof(int32_t)),
+      .w = make_output(spec.batch * n, real_bytes(spec.dtype)),
+      .v = spec.want >= WANT_VECTORS ? make_output(spec.batch * n * n, element) : NULL,
+      .u = spec.want >= WANT_DUAL ? make_output(spec.batch * n * n, element) : NULL,
+      .info = make_output(spec.batch, sizeof(int32_t)),
   };
+  store_matrices(&data);
+  return data;
+}
+
+static void reorder(void* target, const void* source, size_t each, int64_t batch, const int64_t* order) {
+  for (int64_t k = 0; k < batch && source != NULL; ++k) {
+    memcpy((char*)target + (size_t)k * each, (const char*)source + (size_t)order[k] * each, each);
+  }
+}
+
+problem_data make_reordered(const problem_data* source, const int64_t* order) {
+  const problem_spec* spec = &source->spec;
+  problem_data data = make_problem(*spec);
+  const size_t square = (size_t)(spec->n * spec->n);
+  const size_t stored = (square + (size_t)spec->gap) * element_bytes(spec->dtype);
+  reorder(data.a, source->a, square * sizeof *data.a, spec->batch, order);
+  reorder(data.b, source->b, square * sizeof *data.b, spec->batch, order);
+  reorder(data.a_stored, source->a_stored, stored, spec->batch, order);
+  reorder(data.b_stored, source->b_stored, stored, spec->batch, order);
+  memcpy(data.a_before, data.a_stored, data.a_bytes);
+  if (data.b_stored != NULL) memcpy(data.b_before, data.b_stored, data.b_bytes);
   return data;
 }
 

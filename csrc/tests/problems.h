@@ -38,7 +38,11 @@ typedef struct {
 /* Entries outside what the specification says is read are NaN: another triangle, the diagonal's imaginary part, gaps.
  */
 problem_data make_problem(problem_spec spec);
+/* Another one whose k-th matrices are those that were stored as number order[k], bit for bit. */
+problem_data make_reordered(const problem_data* source, const int64_t* order);
 void free_problem(problem_data* data);
+/* Stores `a` and `b` again, after a test has changed them. */
+void store_matrices(problem_data* data);
 
 /* CHECKs that the inputs are as they were, that nothing was written past the outputs, and that those matrices whose
  * info is OK are solved: residual, normalization, order, dual basis. */
@@ -48,6 +52,10 @@ void judge(const problem_data* data);
 int same_bits(const problem_data* x, int64_t k, const problem_data* y, int64_t m);
 /* All outputs of the k-th matrix are NaN. */
 int all_nan(const problem_data* data, int64_t k);
+
+/* Numbers to be overwritten, so that it shows where the core should have written NaN; and a canary behind. */
+void* make_output(int64_t count, size_t each);
+int is_intact(const void* output, int64_t count, size_t each);
 
 size_t element_bytes(int32_t dtype);
 size_t real_bytes(int32_t dtype);
