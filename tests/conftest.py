@@ -1,4 +1,4 @@
-"""What all tests share: double precision, and a compiler that does not dawdle."""
+"""What all tests share: double precision, a compiler that does not dawdle, and a LAPACK that keeps to one thread."""
 
 import os
 import subprocess
@@ -30,6 +30,14 @@ if PLATFORM:
 import jax  # noqa: E402 - reads XLA_FLAGS and JAX_PLATFORMS
 
 jax.config.update("jax_enable_x64", True)
+
+if os.environ.get("EIGENPAIR_LONG") != "1":
+    import scipy.linalg  # noqa: F401 - its LAPACK has to be there to be spoken to
+    import threadpoolctl
+
+    # Matrices are small, and Julia's tests run beside these: a second thread does nothing but wait, and burns a core.
+    threadpoolctl.threadpool_limits(1, user_api="blas")
+
 if PLATFORM:
     # Losses are products of matrices; by default a GPU rounds their factors to 10 bits.
     jax.config.update("jax_default_matmul_precision", "highest")
