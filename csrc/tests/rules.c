@@ -87,7 +87,7 @@ void apply_rule_from(const rule_data* d, int64_t first, int32_t threads) {
   rule.dv = from(rule.dv, square, element);
   rule.du = from(rule.du, square, element);
   rule.refused += first;
-  REQUIRE(eigenpair_hermitian_apply_rule(&rule, threads) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+  REQUIRE(eigenpair_hermitian_apply_rule(NULL, &rule, threads) == EIGENPAIR_OK, "%s", eigenpair_last_error());
 }
 
 int same_rule_bits(const rule_data* x, const rule_data* y, int64_t k) {

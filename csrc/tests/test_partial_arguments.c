@@ -112,7 +112,7 @@ TEST(a_missing_routine) {
                               "zhetrd", "zstein", "zunmtr", "zpotrf", "zpocon", "zhegst", "ztrsm"};
   for (size_t i = 0; i < sizeof of_partial / sizeof *of_partial; ++i) LACKS(partial, of_partial[i], (void)0);
   LACKS(partial, "dsterf", (problem.v = problem.edges = problem.factor = NULL));
-  const char* of_complement[] = {"dormtr", "dgemm", "dlagtf", "dlagts", "dtrsm", "dtrmm", "zunmtr", "zgemm", "ztrmm"};
+  const char* of_complement[] = {"dormtr", "dgemm", "dgttrf", "dgttrs", "dtrsm", "dtrmm", "zunmtr", "zgemm", "ztrmm"};
   for (size_t i = 0; i < sizeof of_complement / sizeof *of_complement; ++i) {
     LACKS(complement, of_complement[i], (void)0);
   }
