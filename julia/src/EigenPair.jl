@@ -38,6 +38,7 @@ end
 include("library.jl")
 include("lapack.jl")
 include("native.jl")
+include("products.jl")
 include("degeneracy.jl")
 include("inputs.jl")
 include("hermitian.jl")

@@ -194,8 +194,8 @@ function general_pushforward(p::GeneralProblem, norms, w, V, U, L, Ȧ, Ḃ)
     L̇ = L === nothing ? nothing : similar(V̇)
     for k in 1:count
         F, Vₖ, Uₖ = general_gaps(p, norms, w, V, U, k), matrix(V, k), matrix(U, k)
-        M = Ȧ === nothing ? nothing : Uₖ' * (matrix(Ȧ, k) * Vₖ)
-        N = Ḃ === nothing ? nothing : Uₖ' * (matrix(Ḃ, k) * Vₖ)
+        M = Ȧ === nothing ? nothing : product(Uₖ', product(matrix(Ȧ, k), Vₖ))
+        N = Ḃ === nothing ? nothing : product(Uₖ', product(matrix(Ḃ, k), Vₖ))
         K = Matrix{S}(undef, n, n)
         for j in 1:n
             α, β = homogeneous(w[j, k])
@@ -204,9 +204,9 @@ function general_pushforward(p::GeneralProblem, norms, w, V, U, L, Ȧ, Ḃ)
                 K[i, j] = F[i, j] * (β * at(M, i, j) - α * at(N, i, j))
             end
         end
-        K[diagind(K)] = gauge_phases(Vₖ, Vₖ * K)
-        mul!(matrix(V̇, k), Vₖ, K)
-        mul!(matrix(U̇, k), Uₖ, N === nothing ? K' : (K + N)', -1, 0)
+        K[diagind(K)] = gauge_phases(Vₖ, product(Vₖ, K))
+        product!(matrix(V̇, k), Vₖ, K)
+        product!(matrix(U̇, k), Uₖ, N === nothing ? K' : (K + N)', -1, 0)
         L === nothing || (L̇[:, :, k] = left_tangent(Uₖ, matrix(L, k), matrix(U̇, k)))
     end
     return ẇ, V̇, U̇, L̇
@@ -262,7 +262,7 @@ end
 # Everything but the eigenvalues' part; returns the verdict on all of it.
 function vectors_pullback!(M̄, N̄, F::GeneralGaps, V, U, λ̄, V̄, Ū)
     K̄, H̄ = vector_cotangents(eltype(M̄), V, U, V̄, Ū)
-    K̄ = K̄ + V' * gauge_phases_transpose(V, diag(K̄))
+    K̄ = K̄ + product(V', gauge_phases_transpose(V, diag(K̄)))
     κ = rotation_size(V, U, V̄, Ū)
     for j in axes(M̄, 2)
         α, β = homogeneous(F.λ[j])
@@ -280,9 +280,9 @@ rotation_size(V, U, V̄, Ū) = plain(cotangent_size(V, V̄)) + plain(cotangent_s
 
 # K̄ = VᴴV̄ + H̄ and H̄ = −ŪᴴU, `nothing` without Ū.
 function vector_cotangents(::Type{S}, V, U, V̄, Ū) where {S}
-    H̄ = Ū === nothing ? nothing : -(Ū' * U)
+    H̄ = Ū === nothing ? nothing : -product(Ū', U)
     V̄ === nothing && return Matrix{S}(H̄), H̄
-    return Matrix{S}(H̄ === nothing ? V' * V̄ : V' * V̄ + H̄), H̄
+    return Matrix{S}(H̄ === nothing ? product(V', V̄) : product(V', V̄) + H̄), H̄
 end
 
 # Left vectors are the columns of U in the gauge: y = u s. Tangent and cotangent of that.

@@ -120,7 +120,7 @@ function general_gradient(p::GeneralProblem, input::GeneralInput, U, V, M̄)
     UM̄ = Matrix{S}(undef, n, n)
     for (k, own) in enumerate(batch_indices(p, input))
         times!(UM̄, matrix(U, k), slice(M̄, k))
-        mul!(matrix(Ḡ, own), UM̄, matrix(V, k)', true, true)
+        product!(matrix(Ḡ, own), UM̄, matrix(V, k)', 1, 1)
     end
     return input.project(reshape(Ḡ, n, n, input.batch...))
 end

@@ -82,10 +82,10 @@ function general_gradient_adjoint(Ǎ, U, V, M̄)
     n, _, count = size(U)
     Ǔ, V̌, M̌ = Array{S}(undef, n, n, count), Array{S}(undef, n, n, count), Array{S}(undef, size(M̄))
     for k in 1:count
-        ǍV, ǍᴴU, M̄ₖ = matrix(Ǎ, k) * matrix(V, k), matrix(Ǎ, k)' * matrix(U, k), slice(M̄, k)
+        ǍV, ǍᴴU, M̄ₖ = product(matrix(Ǎ, k), matrix(V, k)), product(matrix(Ǎ, k)', matrix(U, k)), slice(M̄, k)
         times!(matrix(Ǔ, k), ǍV, M̄ₖ isa AbstractVector ? conj(M̄ₖ) : M̄ₖ')
         times!(matrix(V̌, k), ǍᴴU, M̄ₖ)
-        inner = matrix(U, k)' * ǍV
+        inner = product(matrix(U, k)', ǍV)
         slice(M̌, k) .= M̄ₖ isa AbstractVector ? diag(inner) : inner
     end
     return Ǔ, V̌, M̌

@@ -40,20 +40,20 @@ function general_second_order(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū, 
         K̄, _ = vector_cotangents(S, Vₖ, Uₖ, V̄ₖ, Ūₖ)
         d = diag(K̄)
         Z = gauge_phases_transpose(Vₖ, d)
-        K⁰, κ = K̄ + Vₖ' * Z, rotation_size(Vₖ, Uₖ, V̄ₖ, Ūₖ)
+        K⁰, κ = K̄ + product(Vₖ', Z), rotation_size(Vₖ, Uₖ, V̄ₖ, Ūₖ)
         K⁰ = [significant(F, K⁰, κ, i, j) for i in 1:n, j in 1:n]
         Ǩ = gaps_second_order!(w̌ₖ, F, K⁰, M̌ₖ, Ňₖ)
-        Ž = Vₖ * Ǩ
-        V̌[:, :, k] = Z * Ǩ' + gauge_second_order(Vₖ, d, Ž)
+        Ž = product(Vₖ, Ǩ)
+        V̌[:, :, k] = product(Z, Ǩ') + gauge_second_order(Vₖ, d, Ž)
         Ǩ[diagind(Ǩ)] += gauge_phases(Vₖ, Ž)
         if V̄ !== nothing
-            V̌[:, :, k] += V̄ₖ * Ǩ'
-            of_V̄[:, :, k] = Vₖ * Ǩ
+            V̌[:, :, k] += product(V̄ₖ, Ǩ')
+            of_V̄[:, :, k] = product(Vₖ, Ǩ)
         end
         if Ū !== nothing
             Ȟ = Ňₖ === nothing ? Ǩ : Ǩ + Ňₖ
-            Ǔ[:, :, k] = -Ūₖ * Ȟ
-            of_Ū[:, :, k] = -Uₖ * Ȟ'
+            Ǔ[:, :, k] = -product(Ūₖ, Ȟ)
+            of_Ū[:, :, k] = -product(Uₖ, Ȟ')
         end
     end
     return w̌, V̌, Ǔ, λ̌, of_V̄, of_Ū

@@ -155,7 +155,7 @@ number_type(::Nothing) = Bool
 number_type(x::AbstractArray) = eltype(x)
 number_type(xs...) = promote_type(map(number_type, xs)...)
 
-congruence!(out, half, X, H) = mul!(out, X', mul!(half, H, X))
+congruence!(out, half, X, H) = product!(out, X', product!(half, H, X))
 
 """
     hermitian_pushforward(p, norms, w, V, U, Ȧ, Ḃ)
@@ -180,8 +180,8 @@ function hermitian_pushforward(p::HermitianProblem, norms, w, V, U, Ȧ, Ḃ)
             K[i, j] = F[i, j] * MsLN + t * N[i, j] / 2
             i == j && (ẇ[i, k] = real(MsLN))
         end
-        mul!(matrix(V̇, k), matrix(V, k), K)
-        U === nothing || mul!(matrix(U̇, k), matrix(U, k), K', -1, 0)
+        product!(matrix(V̇, k), matrix(V, k), K)
+        U === nothing || product!(matrix(U̇, k), matrix(U, k), K', -1, 0)
     end
     return ẇ, V̇, U̇
 end
@@ -285,8 +285,8 @@ end
 
 # K̄ = Vᴴ V̄ − Ūᴴ U
 function rotation_cotangent!(K̄, V, U, V̄, Ū)
-    V̄ === nothing ? fill!(K̄, 0) : mul!(K̄, V', V̄)
-    Ū === nothing || mul!(K̄, Ū', U, -1, 1)
+    V̄ === nothing ? fill!(K̄, 0) : product!(K̄, V', V̄)
+    Ū === nothing || product!(K̄, Ū', U, -1, 1)
     return K̄
 end
 

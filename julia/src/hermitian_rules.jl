@@ -98,8 +98,8 @@ function input_gradient_adjoint(Ǎ, X, M̄)
     M̌ = Array{ndims(M̄) == 2 ? real(S) : S}(undef, size(M̄))
     ǍX, XᴴǍX = Matrix{S}(undef, n, n), Matrix{S}(undef, n, n)
     for k in 1:count
-        mul!(ǍX, matrix(Ǎ, k), matrix(X, k))
-        mul!(XᴴǍX, matrix(X, k)', ǍX)
+        product!(ǍX, matrix(Ǎ, k), matrix(X, k))
+        product!(XᴴǍX, matrix(X, k)', ǍX)
         ndims(M̄) == 2 ? (column(M̌, k) .= real.(diag(XᴴǍX))) : (matrix(M̌, k) .= XᴴǍX)
         ǍX .*= 2
         times!(matrix(X̌, k), ǍX, slice(M̄, k))

@@ -40,8 +40,8 @@ function second_order_pushforward(
         Vₖ, Uₖ, V̄ₖ, Ūₖ = matrix(V, k), matrix(U, k), matrix(V̄, k), matrix(Ū, k)
         C = coupling!(Matrix{S}(undef, n, n), F, V, U, λ̄, V̄, Ū, k)
         dK̄ = rotation_cotangent!(Matrix{S}(undef, n, n), Vₖ, Uₖ, matrix(dV̄, k), matrix(dŪ, k))
-        V̇ === nothing || V̄ === nothing || mul!(dK̄, matrix(V̇, k)', V̄ₖ, 1, 1)
-        U̇ === nothing || Ū === nothing || mul!(dK̄, Ūₖ', matrix(U̇, k), -1, 1)
+        V̇ === nothing || V̄ === nothing || product!(dK̄, matrix(V̇, k)', V̄ₖ, 1, 1)
+        U̇ === nothing || Ū === nothing || product!(dK̄, Ūₖ', matrix(U̇, k), -1, 1)
         for j in 1:n, i in 1:n
             Sᵢⱼ = significant_turning(C, i, j)
             dSᵢⱼ = (dK̄[i, j] - conj(dK̄[j, i])) / 2
@@ -110,12 +110,12 @@ function second_order_pullback(p::HermitianProblem, norms, w, V, U, λ̄, V̄, �
             Ǩ[i, j] = F[i, j] * Mᵢⱼ + t * Nᵢⱼ / 2
         end
         if V̄ !== nothing
-            mul!(matrix(V̌, k), V̄ₖ, Ǩ')
-            mul!(matrix(of_V̄, k), Vₖ, Ǩ)
+            product!(matrix(V̌, k), V̄ₖ, Ǩ')
+            product!(matrix(of_V̄, k), Vₖ, Ǩ)
         end
         if Ū !== nothing
-            mul!(matrix(Ǔ, k), Ūₖ, Ǩ, -1, 0)
-            mul!(matrix(of_Ū, k), Uₖ, Ǩ', -1, 0)
+            product!(matrix(Ǔ, k), Ūₖ, Ǩ, -1, 0)
+            product!(matrix(of_Ū, k), Uₖ, Ǩ', -1, 0)
         end
     end
     return w̌, V̌, Ǔ, λ̌, of_V̄, of_Ū

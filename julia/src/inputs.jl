@@ -240,7 +240,7 @@ function input_gradient(p::HermitianProblem, input::HermitianInput, X, M̄)
     XM̄ = Matrix{S}(undef, n, n)
     for (k, own) in enumerate(batch_indices(p, input))
         @views times!(XM̄, X[:, :, k], slice(M̄, k))
-        @views mul!(Ḡ[:, :, own], XM̄, X[:, :, k]', true, true)
+        @views product!(Ḡ[:, :, own], XM̄, X[:, :, k]', 1, 1)
     end
     return project_hermitian(input, Ḡ)
 end
@@ -259,7 +259,7 @@ end
 
 slice(M̄::AbstractArray{<:Any, 3}, k) = view(M̄, :, :, k)
 slice(M̄::AbstractMatrix, k) = view(M̄, :, k)
-times!(out, X, M̄::AbstractMatrix) = mul!(out, X, M̄)
+times!(out, X, M̄::AbstractMatrix) = product!(out, X, M̄)
 times!(out, X, diagonal::AbstractVector) = out .= X .* transpose(diagonal)
 
 # Hermitian up to rounding on entry, exactly so on return.

@@ -126,13 +126,13 @@ function form_value(kind::Opened, f, directions, λ, V)
     Y = Array{number_type(T[], V, directions...)}(undef, size(V))
     for k in axes(λ, 2)
         Xs = map(E -> inside(matrix(V, k), matrix(E, k)), directions)
-        mul!(matrix(Y, k), outside(matrix(V, k), order == 1 ? tables[k] : middle(f, tables[k], view(λ, :, k), Xs)), matrix(V, k)')
+        product!(matrix(Y, k), outside(matrix(V, k), order == 1 ? tables[k] : middle(f, tables[k], view(λ, :, k), Xs)), matrix(V, k)')
     end
     return Y
 end
 
-inside(V, E) = V' * (E * V)
-outside(V, G::AbstractMatrix) = V * G
+inside(V, E) = product(V', product(E, V))
+outside(V, G::AbstractMatrix) = product(V, G)
 outside(V, g::AbstractVector) = V .* transpose(g)
 
 middle(f, firsts, λ, (X,)::Tuple{Any}) = firsts .* X
