@@ -22,9 +22,7 @@ function ChainRulesCore.rrule(::typeof(general_solve), p, a, b)
         if λ̄ === nothing && V̄ === nothing && Ū === nothing
             return NoTangent(), NoTangent(), ZeroTangent(), no_b ? NoTangent() : ZeroTangent()
         end
-        M̄, N̄ = general_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
-        ā = @thunk(general_gradient(p, p.a, U, V, M̄))
-        b̄ = no_b ? NoTangent() : @thunk(general_gradient(p, p.b, U, V, N̄))
+        ā, b̄ = general_gradients(p, norms, w, V, U, λ̄, V̄, Ū)
         return NoTangent(), NoTangent(), ā, b̄
     end
     general_solve_pullback(::AbstractZero) = (NoTangent(), NoTangent(), ZeroTangent(), ZeroTangent())
@@ -58,6 +56,28 @@ end
 @non_differentiable pivot_mask(::Any)
 
 # ---- the pullback, for second order --------------------------------------------------------------------------
+
+"""
+    general_gradients(p, norms, w, V, U, λ̄, V̄, Ū)
+
+The gradients with respect to both inputs (`NoTangent()` for a `b` that is not there).
+"""
+function general_gradients(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū)
+    M̄, N̄ = general_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
+    return general_gradient(p, p.a, U, V, M̄), general_gradient(p, p.b, U, V, N̄)
+end
+
+# One rule for the whole of it, as for Hermitian problems.
+function ChainRulesCore.rrule(::typeof(general_gradients), p, norms, w, V, U, λ̄, V̄, Ū)
+    function general_gradients_pullback(Δ)
+        (M̄, N̄), pull_rotation = rrule(general_pullback, p, norms, w, V, U, λ̄, V̄, Ū)
+        pull(input, M̄, Δ) = present(Δ) === nothing ? ntuple(_ -> ZeroTangent(), 3) : rrule(general_gradient, p, input, U, V, M̄)[2](Δ)[4:6]
+        of_a, of_b = pull(p.a, M̄, Δ[1]), p.b === nothing ? ntuple(_ -> ZeroTangent(), 3) : pull(p.b, N̄, Δ[2])
+        ∂w, ∂V, ∂U, ∂s... = pull_rotation((of_a[3], of_b[3]))[4:9]
+        return NoTangent(), NoTangent(), NoTangent(), ∂w, ∂V + of_a[2] + of_b[2], ∂U + of_a[1] + of_b[1], ∂s...
+    end
+    return general_gradients(p, norms, w, V, U, λ̄, V̄, Ū), general_gradients_pullback
+end
 
 function ChainRulesCore.rrule(::typeof(general_pullback), p, norms, w, V, U, λ̄, V̄, Ū)
     function general_pullback_pullback(Δ)
