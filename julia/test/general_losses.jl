@@ -1,45 +1,13 @@
-# The losses of the general and the spectral reference cases. Hundreds of cases share one function of one type each, with
-# branches inside, so that Zygote compiles it once; second order is forward over reverse, for which branches are harmless.
+# The losses of the general and the spectral reference cases, of as few types as those of Losses.
 module GeneralLosses
 
-using ChainRulesCore: @non_differentiable
+using ChainRulesCore
 using EigenPair
 using ForwardDiff
-using LinearAlgebra
 using ..Losses
-using ..Losses: number, inner
+using ..Losses: Loss, inner, value_and_cotangents
 
 export function_of, general_loss, spectral_loss, case_eigenvalues, case_function
-
-struct Loss{T <: Complex}
-    name::Symbol
-    c::Vector{T}
-    C::Matrix{T}
-    z::T
-    k::Int
-end
-
-function Loss{T}(loss) where {T}
-    C = haskey(loss, "C") ? matrix_of(T, loss["C"]) : zeros(T, 0, 0)
-    c = T[number(x) for x in get(loss, "c", [])]
-    z = haskey(loss, "s") ? loss["s"] : number(get(loss, "z", 0))
-    return Loss{T}(Symbol(loss["name"]), c, C, z, get(loss, "k", 0))
-end
-
-function (l::Loss)(w)
-    l.name == :weighted_sum && return sum(real.(conj.(l.c) .* w))
-    l.name == :sum_squares && return sum(real.(w .* w))
-    # In units of z, or squares of Zygote's underflow in single precision.
-    l.name == :resolvent && return sum(real.(inv.((l.z .- w) ./ abs(l.z)))) / abs(l.z)
-    return error("unknown loss $(l.name)")
-end
-function (l::Loss)(w, v)
-    l.name == :projector && return inner(l.C, v[:, 1:l.k] * v[:, 1:l.k]')
-    l.name == :moduli && return sum(real.(l.C) .* abs2.(v))
-    l.name == :density && return inner(l.C, (v .* transpose(inv.(1 .+ (w ./ l.z) .^ 2))) * v')
-    l.name == :fixed_gauge && return inner(l.C, fix_gauge(v))
-    return l(w)
-end
 
 # The order of the cases; real parts equal up to rounding, as of conjugate pairs, count as equal.
 function order_of(w)
@@ -51,27 +19,40 @@ function order_of(w)
     return sortperm(collect(zip(levels, imag(w))))
 end
 order_of(w::Vector{<:Complex{<:ForwardDiff.Dual}}) = order_of(map(x -> complex(ForwardDiff.value(real(x)), ForwardDiff.value(imag(x))), w))
-@non_differentiable order_of(::Any)
 
-struct GeneralLoss{T}
-    loss::Loss{T}
+"""
+A loss of eigenvalues, and vectors, in the order of the cases.
+"""
+struct OrderedLoss{L <: Loss}
+    loss::L
+end
+(l::OrderedLoss)(w, v = nothing) = first(rrule(l, w, v))
+
+columns(v, order) = v[:, order]
+columns(x::Union{Nothing, AbstractZero}, order) = x
+
+function ChainRulesCore.rrule(l::OrderedLoss, w, v = nothing)
+    order = order_of(w)
+    y, w̄, v̄ = value_and_cotangents(l.loss, w[order], columns(v, order))
+    back = invperm(order)
+    loss_pullback(ȳ) = (NoTangent(), w̄ isa AbstractZero ? w̄ : w̄[back] * ȳ, columns(v̄, back) * ȳ)
+    return y, loss_pullback
+end
+
+struct GeneralLoss{L <: Loss}
+    loss::OrderedLoss{L}
     vectors::Bool
 end
 function (l::GeneralLoss)(matrices...)
-    if l.vectors
-        w, v = eig(matrices...)
-        order = order_of(w)
-        return l.loss(w[order], v[:, order])
-    else
-        w = EigenPair.eigvals(matrices...)
-        return l.loss(w[order_of(w)])
-    end
+    l.vectors || return l.loss(EigenPair.eigvals(matrices...), nothing)
+    w, v = eig(matrices...)
+    return l.loss(w, v)
 end
 
 """
 The function of the matrices of a case of `eig` or `eigvals`.
 """
-general_loss(case) = GeneralLoss(Loss{complex(eltype_of(case))}(case["loss"]), case["function"] == "eig")
+general_loss(case) = GeneralLoss(OrderedLoss(Loss{complex(eltype_of(case))}(case["loss"])), case["function"] == "eig")
 
 """
 The eigenvalues of a general case, in the order of the cases.

@@ -1,11 +1,14 @@
 # The losses of the reference cases (tests/cases/README.md), and what a case says, as Julia values.
 module Losses
 
+using ChainRulesCore
 using EigenPair
-using ForwardDiff: ForwardDiff
 using JSON: JSON
 using LinearAlgebra
 using Zygote: Zygote
+
+include("lines.jl")
+using .Lines
 
 export read_cases, loss_function, arguments, gradient_of, hvp, matrix_of, eltype_of
 
@@ -37,73 +40,104 @@ function arguments(case, key = nothing)
 end
 
 inner(C, M) = real(sum(conj.(C) .* M))
+ChainRulesCore.rrule(::typeof(inner), C, M) = inner(C, M), ȳ -> (NoTangent(), NoTangent(), ȳ * C)
+
+# ---- losses of one matrix ------------------------------------------------------------------------------------
 
 """
-    loss_of(loss, T)
-
-The loss as a function of `(w, v)` of one matrix with elements of type `T`; `v` is ignored by losses of eigenvalues. What
-the name decides is decided here, because branches are what Zygote can hardly differentiate twice.
+A loss of `(w, v)`, or of `w` alone with `nothing` for `v`. Whatever its name, it is of one type and is differentiated by
+hand: Zygote would compile each of its operations for each type, and is not what the cases are about.
 """
-function loss_of(loss, ::Type{T}) where {T}
-    name, R = loss["name"], real(T)
-    if name == "weighted_sum"
-        c = R.(loss["c"])
-        return (w, v) -> sum(c .* w)
-    elseif name == "sum_squares"
-        return (w, v) -> sum(w .^ 2)
-    elseif name == "resolvent"
-        z = Complex{R}(number(loss["z"]))
-        x, y² = real(z), imag(z)^2
-        return (w, v) -> sum((x .- w) ./ ((x .- w) .^ 2 .+ y²))
-    end
-    C = matrix_of(name == "moduli" ? R : T, loss["C"])
-    if name == "projector"
-        k = loss["k"]
-        return (w, v) -> inner(C, v[:, 1:k] * v[:, 1:k]')
-    elseif name == "moduli"
-        return (w, v) -> sum(C .* abs2.(v))
-    elseif name == "density"
-        s = R(loss["s"])
-        return (w, v) -> inner(C, (v .* transpose(inv.(1 .+ (w ./ s) .^ 2))) * v')
-    elseif name == "fixed_gauge"
-        return (w, v) -> inner(C, fix_gauge(v))
-    end
-    return error("unknown loss $name")
+struct Loss{T <: Number, R <: Real}
+    name::String
+    c::Vector{T}
+    C::Matrix{T}
+    z::Complex{R}
+    s::R
+    k::Int
 end
 
-lower_of(triangle) = triangle === nothing ? nothing : triangle == "lower"
+function Loss{T}(loss) where {T}
+    C = haskey(loss, "C") ? matrix_of(T, loss["C"]) : zeros(T, 0, 0)
+    c = T[number(x) for x in get(loss, "c", [])]
+    return Loss{T, real(T)}(loss["name"], c, C, number(get(loss, "z", 0)), get(loss, "s", 1), get(loss, "k", 0))
+end
 
-options(case) =
-    case["type"] == 0 ? (; lower = lower_of(case["triangle"])) :
-    (; lower = lower_of(case["triangle"]), type = case["type"])
+# What a cotangent of real eigenvalues may hold.
+like(::AbstractArray{<:Real}, x) = real(x)
+like(::AbstractArray, x) = x
+
+"""
+    value_and_cotangents(l, w, v)
+
+The loss, and its cotangents of `w` and `v`, zero where it does not depend on one of them.
+"""
+function value_and_cotangents(l::Loss, w, v)
+    C, none = l.C, ZeroTangent()
+    if l.name == "weighted_sum"
+        return real(dot(l.c, w)), like(w, l.c), none
+    elseif l.name == "sum_squares"
+        return real(sum(w .* w)), 2 .* conj.(w), none
+    elseif l.name == "resolvent"
+        # In units of z, or squares underflow in single precision.
+        r = inv.((l.z .- w) ./ abs(l.z))
+        return real(sum(r)) / abs(l.z), like(w, conj.(r ./ abs(l.z)) .^ 2), none
+    elseif l.name == "projector"
+        V, v̄ = v[:, 1:(l.k)], zero(v)
+        v̄[:, 1:(l.k)] = (C + C') * V
+        return inner(C, V * V'), none, v̄
+    elseif l.name == "moduli"
+        return sum(real.(C) .* abs2.(v)), none, 2 .* real.(C) .* v
+    elseif l.name == "fixed_gauge"
+        fixed, pullback = rrule(fix_gauge, v)
+        return inner(C, fixed), none, unthunk(pullback(C)[2])
+    elseif l.name == "density"
+        d = inv.(1 .+ (w ./ l.s) .^ 2)
+        w̄ = like(w, diag(v' * C * v) .* conj.(-2 .* (w ./ l.s) ./ l.s .* d .^ 2))
+        return inner(C, (v .* transpose(d)) * v'), w̄, C * v * Diagonal(conj.(d)) + C' * v * Diagonal(d)
+    end
+    return error("unknown loss $(l.name)")
+end
+
+(l::Loss)(w, v = nothing) = first(value_and_cotangents(l, w, v))
+
+function ChainRulesCore.rrule(l::Loss, w, v = nothing)
+    y, w̄, v̄ = value_and_cotangents(l, w, v)
+    loss_pullback(ȳ) = (NoTangent(), w̄ * ȳ, v̄ * ȳ)
+    return y, loss_pullback
+end
+
+# ---- cases ---------------------------------------------------------------------------------------------------
+
+# Of one type for all cases, like the loss.
+const Options = NamedTuple{(:lower, :type), Tuple{Union{Nothing, Bool}, Int}}
+
+lower_of(triangle) = triangle === nothing ? nothing : triangle == "lower"
+options(case) = Options((lower_of(case["triangle"]), max(case["type"], 1)))
+
+struct HermitianLoss{L <: Loss}
+    loss::L
+    options::Options
+    vectors::Bool
+end
+function (l::HermitianLoss)(matrices...)
+    l.vectors || return l.loss(eigvalsh(matrices...; l.options...), nothing)
+    w, v = eigh(matrices...; l.options...)
+    return l.loss(w, v)
+end
 
 """
     loss_function(case)
 
 The function of the case's matrices whose value and derivatives the case holds.
 """
-function loss_function(case)
-    loss, kw = loss_of(case["loss"], eltype_of(case)), options(case)
-    case["function"] == "eigvalsh" && return (matrices...) -> loss(eigvalsh(matrices...; kw...), nothing)
-    return function (matrices...)
-        w, v = eigh(matrices...; kw...)
-        return loss(w, v)
-    end
-end
+loss_function(case) = HermitianLoss(Loss{eltype_of(case)}(case["loss"]), options(case), case["function"] == "eigh")
 
 gradient_of(f, matrices) = Zygote.gradient(f, matrices...)
 
 """
 Forward over reverse: the derivative of the gradient along `direction`.
 """
-function hvp(f, matrices, direction)
-    parts(xs) = vcat(map(x -> vcat(vec(real(x)), vec(imag(x))), xs)...)
-    line(t) = gradient_of(f, map((x, d) -> x + t * d, matrices, direction))
-    slopes = ForwardDiff.derivative(t -> parts(line(t)), zero(real(eltype(first(matrices)))))
-    n = size(first(matrices), 1)
-    block(k) = reshape(slopes[(k * n^2 + 1):((k + 1) * n^2)], n, n)
-    whole(i, x) = eltype(x) <: Real ? block(2i - 2) : complex.(block(2i - 2), block(2i - 1))
-    return Tuple(whole(i, x) for (i, x) in enumerate(matrices))
-end
+hvp(f, matrices, direction) = map(slope, gradient_of(f, map(along, matrices, direction)))
 
 end

@@ -105,7 +105,7 @@ def main() -> None:
 
     chosen: dict[tuple[Any, ...], str] = {}
     for id, case in hermitian.items():
-        # Julia compiles anew for almost every case, so a selection: every loss, type and triangle in some dtype.
+        # Compiled anew for every case, so a selection: every loss, type and triangle in some dtype.
         for axes in (("dtype", case["loss"]["name"]), ("type", case["triangle"])):
             if case["verdict"] == "number":
                 chosen.setdefault((axes[1], case[axes[0]]), id)

@@ -1,0 +1,26 @@
+# Derivatives along lines by dual numbers, all of one tag: code is compiled anew for every other one.
+module Lines
+
+using ForwardDiff: Dual, ForwardDiff, Tag
+
+export along, slope
+
+struct Line end
+
+"""
+    along(x, d)
+
+`x + t d` at `t = 0`, in dual numbers whose derivative is that with respect to `t`. What is along a line already may be moved
+along another.
+"""
+function along(x, d)
+    R = real(eltype(x))
+    ForwardDiff.tagcount(Tag{Line, R}) # Later tags are outer ones.
+    return x .+ Dual{Tag{Line, R}}(zero(R), one(R)) .* d
+end
+
+slope(x::AbstractArray) = map(slope, x)
+slope(x::Complex) = complex(slope(real(x)), slope(imag(x)))
+slope(x::Real) = ForwardDiff.partials(x, 1)
+
+end
