@@ -6,7 +6,7 @@ using EigenPair
 using LinearAlgebra
 using Random
 
-export random_matrix, random_definite, spectrum_matrix, gauged_eigh, quiet, relative_error, throws
+export random_matrix, random_definite, spectrum_matrix, gauged_eigh, quiet, relative_error, throws, weighted, moduli, squares
 
 random_matrix(rng, T, n, batch...) = randn(rng, T, n, n, batch...)
 
@@ -65,6 +65,45 @@ function ChainRulesCore.rrule(::typeof(gauged_eigh), xs...; options...)
         return NoTangent(), x̄s...
     end
     return EighResult(w, y), gauged_eigh_pullback
+end
+
+# ---- losses for second derivatives ---------------------------------------------------------------------------
+
+"""
+    weighted(product, W, w, v)
+
+`Re Σ Wᵢⱼ wⱼ product(vᵢⱼ, vᵢⱼ)`, a smooth loss of values and vectors: of `moduli`, which know no phase, or of `squares`, for
+vectors whose phase is defined. It has rules for two derivatives: to an engine that differentiates twice, and compiles
+each operation of each function several times over, it is one operation.
+"""
+weighted(product, W, w, v) = sum(real.(W .* row(w) .* product.(v, v)))
+moduli(x, y) = real(conj(x) * y)
+squares(x, y) = x * y
+
+row(w) = reshape(w, 1, size(w)...)
+below(x) = dropdims(sum(x; dims = 1); dims = 1)
+half_slope(::typeof(moduli), Ww, v) = real.(Ww) .* v
+half_slope(::typeof(squares), Ww, v) = conj.(Ww .* v)
+
+function ChainRulesCore.rrule(::typeof(weighted), product, W, w, v)
+    weighted_pullback(ȳ) = (NoTangent(), NoTangent(), NoTangent(), weighted_gradient(product, W, w, v, ȳ)...)
+    return weighted(product, W, w, v), weighted_pullback
+end
+
+weighted_gradient(product, W, w, v, ȳ) =
+    ȳ .* conj.(below(W .* product.(v, v))), 2ȳ .* half_slope(product, W .* row(w), v)
+
+function ChainRulesCore.rrule(::typeof(weighted_gradient), product, W, w, v, ȳ)
+    function weighted_gradient_pullback((w̌, v̌))
+        w̌, v̌ = unthunk(w̌), unthunk(v̌)
+        w̌ isa AbstractZero && (w̌ = zero(w))
+        v̌ isa AbstractZero && (v̌ = zero(v))
+        ∂w = 2ȳ .* conj.(below(W .* product.(v̌, v)))
+        ∂v = 2ȳ .* (half_slope(product, W .* row(w̌), v) .+ half_slope(product, W .* row(w), v̌))
+        w̄, v̄ = weighted_gradient(product, W, w, v, one(ȳ))
+        return NoTangent(), NoTangent(), NoTangent(), ∂w, ∂v, real(dot(w̌, w̄) + dot(v̌, v̄))
+    end
+    return weighted_gradient(product, W, w, v, ȳ), weighted_gradient_pullback
 end
 
 end

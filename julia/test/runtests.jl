@@ -16,11 +16,12 @@ include("problems.jl")
 include("losses.jl")
 include("general_losses.jl")
 include("results.jl")
+include("second_order.jl")
 using .Problems
 
 const FILES = [
     "conformance", "conformance_general", "aqua", "bad_input", "native", "batch", "rrule", "frule",
-    "zygote", "degeneracy", "general", "spectral", "rotations", "distributed",
+    "second_order", "zygote", "degeneracy", "general", "spectral", "rotations", "distributed",
 ]
 
 @testset "EigenPair" begin

@@ -1,3 +1,6 @@
+using .SecondOrder
+using .Losses.Lines
+
 @testset "degeneracy" begin
     rng = Xoshiro(4)
     check, mask, broaden, raw = EigenPair.check, EigenPair.mask, EigenPair.broaden, EigenPair.raw
@@ -42,11 +45,14 @@
     @testset "noise at close eigenvalues is not divided by the gap, $gap" for gap in (1.0e-5, 1.0e-8, 1.0e-11, 1.0e-13)
         A = spectrum_matrix(rng, Float64, [1, 1 + gap, 2, 3, 4])
         @test relative_error(gradient(lowest(2), A), projector_gradient(A, 2)) < 1.0e-12
-        # A coupling that happens to vanish at this matrix, and not around it, has a second derivative.
-        B = Matrix(Diagonal([1, 1 + 1.0e-5, 2]))
-        f(a) = sum([0 1 0; 0 0 0; 0 0 0] .* eigh(a).eigenvectors)^2
-        slope = FiniteDifferences.jacobian(central_fdm(5, 1; max_range = 1.0e-7), x -> gradient(f, x), B)[1]
-        @test relative_error(Zygote.hessian(f, B), slope) < 1.0e-5
+    end
+
+    @testset "a coupling that vanishes at this matrix, and not around it, has a second derivative" begin
+        B, D = Matrix(Diagonal([1, 1 + 1.0e-5, 2])), randn(rng, 3, 3)
+        E = [0 1 0; 0 0 0; 0 0 0]
+        square(w, v) = ZeroTangent(), 2 * v[1, 2] * E
+        expected = central_fdm(5, 1; max_range = 1.0e-7)(t -> gradient_by(square, (B + t * D,))[1], 0.0)
+        @test relative_error(forward_over_reverse(square, (B,), (D,))[1], expected) < 1.0e-5
     end
 
     @testset "the second test: values and vectors together" begin
@@ -93,7 +99,8 @@
     @testset "what the other policies do" begin
         A = Matrix(Diagonal([1.0, 1.0, 2.0]))
         v̄ = randn(rng, 3, 3)
-        pullback(policy) = Zygote.pullback(a -> eigh(a; degeneracy = policy).eigenvectors, A)[2](v̄)[1]
+        of_vectors(w, v) = ZeroTangent(), v̄
+        pullback(policy) = gradient_by(of_vectors, (A,); degeneracy = policy)[1]
         S = (v̄ - v̄') / 2
         gaps = [λ - μ for μ in (1, 1, 2), λ in (1, 1, 2)]
         @test pullback(broaden(0.1)) ≈ S .* gaps ./ (gaps .^ 2 .+ 0.1)
@@ -103,51 +110,56 @@
         @test all(isnan, quiet(() -> pullback(check())))
         # Clusters as wide as the user says.
         B = Matrix(Diagonal([1.0, 1 + 1.0e-9, 2.0]))
-        f(policy) = gradient(a -> sum(v̄ .* eigh(a; degeneracy = policy).eigenvectors), B)
+        f(policy) = quiet(() -> gradient_by(of_vectors, (B,); degeneracy = policy)[1])
         @test all(isfinite, f(check())) && all(isnan, f(check(c = 1.0e7)))
     end
 
+    symmetric_direction(n) = (D = randn(rng, n, n); D + D')
+    twice(x, D) = eigh(along(along(x, D), D))
+
     @testset "second derivatives through a cluster are NaN" begin
-        A = spectrum_matrix(rng, Float64, [1, 1, 2])
-        for f in (a -> sum(abs2, eigvalsh(a)), a -> sum(abs2, eigh(a).eigenvectors[1, 1:2]))
-            @test all(isnan, quiet(() -> Zygote.hessian(f, A)))
-            @test all(isnan, quiet(() -> ForwardDiff.hessian(f, A)))
+        A, D = spectrum_matrix(rng, Float64, [1, 1, 2]), symmetric_direction(3)
+        W = [1 1 0; 0 0 0; 0 0 0]
+        for loss in (nothing, W)
+            @test all(isnan, quiet(() -> forward_over_reverse(loss, (A,), (D,))[1]))
+            @test all(isnan, quiet(() -> reverse_over_reverse(loss, (A,), (D,))[1]))
         end
-        @test all(isnan, quiet(() -> Zygote.hessian_reverse(a -> sum(abs2, eigh(a).eigenvectors[1, 1:2]), A)))
-        @test all(isfinite, Zygote.hessian(a -> sum(abs2, eigvalsh(a; degeneracy = mask(1.0e-6))), A))
-        # Another matrix of the batch is not concerned, nor one that the derivative does not reach.
-        batch = stack([A, Matrix(Diagonal([1.0, 2, 3]))])
-        distinct(a) = sum(k -> sum(abs2, eigvalsh(a)[:, k]), 2:2)
-        H = quiet(() -> Zygote.hessian_reverse(a -> sum(abs2, eigvalsh(a)), batch))
-        @test H[10:18, 10:18] ≈ Zygote.hessian(a -> sum(abs2, eigvalsh(a)), batch[:, :, 2])
-        @test all(isnan, H[1:9, 1:9])
+        @test all(x -> all(isnan, slope(slope(x))), quiet(() -> twice(A, D)))
+        for product in (forward_over_reverse, reverse_over_reverse)
+            @test all(isfinite, product(nothing, (A,), (D,); degeneracy = mask(1.0e-6))[1])
+            # Another matrix of the batch is not concerned.
+            distinct = Matrix(Diagonal([1.0, 2, 3]))
+            H = quiet(() -> product(nothing, (stack([A, distinct]),), (stack([D, D]),))[1])
+            @test all(isnan, H[:, :, 1])
+            @test H[:, :, 2] ≈ product(nothing, (distinct,), (D,))[1]
+            # Nor is one that the derivative does not reach.
+            @test all(isfinite, product(nothing, (stack([A, distinct]),), (stack([0D, D]),))[1])
+        end
     end
 
     @testset "second derivatives at a gap of $gap" for gap in (1.0e-4, 1.0e-6, 1.0e-8, 1.0e-12)
         # Rounding grows with the inverse square of the gap through vectors, with the inverse through values alone.
-        A = spectrum_matrix(rng, Float64, [1, 1 + gap, 2, 3])
-        D = random_matrix(rng, Float64, 4)
-        D = D + D'
-        product(f) = Losses.hvp(f, (A,), (D,))[1]
-        p(a) = (v = eigh(a).eigenvectors[:, 1:2]; sum(C[1:4, 1:4] .* (v * v')))
-        exact = product(a -> sum(C[1:4, 1:4] .* spectral_projector(a, 2)))
-        H = quiet(() -> product(p))
+        A, D = spectrum_matrix(rng, Float64, [1, 1 + gap, 2, 3]), symmetric_direction(4)
+        S = symmetric_direction(4)
+        occupied(w, v) = ZeroTangent(), 2 * S * v .* [1 1 0 0]
+        exact = Losses.hvp(a -> Losses.inner(S, spectral_projector(a, 2)), (A,), (D,))[1]
+        H = quiet(() -> forward_over_reverse(occupied, (A,), (D,))[1])
         @test gap < 1.0e-7 ? all(isnan, H) : norm(H - exact) <= 1.0e-15 / gap^2 + 1.0e-12
-        @test all(isnan, quiet(() -> ForwardDiff.hessian(p, A))) == (gap < 1.0e-7)
-        @test norm(product(a -> sum(eigvalsh(a) .^ 3)) - 3 * (A * D + D * A)) <= 5.0e-15 / gap + 1.0e-12
+        @test all(isnan, slope(slope(quiet(() -> twice(A, D)).eigenvectors))) == (gap < 1.0e-7)
+        cubes(w, v) = 3 * w .^ 2, ZeroTangent()
+        @test norm(forward_over_reverse(cubes, (A,), (D,))[1] - 3 * (A * D + D * A)) <= 5.0e-15 / gap + 1.0e-12
     end
 
     @testset "second derivatives under other policies" begin
         A = Matrix(Diagonal([1.0, 1.0, 2.0])) + 1.0e-2 * random_matrix(rng, Float64, 3)
+        W, D, E = randn(rng, 3, 3), randn(rng, 3, 3), randn(rng, 3, 3)
         for policy in (broaden(0.01), mask(1.0e-6), raw())
-            v̄ = randn(rng, 3, 3)
-            f(a) = sum(v̄ .* eigh(a; degeneracy = policy).eigenvectors .^ 2)
-            # Zygote.hessian returns the transposed Jacobian of the gradient.
-            @test Zygote.hessian_reverse(f, A) ≈ Zygote.hessian(f, A)'
+            forward = forward_over_reverse(W, (A,), (D,); degeneracy = policy)[1]
+            @test dot(E, forward) ≈ dot(reverse_over_reverse(W, (A,), (E,); degeneracy = policy)[1], D)
             # It is broadened twice, and so neither symmetric nor what a finite difference of the gradient is.
             policy isa EigenPair.Broaden && continue
-            H = FiniteDifferences.jacobian(central_fdm(5, 1), x -> Zygote.gradient(f, x)[1], A)[1]
-            @test relative_error(Zygote.hessian(f, A), H) < 1.0e-7
+            expected = central_fdm(5, 1)(t -> gradient_by(W, (A + t * D,); degeneracy = policy)[1], 0.0)
+            @test relative_error(forward, expected) < 1.0e-7
         end
     end
 

@@ -1,3 +1,6 @@
+using .SecondOrder
+using .Losses.Lines
+
 @testset "general" begin
     rng = Xoshiro(11)
     fdm = central_fdm(5, 1)
@@ -166,36 +169,55 @@
         @test relative_error(Zygote.gradient(projector, A)[1], V * (G .* (V' * C * V)) * V') < 1.0e-10
     end
 
-    @testset "second order" begin
-        a, b = random_matrix(rng, Float64, 3), random_matrix(rng, Float64, 3)
-        weights = randn(rng, 3, 3)
-        @test norm(Zygote.hessian(a -> real(sum(eigvals(a))), a)) < 1.0e-12
-        squares(a) = real(sum(eigvals(a) .^ 2))
-        of_trace = ForwardDiff.hessian(a -> tr(a * a), a)
-        @test Zygote.hessian(squares, a) ≈ of_trace && Zygote.hessian_reverse(squares, a) ≈ of_trace
-        @test ForwardDiff.hessian(squares, a) ≈ of_trace
+    @testset "second order by the rules, $T, $(pair ? "a pair" : "a matrix")" for T in (Float64, ComplexF64), pair in (false, true)
+        matrices = ntuple(_ -> random_matrix(rng, T, 3), 1 + pair)
+        direction, weights = map(x -> randn(rng, T, 3, 3), matrices), (randn(rng, ComplexF64, 3, 3), randn(rng, ComplexF64, 3, 3))
+        forward = general_forward(weights, matrices, direction)
+        differences = fdm(t -> vcat(map(vec, general_gradient_by(weights, map((x, d) -> x + t * d, matrices, direction)))...), 0.0)
+        @test relative_error(vcat(map(vec, forward)...), differences) < 1.0e-8
+        @test all(map((x, y) -> relative_error(x, y) < 1.0e-9, general_reverse(weights, matrices, direction), forward))
+        w, vl, v = eig(map((x, d) -> along(along(x, d), d), matrices, direction)...; left = true)
+        twice = slope(slope(weighted(squares, weights[1], w, v) + weighted(squares, weights[2], w, vl)))
+        @test twice ≈ sum(map((x, y) -> real(dot(x, y)), direction, forward))
+        # Broadened gaps are no analytic function of complex eigenvalues; forward mode moves eigenvectors by the same rule.
+        degeneracy = EigenPair.broaden(0.1)
+        forward = general_forward(weights, matrices, direction; degeneracy)
+        cotangent = map(x -> randn(rng, T, 3, 3), matrices)
+        adjoint = general_reverse(weights, matrices, cotangent; degeneracy)
+        @test real(sum(map(dot, cotangent, forward))) ≈ real(sum(map(dot, adjoint, direction)))
+    end
+
+    @testset "second order of eigenvalues" begin
+        a, D = random_matrix(rng, Float64, 3), random_matrix(rng, Float64, 3)
+        @test norm(slope(reverse_of(eigvals, ones(ComplexF64, 3), along(a, D))[1])) < 1.0e-12
+        sum_of_squares(a) = (w = eigvals(a); real(dot(conj(w), w)))
         A = spectrum_matrix(rng, Float64, [1, 1, 2])
-        for hessian in (Zygote.hessian, Zygote.hessian_reverse, ForwardDiff.hessian)
-            @test all(isnan, quiet(() -> hessian(squares, A)))
+        # Of tr(a²) the Hessian turns D into 2Dᵀ.
+        for product in (general_forward, general_reverse)
+            @test product(nothing, (a,), (D,))[1] ≈ 2 * D'
+            @test all(isnan, quiet(() -> product(nothing, (A,), (D,))[1]))
         end
-        function loss(a, b)
-            w, vl, v = eig(a, b; left = true)
-            return sum(weights .* abs2.(v)) + sum(weights .* real(vl .* v)) + real(sum(weights[:, 1] .* w .* v[1, :]))
+        for hessian in (Zygote.hessian, ForwardDiff.hessian)
+            @test reshape(hessian(sum_of_squares, a) * vec(D), 3, 3) ≈ 2 * D'
+            @test all(isnan, quiet(() -> hessian(sum_of_squares, A)))
         end
-        slope(a, b) = (gs = Zygote.gradient(loss, a, b); dot(weights, gs[1]) + dot(weights', gs[2]))
-        ā, b̄ = Zygote.gradient(slope, a, b)
-        line(t) = vcat(map(vec, Zygote.gradient(loss, a + t * weights, b + t * weights'))...)
-        expected = fdm(line, 0.0)
-        @test relative_error([vec(ā); vec(b̄)], expected) < 1.0e-8
-        @test relative_error(ForwardDiff.derivative(line, 0.0), expected) < 1.0e-8
+        # Of a pair, tr((b⁻¹a)²).
+        b, E = random_matrix(rng, Float64, 3), random_matrix(rng, Float64, 3)
+        forward = general_forward(nothing, (a, b), (D, E))
+        differences = fdm(t -> vcat(map(vec, general_gradient_by(nothing, (a + t * D, b + t * E)))...), 0.0)
+        @test relative_error(vcat(map(vec, forward)...), differences) < 1.0e-8
+        @test all(map((x, y) -> relative_error(x, y) < 1.0e-9, general_reverse(nothing, (a, b), (D, E)), forward))
+    end
+
+    @testset "second order by engines" begin
+        a, b = random_matrix(rng, Float64, 3), random_matrix(rng, Float64, 3)
+        weights, direction = randn(rng, ComplexF64, 3, 3), (randn(rng, 3, 3), randn(rng, 3, 3))
+        loss(a, b) = (r = eig(a, b); weighted(squares, weights, r.eigenvalues, r.eigenvectors))
+        slope_of(a, b) = sum(map(dot, direction, Zygote.gradient(loss, a, b)))
+        ā, b̄ = Zygote.gradient(slope_of, a, b)
+        expected = fdm(t -> slope_of(a + t * b, b - 2t * a), 0.0)
+        @test dot(ā, b) - 2 * dot(b̄, a) ≈ expected rtol = 1.0e-7
         @test ForwardDiff.gradient(a -> loss(a, b), a) ≈ Zygote.gradient(loss, a, b)[1]
-        # Broadened gaps are no analytic function of complex eigenvalues.
-        broad(a) = sum(weights .* abs2.(eig(a; degeneracy = EigenPair.broaden(0.1)).eigenvectors))
-        rotation = [1.0 -2 0; 2 1 0.3; 0.1 0 -1]
-        found = Zygote.gradient(x -> dot(weights, Zygote.gradient(broad, x)[1]), rotation)[1]
-        # Forward mode moves eigenvectors by the same broadened rule, so the two second derivatives agree.
-        columns = [ForwardDiff.derivative(t -> dot(weights, Zygote.gradient(broad, rotation + t * E)[1]), 0.0) for E in eachslice(reshape(Matrix(1.0I, 9, 9), 3, 3, 9); dims = 3)]
-        @test vec(found) ≈ columns
     end
 
     @testset "bad input" begin
