@@ -6,6 +6,9 @@ using .Losses.Lines
     hermitian(x) = (x + x') / 2
     pullback_of(f, Ȳ, args...) = unthunk(rrule(f, args...)[2](Ȳ)[length(args) == 2 && args[1] isa AbstractArray ? 2 : 3])
 
+    # A step is tanh, where the spectrum is far from it.
+    smooth_step(x) = (1 - tanh(40 * (x - 1.5))) / 2
+
     @testset "rrule and frule, $T" for T in (Float64, ComplexF64)
         a = random_matrix(rng, T, 3)
         wrapped = Hermitian(random_matrix(rng, T, 3), :L)
@@ -53,17 +56,15 @@ using .Losses.Lines
             @test slope(slope(spectral_sum(abs2, twice(A)))) ≈ 2 * norm(hermitian(D))^2
             @test abs(slope(slope(spectral_sum(identity, twice(A))))) < 1.0e-12
         end
-        # All three functions at once: engines compile the way between them, for long, once. A step is tanh, where the
-        # spectrum is far from it.
+        # All three functions at once: engines compile the way between them, for long, once.
         A = spectrum_matrix(rng, Float64, [1, 1, 2])
         cube(a) = dot(C, spectral_map(x -> x^3, a))
         loss(a) = spectral_sum(abs2, a) + cube(a) + dot(C, spectral_projector(a, 2))
-        smooth(x) = (1 - tanh(40 * (x - 1.5))) / 2
         function cube_gradient(a)
             B = hermitian(a)
             return hermitian(C * B^2 + B * C * B + B^2 * C)
         end
-        of_cube, of_projector = slope(cube_gradient(along(A, D))), slope(pullback_of(spectral_map, C, smooth, along(A, D)))
+        of_cube, of_projector = slope(cube_gradient(along(A, D))), slope(pullback_of(spectral_map, C, smooth_step, along(A, D)))
         product(hessian, f) = reshape(hessian(f, A) * vec(D), 3, 3)
         for hessian in (Zygote.hessian, Zygote.hessian_reverse)
             @test relative_error(product(hessian, loss), 2 * hermitian(D) + of_cube + of_projector) < 1.0e-12
@@ -86,11 +87,9 @@ using .Losses.Lines
             @test spectral_projector(A, 0) ≈ zeros(5, 5) && spectral_projector(A, 5) ≈ I
         end
         A = spectrum_matrix(rng, Float64, [1, 1, 2, 2, 2])
-        # A step is tanh, where the spectrum is far from it.
         C, E = randn(rng, 5, 5), hermitian(randn(rng, 5, 5))
-        step(x) = (1 - tanh(40 * (x - 1.5))) / 2
         product = slope(pullback_of(spectral_projector, C, along(A, E), 2))
-        @test relative_error(product, slope(pullback_of(spectral_map, C, step, along(A, E)))) < 1.0e-12
+        @test relative_error(product, slope(pullback_of(spectral_map, C, smooth_step, along(A, E)))) < 1.0e-12
     end
 
     @testset "what f holds" begin
