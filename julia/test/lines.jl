@@ -3,7 +3,7 @@ module Lines
 
 using ForwardDiff: Dual, ForwardDiff, Tag
 
-export along, slope
+export along, slope, still
 
 struct Line end
 
@@ -19,8 +19,12 @@ function along(x, d)
     return x .+ Dual{Tag{Line, R}}(zero(R), one(R)) .* d
 end
 
+# The derivative along the outermost line, and the value.
 slope(x::AbstractArray) = map(slope, x)
 slope(x::Complex) = complex(slope(real(x)), slope(imag(x)))
 slope(x::Real) = ForwardDiff.partials(x, 1)
+still(x::AbstractArray) = map(still, x)
+still(x::Complex) = complex(still(real(x)), still(imag(x)))
+still(x::Real) = ForwardDiff.value(x)
 
 end

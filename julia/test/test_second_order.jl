@@ -12,6 +12,9 @@ using .Losses.Lines
         forward = forward_over_reverse(W, matrices, direction; options...)
         differences = fdm(t -> vcat(map(vec, gradient_by(W, map((x, d) -> x + t * d, matrices, direction); options...))...), 0.0)
         @test relative_error(vcat(map(vec, forward)...), differences) < 1.0e-8
+        # The gradient itself comes from the core, or, of dual numbers, from the rule written here.
+        of_duals = map(still, gradient_by(W, map(along, matrices, direction); options...))
+        @test all(map((x, y) -> relative_error(x, y) < 1.0e-12, of_duals, gradient_by(W, matrices; options...)))
         # A Hessian is symmetric, so this is the same vector.
         @test all(map((x, y) -> relative_error(x, y) < 1.0e-10, reverse_over_reverse(W, matrices, direction; options...), forward))
         W === nothing && return nothing
