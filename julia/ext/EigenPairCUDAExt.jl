@@ -133,6 +133,8 @@ function solve_on_device(p::HermitianProblem{T}, a, b, vectors) where {T}
     return ifelse.(reshape(good, 1, count), w, real(T)(NaN)), clean(V), clean(U)
 end
 
+EigenPair.solved_in_part(::DeviceMatrices, b) = false
+
 function EigenPair.hermitian_solve(p::HermitianProblem{T}, a::DeviceMatrices, b) where {T <: LinearAlgebra.BlasFloat}
     w, V, U = solve_on_device(p, a, b, true)
     EigenPair.generic_basis(p.degeneracy) || return w, V, U

@@ -126,29 +126,33 @@ end
 
 """
 `F[i, j]` of one matrix under a policy, computed entry by entry. `cluster[i]` numbers the cluster of `λ[i]`; `scale` is the
-size of the source of rounding errors, which only `check()` asks for.
+size of the source of rounding errors, which only `check()` asks for. `beyond` are the eigenvalues next to `λ`, below and
+above, where `λ` is not the whole spectrum.
 """
 struct InverseGaps{D <: DegeneracyPolicy, L <: AbstractVector, R <: Real}
     policy::D
     λ::L
     scale::R
     cluster::Vector{Int}
+    beyond::NTuple{2, Float64}
 end
 
-InverseGaps(policy::DegeneracyPolicy, λ, X, Y, norms) = InverseGaps(policy, λ, zero(eltype(λ)), collect(1:length(λ)))
-function InverseGaps(policy::Check, λ, X, Y, norms)
-    scale = rounding_scale(λ, X, Y, norms)
+inverse_gaps(policy::DegeneracyPolicy, λ, scale, beyond = (-Inf, Inf)) =
+    InverseGaps(policy, λ, scale, collect(1:length(λ)), beyond)
+function inverse_gaps(policy::Check, λ, scale, beyond = (-Inf, Inf))
     cluster = collect(1:length(λ))
     for i in 2:length(λ)
         cluster[i] = cluster[i - 1] + !(λ[i] - λ[i - 1] <= policy.c * rounding(λ) * scale)
     end
-    return InverseGaps(policy, λ, scale, cluster)
+    return InverseGaps(policy, λ, scale, cluster, beyond)
 end
 
 rounding(λ) = sqrt(length(λ)) * eps(eltype(λ))
 cluster_width(F::InverseGaps{Check}) = F.policy.c * rounding(F.λ) * F.scale
 
-# Of the standard problem, its own size; of a pair, what the i-th eigenvector sees of A and B.
+# What `check()` asks for. Of the standard problem, its own size; of a pair, what the i-th eigenvector sees of A and B.
+rounding_scale(::DegeneracyPolicy, λ, X, Y, norms) = zero(eltype(λ))
+rounding_scale(::Check, λ, X, Y, norms) = rounding_scale(λ, X, Y, norms)
 rounding_scale(λ, X, Y, ::Nothing) = maximum(abs, λ; init = zero(eltype(λ)))
 function rounding_scale(λ, X, Y, (normA, normB))
     # The squares in this order: ‖x‖² alone may overflow where the product does not.
@@ -165,8 +169,11 @@ Whether two eigenvalues are too close for a second derivative, through eigenvect
 undetermined(::InverseGaps, vectors) = false
 function undetermined(F::InverseGaps{Check}, vectors)
     width = second_order_width(F.policy, F.λ, vectors) * F.scale
-    return any(i -> !(F.λ[i] - F.λ[i - 1] > width), 2:length(F.λ))
+    return any(i -> !(F.λ[i] - F.λ[i - 1] > width), 2:length(F.λ)) || any(reaches_beyond(F, width))
 end
+
+# Below and above. Written so that NaN reaches nothing: such a matrix is NaN anyway.
+reaches_beyond(F::InverseGaps, width) = (first(F.λ) - F.beyond[1] <= width, F.beyond[2] - last(F.λ) <= width)
 
 # Through eigenvectors a second derivative divides by gaps twice, so that rounding reaches further.
 function second_order_width(policy::Check, λ, vectors)

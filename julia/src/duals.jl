@@ -57,10 +57,11 @@ function hermitian_solve(p::HermitianProblem{T}, a, b) where {T <: DualNumber}
     a₀, b₀ = values_of(D, a), values_of(D, b)
     Ω = hermitian_solve(p₀, a₀, b₀)
     norms = input_norms(p₀, a₀, b₀)
+    pushforward = pushforward_of(p₀, a₀, b₀, Ω)
     Ω̇s = ntuple(ForwardDiff.npartials(D)) do i
         Ȧ = hermitian_tangent(p₀, p₀.a, partial_of(D, a, i))
         Ḃ = b === nothing ? nothing : hermitian_tangent(p₀, p₀.b, partial_of(D, b, i))
-        Ω̇ = hermitian_pushforward(p₀, norms, Ω..., Ȧ, Ḃ)
+        Ω̇ = pushforward(Ȧ, Ḃ)
         value_type(T) <: DualNumber && undetermined!(p₀, norms, Ω, Ω̇)
         Ω̇
     end
@@ -69,7 +70,7 @@ end
 
 # Forward mode over forward mode: a second derivative through a cluster must not come out of the masked first one.
 undetermined!(p, norms, (w, V, U), Ω̇) = nothing
-function undetermined!(p::HermitianProblem{<:Any, <:Any, Check}, norms, (w, V, U), Ω̇)
+function undetermined!(p::HermitianProblem{<:Any, <:Any, <:Any, Check}, norms, (w, V, U), Ω̇)
     for k in axes(w, 2)
         F = inverse_gaps(p, norms, w, V, U, k)
         undetermined(F, true) || continue
@@ -94,8 +95,8 @@ function hermitian_pullback(
     return dual_pullback(dual_type(S), p, norms, w, V, U, λ̄, V̄, Ū)
 end
 
-function dual_pullback(::Type{D}, p::HermitianProblem{T}, norms, w, V, U, λ̄, V̄, Ū) where {D, T}
-    p₀ = HermitianProblem{T <: DualNumber && dual_type(T) == D ? value_type(T) : T}(p)
+function dual_pullback(::Type{D}, p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū) where {D}
+    p₀ = without_partials(D, p)
     norms₀ = norms === nothing ? nothing : map(x -> values_of(D, x), norms)
     arguments = (w, V, U, λ̄, V̄, Ū)
     arguments₀ = map(x -> values_of(D, x), arguments)
@@ -103,6 +104,47 @@ function dual_pullback(::Type{D}, p::HermitianProblem{T}, norms, w, V, U, λ̄, 
     Ω̇s = ntuple(ForwardDiff.npartials(D)) do i
         tangents = map(x -> partial_of(D, x, i), arguments)
         second_order_pushforward(p₀, norms₀, arguments₀..., tangents...)
+    end
+    return combine_all(D, Ω, Ω̇s)
+end
+
+# ---- a subset alone --------------------------------------------------------------------------------------------
+
+each(f, x::Reduction) = x
+partial_of(D, ::Reduction, i) = nothing
+combine(D, x::Reduction, partials) = x
+
+# The problem whose numbers lack the partials of `D`, if it has them.
+without_partials(::Type{D}, p::HermitianProblem{T}) where {D, T} =
+    HermitianProblem{T <: DualNumber && dual_type(T) == D ? value_type(T) : T}(p)
+
+varied(p, input, ::Nothing) = nothing
+varied(p, input, ẋ) = hermitian_tangent(p, input, ẋ)
+
+function complement(::Type{S}, p::PartialProblem, reduction, a, b, w, V, Y) where {S <: DualNumber}
+    D = dual_type(S)
+    p₀ = without_partials(D, p)
+    arguments = (a, b, w, V, Y)
+    arguments₀ = map(x -> values_of(D, x), arguments)
+    X = complement(p₀, reduction, arguments₀...)
+    Ẋs = ntuple(ForwardDiff.npartials(D)) do i
+        ȧ, ḃ, ẇ, V̇, Ẏ = map(x -> partial_of(D, x, i), arguments)
+        Ȧ, Ḃ = varied(p₀, p₀.a, ȧ), varied(p₀, p₀.b, ḃ)
+        complement_pushforward(p₀, reduction, arguments₀..., X, Ȧ, Ḃ, ẇ, V̇, Ẏ)
+    end
+    return combine(D, X, Ẋs)
+end
+
+function partial_matrix_gradients(::Type{S}, p::PartialProblem, reduction, a, b, w, V, λ̄, V̄) where {S <: DualNumber}
+    D = dual_type(S)
+    p₀ = without_partials(D, p)
+    arguments = (a, b, w, V, λ̄, V̄)
+    arguments₀ = map(x -> values_of(D, x), arguments)
+    Ω = partial_matrix_gradients(p₀, reduction, arguments₀...)
+    Ω̇s = ntuple(ForwardDiff.npartials(D)) do i
+        ȧ, ḃ, tangents... = map(x -> partial_of(D, x, i), arguments)
+        Ȧ, Ḃ = varied(p₀, p₀.a, ȧ), varied(p₀, p₀.b, ḃ)
+        partial_second_order(p₀, reduction, arguments₀..., Ȧ, Ḃ, tangents...)
     end
     return combine_all(D, Ω, Ω̇s)
 end

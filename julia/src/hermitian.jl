@@ -39,7 +39,7 @@ doubled, the diagonal real), or is a `Symmetric`/`Hermitian` matrix.
 
 `a` is `n × n`, or `n × n × batch...`; `b` is broadcast against it along the batch dimensions. Eigenvalues are then
 `k × batch...` and eigenvectors `n × k × batch...`, with `k = n` or as many as `subset_by_index`, a range such as `1:3`,
-selects. Integers are computed in `Float64`; `Float32`, `Float64` and their complex types stay what they are.
+selects (of large problems, at most an eighth of the spectrum is computed by itself). Integers are computed in `Float64`; `Float32`, `Float64` and their complex types stay what they are.
 
 `degeneracy` says what derivatives do where eigenvalues coincide: [`EigenPair.check`](@ref), [`EigenPair.mask`](@ref),
 [`EigenPair.broaden`](@ref), [`EigenPair.raw`](@ref); the first of them, unless [`EigenPair.with_policy`](@ref) says
@@ -84,11 +84,11 @@ end
 check_eigvals_only(::Bool) = nothing
 check_eigvals_only(x) = throw(ArgumentError("`eigvals_only` must be true or false, got $(repr(x))"))
 
-# From the flat batch that is computed on to the shapes of the call.
-selects_all(p::HermitianProblem) = p.subset == 1:p.n
-present_values(p::HermitianProblem, w) = reshape(selects_all(p) ? w : w[p.subset, :], length(p.subset), p.batch...)
+# From the flat batch that is computed on to the shapes of the call, which may show less than was computed.
+shows_all(p::HermitianProblem) = p.subset == 1:p.n
+present_values(p::HermitianProblem, w) = reshape(shows_all(p) ? w : w[p.subset, :], length(p.subset), p.batch...)
 present_vectors(p::HermitianProblem, V) =
-    reshape(selects_all(p) ? V : V[:, p.subset, :], p.n, length(p.subset), p.batch...)
+    reshape(shows_all(p) ? V : V[:, p.subset, :], p.n, length(p.subset), p.batch...)
 
 # ---- values --------------------------------------------------------------------------------------------------
 
@@ -139,7 +139,8 @@ signs(p::HermitianProblem) = p.type == 1 ? (-1, -1) : p.type == 2 ? (1, -1) : p.
 function inverse_gaps(p::HermitianProblem, norms, w, V, U, k)
     X, Y = bases(p, V, U)
     norms_k = norms === nothing ? nothing : (norms[1][k], norms[2][k])
-    return InverseGaps(p.degeneracy, view(w, :, k), view(X, :, :, k), view(Y, :, :, k), norms_k)
+    scale = rounding_scale(p.degeneracy, view(w, :, k), view(X, :, :, k), view(Y, :, :, k), norms_k)
+    return inverse_gaps(p.degeneracy, view(w, :, k), scale)
 end
 
 matrix(::Nothing, k) = nothing
@@ -168,9 +169,10 @@ function hermitian_pushforward(p::HermitianProblem, norms, w, V, U, Ȧ, Ḃ)
     X, Y = bases(p, V, U)
     s, t = signs(p)
     ẇ = Matrix{real(S)}(undef, n, count)
-    V̇ = Array{S}(undef, n, n, count)
-    U̇ = U === nothing ? nothing : similar(V̇)
-    M, N, K, half = (zeros(S, n, n) for _ in 1:4)
+    V̇ = similar(V, S)
+    U̇ = U isa AbstractArray ? similar(V̇) : nothing
+    M, N, K = (zeros(S, n, n) for _ in 1:3)
+    half = Matrix{S}(undef, size(V, 1), n)
     for k in 1:count
         F = inverse_gaps(p, norms, w, V, U, k)
         Ȧ === nothing || congruence!(M, half, matrix(X, k), matrix(Ȧ, k))
@@ -181,7 +183,7 @@ function hermitian_pushforward(p::HermitianProblem, norms, w, V, U, Ȧ, Ḃ)
             i == j && (ẇ[i, k] = real(MsLN))
         end
         product!(matrix(V̇, k), matrix(V, k), K)
-        U === nothing || product!(matrix(U̇, k), matrix(U, k), K', -1, 0)
+        U̇ === nothing || product!(matrix(U̇, k), matrix(U, k), K', -1, 0)
     end
     return ẇ, V̇, U̇
 end

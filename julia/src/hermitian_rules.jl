@@ -13,11 +13,15 @@ tangent_or_zero(x) = x
 
 # ---- the solve -----------------------------------------------------------------------------------------------
 
-function ChainRulesCore.frule((_, _, ȧ, ḃ)::Tuple, ::typeof(hermitian_solve), p, a, b)
-    w, V, U = hermitian_solve(p, a, b)
+# The tangent map of the solve at its solution.
+function pushforward_of(p::HermitianProblem, a, b, (w, V, U))
     norms = input_norms(p, a, b)
-    Ω̇ = hermitian_pushforward(p, norms, w, V, U, hermitian_tangent(p, p.a, ȧ), hermitian_tangent(p, p.b, ḃ))
-    return (w, V, U), Ω̇
+    return (Ȧ, Ḃ) -> hermitian_pushforward(p, norms, w, V, U, Ȧ, Ḃ)
+end
+
+function ChainRulesCore.frule((_, _, ȧ, ḃ)::Tuple, ::typeof(hermitian_solve), p, a, b)
+    Ω = hermitian_solve(p, a, b)
+    return Ω, pushforward_of(p, a, b, Ω)(hermitian_tangent(p, p.a, ȧ), hermitian_tangent(p, p.b, ḃ))
 end
 
 function ChainRulesCore.rrule(::typeof(hermitian_solve), p, a, b)
@@ -160,7 +164,7 @@ embed_values(p, λ̄::AbstractThunk) = embed_values(p, unthunk(λ̄))
 function embed_values(p, λ̄)
     count = prod(p.batch)
     flat_λ̄ = reshape(λ̄, length(p.subset), count)
-    selects_all(p) && return flat_λ̄
+    shows_all(p) && return flat_λ̄
     before, after = zeros_around(p, eltype(λ̄), count)
     return vcat(before, flat_λ̄, after)
 end
@@ -169,7 +173,7 @@ embed_vectors(p, V̄::AbstractThunk) = embed_vectors(p, unthunk(V̄))
 function embed_vectors(p, V̄)
     count = prod(p.batch)
     flat_V̄ = reshape(V̄, p.n, length(p.subset), count)
-    selects_all(p) && return flat_V̄
+    shows_all(p) && return flat_V̄
     before, after = zeros_around(p, eltype(V̄), count)
     beside(x) = repeat(reshape(x, 1, size(x)...), p.n)
     return cat(beside(before), flat_V̄, beside(after); dims = 2)

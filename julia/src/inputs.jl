@@ -25,9 +25,9 @@ end
 
 """
 A checked Hermitian problem with elements of type `T`, without its numbers. `type` is 0 without `b`. The core reads
-`triangle` of both matrices.
+`triangle` of both matrices. `E` says what is computed, `:whole` or `:part` (the subset alone, see partial.jl).
 """
-struct HermitianProblem{T, N, D <: DegeneracyPolicy, A <: HermitianInput, B <: Union{Nothing, HermitianInput}}
+struct HermitianProblem{T, E, N, D <: DegeneracyPolicy, A <: HermitianInput, B <: Union{Nothing, HermitianInput}}
     type::Int
     n::Int
     batch::NTuple{N, Int}
@@ -39,8 +39,8 @@ struct HermitianProblem{T, N, D <: DegeneracyPolicy, A <: HermitianInput, B <: U
 end
 
 # The same problem for numbers of another type.
-HermitianProblem{T}(p::HermitianProblem{<:Any, N, D, A, B}) where {T, N, D, A, B} =
-    HermitianProblem{T, N, D, A, B}(p.type, p.n, p.batch, p.subset, p.triangle, p.degeneracy, p.a, p.b)
+HermitianProblem{T}(p::HermitianProblem{<:Any, E, N, D, A, B}) where {T, E, N, D, A, B} =
+    HermitianProblem{T, E, N, D, A, B}(p.type, p.n, p.batch, p.subset, p.triangle, p.degeneracy, p.a, p.b)
 
 # ---- checks --------------------------------------------------------------------------------------------------
 
@@ -63,8 +63,10 @@ function hermitian_problem(a, b, options)
     if b === nothing
         type == 1 || throw(ArgumentError("`type = $type` says where `b` stands, and there is no `b`: pass it, or leave `type` out"))
         T = working_type("a", eltype(a))
-        return HermitianProblem{T, length(input_a.batch), typeof(degeneracy), typeof(input_a), Nothing}(
-            0, n, input_a.batch, check_subset(subset_by_index, n), input_a.triangle, degeneracy, input_a, nothing
+        subset = check_subset(subset_by_index, n)
+        E = extent(subset_by_index, n, 0, degeneracy, a, b)
+        return HermitianProblem{T, E, length(input_a.batch), typeof(degeneracy), typeof(input_a), Nothing}(
+            0, n, input_a.batch, subset, input_a.triangle, degeneracy, input_a, nothing
         )
     end
     check_matrices("b", b)
@@ -75,8 +77,10 @@ function hermitian_problem(a, b, options)
     batch = broadcast_batches(input_a.batch, input_b.batch)
     foreach(working_type, ("a", "b"), (eltype(a), eltype(b)))
     T = working_type("a", promote_type(eltype(a), eltype(b)))
-    return HermitianProblem{T, length(batch), typeof(degeneracy), typeof(input_a), typeof(input_b)}(
-        Int(type), n, batch, check_subset(subset_by_index, n), input_a.triangle, degeneracy, input_a, input_b
+    subset = check_subset(subset_by_index, n)
+    E = extent(subset_by_index, n, type, degeneracy, a, b)
+    return HermitianProblem{T, E, length(batch), typeof(degeneracy), typeof(input_a), typeof(input_b)}(
+        Int(type), n, batch, subset, input_a.triangle, degeneracy, input_a, input_b
     )
 end
 
@@ -152,6 +156,11 @@ function check_subset(subset::AbstractUnitRange{<:Integer}, n)
     )
     return UnitRange{Int}(subset)
 end
+
+# The method for `nothing` is for inference, which shall not have to think of a part.
+extent(::Nothing, n, type, degeneracy, a, b) = :whole
+extent(subset, n, type, degeneracy, a, b) =
+    solved_in_part(a, b) && worthwhile(n, subset, type, degeneracy) ? :part : :whole
 
 # ---- numbers for the core ------------------------------------------------------------------------------------
 

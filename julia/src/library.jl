@@ -5,7 +5,8 @@ const ABI_VERSION = Int32(4)
 
 const ENTRY_POINTS = (
     :last_error, :lapack_create, :lapack_set_threading, :lapack_has, :lapack_destroy,
-    :hermitian_job, :general_job, :hermitian_rule_job, :has_small_kernels, :job_workers, :job_work, :job_retain, :job_release, :job_finish,
+    :hermitian_job, :general_job, :partial_job, :complement_job, :hermitian_rule_job, :has_small_kernels,
+    :job_workers, :job_work, :job_retain, :job_release, :job_finish,
 )
 
 struct Core

@@ -63,6 +63,44 @@ struct CHermitianRule
     refused::Ptr{Int32}
 end
 
+struct CPartialProblem
+    struct_size::Int64
+    dtype::Int32
+    triangle::Int32
+    layout::Int32
+    reserved::Int32
+    n::Int64
+    batch::Int64
+    first::Int64
+    count::Int64
+    a::Ptr{Cvoid}
+    a_stride::Int64
+    b::Ptr{Cvoid}
+    b_stride::Int64
+    w::Ptr{Cvoid}
+    edges::Ptr{Cvoid}
+    v::Ptr{Cvoid}
+    factor::Ptr{Cvoid}
+    info::Ptr{Int32}
+end
+
+struct CComplementProblem
+    struct_size::Int64
+    dtype::Int32
+    layout::Int32
+    reserved::Int32
+    type::Int32
+    n::Int64
+    batch::Int64
+    count::Int64
+    factor::Ptr{Cvoid}
+    w::Ptr{Cvoid}
+    v::Ptr{Cvoid}
+    y::Ptr{Cvoid}
+    x::Ptr{Cvoid}
+    info::Ptr{Int32}
+end
+
 dtype_code(::Type{Float32}) = Int32(0)
 dtype_code(::Type{Float64}) = Int32(1)
 dtype_code(::Type{ComplexF32}) = Int32(2)
@@ -97,6 +135,36 @@ function native_general!(w, v, vl, u, A::Array{T}, a_stride, B, b_stride) where 
             address(w), address(v), address(vl), address(u), C_NULL
         )
         run_problem(lapack, lapack.core.entry.general_job, problem)
+    end
+    return nothing
+end
+
+# Eigenvalues of the subset into `w`, eigenvectors into `v`, and what `Reduction` holds, where these are not `nothing`.
+function native_partial!(w, v, edges, factor, p, A::Array{T}, a_stride, B, b_stride) where {T}
+    k, count = size(w)
+    count == 0 && return nothing
+    lapack = current_lapack()
+    GC.@preserve w v edges factor A B lapack begin
+        problem = CPartialProblem(
+            sizeof(CPartialProblem), dtype_code(T), p.triangle, 0, 0, p.n, count, first(p.subset) - 1, k,
+            address(A), a_stride, address(B), b_stride, address(w), address(edges), address(v), address(factor), C_NULL
+        )
+        run_problem(lapack, lapack.core.entry.partial_job, problem)
+    end
+    return nothing
+end
+
+# `x = G(y)`, of what `native_partial!` wrote.
+function native_complement!(x, p, factor::Array{T}, w, v, y) where {T}
+    k, count = size(w)
+    count == 0 && return nothing
+    lapack = current_lapack()
+    GC.@preserve x factor w v y lapack begin
+        problem = CComplementProblem(
+            sizeof(CComplementProblem), dtype_code(T), 0, 0, p.type, p.n, count, k, address(factor), address(w),
+            address(v), address(y), address(x), C_NULL
+        )
+        run_problem(lapack, lapack.core.entry.complement_job, problem)
     end
     return nothing
 end
