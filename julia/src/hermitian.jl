@@ -59,15 +59,13 @@ Zygote.gradient(a -> sum(abs2, eigvalsh(a)), a)
 Derivatives: Giles (2008), §3.1; Magnus (1985); Boeddeker et al., arXiv:1701.00392, eqs. 4.60–4.77; derived in
 docs/derivations.md.
 """
-function eigh(
+@inline function eigh(
         a, b = nothing; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing,
         degeneracy = nothing
     )
     check_eigvals_only(eigvals_only)
-    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
-    eigvals_only && return present_values(p, hermitian_values(p, a, b))
-    w, V, _ = hermitian_solve(p, a, b)
-    return EighResult(present_values(p, w), present_vectors(p, V))
+    eigvals_only && return eigvalsh(a, b; type, lower, subset_by_index, degeneracy)
+    return eigh_under(as_policy(degeneracy), a, b, type, lower, subset_by_index)::eigh_type(a, b)
 end
 
 """
@@ -76,10 +74,34 @@ end
 Eigenvalues of a Hermitian matrix or a definite pair, real and ascending: [`eigh`](@ref) with `eigvals_only = true`,
 where every argument is explained. No eigenvector is computed until a derivative asks for it.
 """
-function eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
+eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing) =
+    eigvalsh_under(as_policy(degeneracy), a, b, type, lower, subset_by_index)::values_type(a, b)
+
+# Everything in here is inferred from the policy.
+function eigh_under(degeneracy, a, b, type, lower, subset_by_index)
+    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+    w, V, _ = hermitian_solve(p, a, b)
+    return EighResult(present_values(p, w), present_vectors(p, V))
+end
+
+function eigvalsh_under(degeneracy, a, b, type, lower, subset_by_index)
     p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
     return present_values(p, hermitian_values(p, a, b))
 end
+
+# What comes out, said to inference: the policy is known only when the call runs, and does not matter to it.
+const OnHost = Union{Array, Symmetric{<:Any, <:Array}, Hermitian{<:Any, <:Array}}
+host_type(a::OnHost, ::Nothing) = host_type(working_type("a", eltype(a)), Val(ndims(a)))
+host_type(a::OnHost, b::OnHost) =
+    host_type(working_type("a", promote_type(eltype(a), eltype(b))), Val(max(ndims(a), ndims(b))))
+host_type(a, b) = AbstractArray
+host_type(::Type{T}, ::Val{N}) where {T <: LinearAlgebra.BlasFloat, N} = Array{T, N}
+eigh_type(a, b) = eigh_type(host_type(a, b))
+eigh_type(::Type) = EighResult
+eigh_type(::Type{Array{T, N}}) where {T, N} = EighResult{Array{real(T), N - 1}, Array{T, N}}
+values_type(a, b) = values_type(host_type(a, b))
+values_type(::Type) = AbstractArray
+values_type(::Type{Array{T, N}}) where {T, N} = Array{real(T), N - 1}
 
 check_eigvals_only(::Bool) = nothing
 check_eigvals_only(x) = throw(ArgumentError("`eigvals_only` must be true or false, got $(repr(x))"))
@@ -102,7 +124,7 @@ function hermitian_solve(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebra
     n, count = p.n, prod(p.batch)
     w = Matrix{real(T)}(undef, n, count)
     V = Array{T}(undef, n, n, count)
-    U = p.type >= 2 ? similar(V) : nothing
+    U = p.b === nothing || p.type == 1 ? nothing : similar(V)
     native_hermitian!(w, V, U, p.type, p.triangle, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
     generic_basis(p.degeneracy) && turn_clusters!(p, input_norms(p, a, b), w, V, U)
     return w, V, U
@@ -240,43 +262,6 @@ function input_gradients(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū)
     X, Y = bases(p, V, U)
     M̄, N̄ = hermitian_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
     return input_gradient(p, p.a, X, M̄), input_gradient(p, p.b, Y, N̄)
-end
-
-known_to_core(p, w, V, U, λ̄, V̄, Ū) = false
-known_to_core(
-    p::HermitianProblem, w::Matrix{R}, V::Array{T, 3}, U::Union{Nothing, Array{T, 3}}, λ̄::Union{Nothing, Matrix{R}},
-    V̄::Union{Nothing, Array{T, 3}}, Ū::Union{Nothing, Array{T, 3}}
-) where {R <: LinearAlgebra.BlasReal, T <: LinearAlgebra.BlasFloat} = has_small_kernels()
-
-core_policy(policy::Check) = Int32(0), policy.c
-core_policy(policy::Mask) = Int32(1), policy.tol
-core_policy(policy::Broaden) = Int32(2), policy.eps
-core_policy(::Raw) = Int32(3), 0.0
-
-"""
-    gradients_by_core(p, norms, w, V, U, λ̄, V̄, Ū)
-
-The gradients with respect to the inputs, computed in the core by the rule of [`hermitian_pullback`](@ref).
-"""
-function gradients_by_core(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū)
-    n, count = size(w)
-    Ā, B̄ = similar(V), p.b === nothing ? nothing : similar(V)
-    scale = p.type == 0 ? nothing : core_scale(p, norms, w, V, U)
-    refused = zeros(Int32, count)
-    native_rule!(Ā, B̄, refused, p.type, core_policy(p.degeneracy), w, V, U, scale, λ̄, V̄, Ū)
-    if explains(p.degeneracy)
-        for k in findall(==(1), refused)
-            F = inverse_gaps(p, norms, w, V, U, k)
-            broken = violation(coupling!(Matrix{eltype(V)}(undef, n, n), F, V, U, λ̄, V̄, Ū, k))
-            broken === nothing || warn_violation(p.degeneracy, broken, k, count)
-        end
-    end
-    return shared_gradient(p, p.a, Ā), p.b === nothing ? NoTangent() : shared_gradient(p, p.b, B̄)
-end
-
-function core_scale(p::HermitianProblem, norms, w, V, U)
-    X, Y = bases(p, V, U)
-    return [rounding_scale(view(w, :, k), view(X, :, :, k), view(Y, :, :, k), (norms[1][k], norms[2][k])) for k in axes(w, 2)]
 end
 
 function coupling!(K̄, F, V, U, λ̄, V̄, Ū, k)

@@ -2,6 +2,9 @@
 # order, so it mutates nothing and calls only functions that have rules here.
 
 @non_differentiable hermitian_problem(::Any, ::Any, ::Any)
+@non_differentiable as_policy(::Any)
+@non_differentiable eigh_type(::Any, ::Any)
+@non_differentiable values_type(::Any, ::Any)
 @non_differentiable input_norms(::Any, ::Any, ::Any)
 
 present(::AbstractZero) = nothing
@@ -132,18 +135,18 @@ function solve_and_pushforward(
     return p, w, V, ẇ, V̇
 end
 
-# These pullbacks return the gradients of `a` and `b`.
-function eigh_and_pullback(a, b; options...)
-    p, w, V, inputs_pullback = solve_and_pullback(a, b; options...)
+# These pullbacks return the gradients of `a` and `b`. Everything in here is inferred from the policy.
+function eigh_and_pullback(degeneracy, a, b, type, lower, subset_by_index)
+    p, w, V, inputs_pullback = solve_and_pullback(degeneracy, a, b, type, lower, subset_by_index)
     return EighResult(present_values(p, w), present_vectors(p, V)), Ω̄ -> inputs_pullback(parts(unthunk(Ω̄))...)
 end
 
-function eigvalsh_and_pullback(a, b; options...)
-    p, w, _, inputs_pullback = solve_and_pullback(a, b; options...)
+function eigvalsh_and_pullback(degeneracy, a, b, type, lower, subset_by_index)
+    p, w, _, inputs_pullback = solve_and_pullback(degeneracy, a, b, type, lower, subset_by_index)
     return present_values(p, w), w̄ -> inputs_pullback(unthunk(w̄), ZeroTangent())
 end
 
-function solve_and_pullback(a, b; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
+function solve_and_pullback(degeneracy, a, b, type, lower, subset_by_index)
     p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
     (w, V, _), solve_pullback = rrule(hermitian_solve, p, a, b)
     function inputs_pullback(λ̄, V̄)
@@ -153,10 +156,26 @@ function solve_and_pullback(a, b; type = 1, lower = nothing, subset_by_index = n
     return p, w, V, inputs_pullback
 end
 
+"""
+The pullback of `eigh` or `eigvalsh` with `N` matrices. Its type says nothing of the policy, which is known only when the
+call runs: an engine then infers all that follows.
+"""
+struct HermitianPullback{N}
+    back::Any
+end
+(pullback::HermitianPullback{1})(Ω̄) = (NoTangent(), first(pullback.back(Ω̄)))
+(pullback::HermitianPullback{2})(Ω̄) = (NoTangent(), pullback.back(Ω̄)...)
+
 parts(Ω̄::AbstractZero) = (Ω̄, Ω̄)
 parts(Ω̄) = (Ω̄.eigenvalues, Ω̄.eigenvectors)
 # What comes back when the result was splatted.
 parts(Ω̄::Union{Tuple, Tangent{<:Any, <:Tuple}}) = (Ω̄[1], Ω̄[2])
+
+# For second order, where that reaches the constructor.
+function ChainRulesCore.rrule(::Type{EighResult}, w, v)
+    EighResult_pullback(Ω̄) = (NoTangent(), parts(unthunk(Ω̄))...)
+    return EighResult(w, v), EighResult_pullback
+end
 
 # Cotangents of a subset, among zeros for the rest.
 embed_values(p, λ̄::AbstractZero) = λ̄
@@ -193,25 +212,27 @@ ChainRulesCore.frule((_, ȧ, ḃ)::Tuple, ::typeof(eigvalsh), a, b; options...) 
 ChainRulesCore.frule((_, ȧ)::Tuple, ::typeof(eigvalsh), a; options...) =
     eigvalsh_and_pushforward((ȧ, NoTangent()), a, nothing; options...)
 
-function ChainRulesCore.rrule(::typeof(eigh), a, b; eigvals_only = false, options...)
+# Inlined, so that the type of the result follows from `eigvals_only` as it is written at the call.
+@inline function ChainRulesCore.rrule(
+        ::typeof(eigh), a, b; eigvals_only = false, type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing
+    )
     check_eigvals_only(eigvals_only)
-    Ω, inputs_pullback = eigvals_only ? eigvalsh_and_pullback(a, b; options...) : eigh_and_pullback(a, b; options...)
-    eigh_pullback(Ω̄) = (NoTangent(), inputs_pullback(Ω̄)...)
-    return Ω, eigh_pullback
+    eigvals_only && return rrule(eigvalsh, a, b; type, lower, subset_by_index, degeneracy)
+    Ω, back = eigh_and_pullback(as_policy(degeneracy), a, b, type, lower, subset_by_index)::Tuple{eigh_type(a, b), Any}
+    return Ω, HermitianPullback{2}(back)
 end
-function ChainRulesCore.rrule(::typeof(eigh), a; options...)
+@inline function ChainRulesCore.rrule(::typeof(eigh), a; options...)
     Ω, pullback = rrule(eigh, a, nothing; options...)
-    eigh_pullback(Ω̄) = pullback(Ω̄)[1:2]
-    return Ω, eigh_pullback
+    return Ω, HermitianPullback{1}(pullback.back)
 end
 
-function ChainRulesCore.rrule(::typeof(eigvalsh), a, b; options...)
-    w, inputs_pullback = eigvalsh_and_pullback(a, b; options...)
-    eigvalsh_pullback(w̄) = (NoTangent(), inputs_pullback(w̄)...)
-    return w, eigvalsh_pullback
+function ChainRulesCore.rrule(
+        ::typeof(eigvalsh), a, b; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing
+    )
+    w, back = eigvalsh_and_pullback(as_policy(degeneracy), a, b, type, lower, subset_by_index)::Tuple{values_type(a, b), Any}
+    return w, HermitianPullback{2}(back)
 end
 function ChainRulesCore.rrule(::typeof(eigvalsh), a; options...)
     w, pullback = rrule(eigvalsh, a, nothing; options...)
-    eigvalsh_pullback(w̄) = pullback(w̄)[1:2]
-    return w, eigvalsh_pullback
+    return w, HermitianPullback{1}(pullback.back)
 end

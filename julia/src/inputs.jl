@@ -117,8 +117,7 @@ working_type(name, ::Type{T}) where {T <: Union{Float16, BigFloat}} = throw(
 
 function hermitian_input(name, x::AbstractArray, lower)
     triangle = lower === nothing ? HERMITIAN_PART : lower ? LOWER : UPPER
-    batch = size(x)[3:end]
-    return HermitianInput(triangle, false, batch, ProjectTo(x))
+    return HermitianInput(triangle, false, batch_size(x), ProjectTo(x))
 end
 function hermitian_input(name, x::SymmetricOrHermitian, lower)
     x isa Symmetric && eltype(x) <: Complex && throw(
@@ -133,9 +132,8 @@ function hermitian_input(name, x::SymmetricOrHermitian, lower)
     return HermitianInput(x.uplo == 'L' ? LOWER : UPPER, true, (), ProjectTo(x))
 end
 
-function broadcast_batches(a, b)
-    dims = max(length(a), length(b))
-    return ntuple(dims) do d
+function broadcast_batches(a::NTuple{M, Int}, b::NTuple{N, Int}) where {M, N}
+    return ntuple(Val(max(M, N))) do d
         i, j = get(a, d, 1), get(b, d, 1)
         i == j || i == 1 || j == 1 || throw(
             DimensionMismatch(
@@ -164,7 +162,8 @@ extent(subset, n, type, degeneracy, a, b) =
 
 # ---- numbers for the core ------------------------------------------------------------------------------------
 
-flat(x::AbstractArray) = reshape(x, size(x, 1), size(x, 2), prod(size(x)[3:end]))
+flat(x::AbstractArray) = reshape(x, size(x, 1), size(x, 2), prod(batch_size(x)))
+batch_size(x::AbstractArray{<:Any, N}) where {N} = ntuple(d -> size(x, d + 2), Val(N - 2))
 
 # For each matrix of the problem, which of the input's matrices it is.
 function batch_indices(p::HermitianProblem, input::HermitianInput)
@@ -227,7 +226,7 @@ hermitian_tangent(p::HermitianProblem, input, ẋ::AbstractThunk) = hermitian_ta
 # A structural tangent of a wrapper holds that of its parent, of which the wrapper shows one triangle.
 hermitian_tangent(p::HermitianProblem, input, ẋ::Tangent) = hermitian_tangent(p, input, unthunk(ẋ.data), input.triangle)
 hermitian_tangent(p::HermitianProblem, input, ẋ::AbstractArray) =
-    hermitian_tangent(p, input, ẋ, input.structured ? HERMITIAN_PART : input.triangle)
+    hermitian_tangent(p, input, ẋ, gradient_triangle(input))
 
 hermitian_tangent(::HermitianProblem, input, ::AbstractZero, triangle) = nothing
 function hermitian_tangent(p::HermitianProblem{T}, input, ẋ, triangle) where {T}
@@ -257,13 +256,15 @@ input_gradient(::HermitianProblem, ::Nothing, Y, N̄) = NoTangent()
 input_gradient(::HermitianProblem, ::HermitianInput, X, ::AbstractZero) = ZeroTangent()
 
 # The same from gradients of every problem by itself.
-function shared_gradient(p::HermitianProblem, input::HermitianInput, Ā)
-    p.batch == input.batch && return project_hermitian(input, Ā)
+shared_gradient(p::HermitianProblem, input::HermitianInput, Ā) = project_hermitian(input, shared_sum(p, input, Ā))
+
+function shared_sum(p::HermitianProblem, input::HermitianInput, Ā)
+    p.batch == input.batch && return Ā
     Ḡ = zeros(eltype(Ā), p.n, p.n, prod(input.batch))
     for (k, own) in enumerate(batch_indices(p, input))
         Ḡ[:, :, own] .+= view(Ā, :, :, k)
     end
-    return project_hermitian(input, Ḡ)
+    return Ḡ
 end
 
 slice(M̄::AbstractArray{<:Any, 3}, k) = view(M̄, :, :, k)
@@ -271,9 +272,12 @@ slice(M̄::AbstractMatrix, k) = view(M̄, :, k)
 times!(out, X, M̄::AbstractMatrix) = product!(out, X, M̄)
 times!(out, X, diagonal::AbstractVector) = out .= X .* transpose(diagonal)
 
+# Where the gradient of an input lives.
+gradient_triangle(input::HermitianInput) = input.structured ? HERMITIAN_PART : input.triangle
+
 # Hermitian up to rounding on entry, exactly so on return.
 function project_hermitian(input::HermitianInput, Ḡ)
-    triangle = input.structured ? HERMITIAN_PART : input.triangle
+    triangle = gradient_triangle(input)
     for k in axes(Ḡ, 3), j in axes(Ḡ, 2)
         Ḡ[j, j, k] = real(Ḡ[j, j, k])
         for i in 1:(j - 1)

@@ -169,15 +169,15 @@ function native_complement!(x, p, factor::Array{T}, w, v, y) where {T}
     return nothing
 end
 
-# Gradients of Hermitian problems into `da` and `db`, from cotangents `dw`, `dv`, `du`; any of these may be
-# `nothing`. `refused[k]` is 1 where `check()` gives no number.
-function native_rule!(da, db, refused, type, (policy, parameter), w, v::Array{T}, u, scale, dw, dv, du) where {T}
+# Gradients of Hermitian problems into `da` and `db`, on `triangle`, from cotangents `dw`, `dv`, `du`; any of these may
+# be `nothing`. `refused[k]` is 1 where `check()` gives no number.
+function native_rule!(da, db, refused, type, triangle, (policy, parameter), w, v::Array{T}, u, scale, dw, dv, du) where {T}
     n, count = size(w)
     (n == 0 || count == 0) && return nothing
     lapack = current_lapack()
     GC.@preserve da db refused w v u scale dw dv du lapack begin
         rule = CHermitianRule(
-            sizeof(CHermitianRule), dtype_code(T), type, 0, 0, policy, 1, 0, 0, parameter, n, count,
+            sizeof(CHermitianRule), dtype_code(T), type, triangle, 0, policy, 1, 0, 0, parameter, n, count,
             address(w), address(v), address(u), address(scale), address(da), address(db), address(dw), address(dv),
             address(du), pointer(refused)
         )
