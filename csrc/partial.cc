@@ -167,8 +167,10 @@ class PartialProblem final : public Problem {
       if (edges != nullptr) {
         R largest = 0;
         for (const int64_t end : {int64_t{0}, n - 1}) {
-          if (problem_.driver_.bisect(end, 1, scratch_) != 1) return EIGENPAIR_INFO_NO_CONVERGENCE;
-          largest = std::max(largest, std::abs(values[0]));
+          // Bisection may lose count among equal eigenvalues.
+          const bool alone = problem_.driver_.bisect(end, 1, scratch_) == 1;
+          if (!alone && !problem_.driver_.all_values(scratch_)) return EIGENPAIR_INFO_NO_CONVERGENCE;
+          largest = std::max(largest, std::abs(values[alone ? 0 : end]));
         }
         edges[2] = b_in == nullptr ? largest / down : (norms.a + largest / down * norms.b) * norms.inverse;
       }

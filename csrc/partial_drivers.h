@@ -64,7 +64,7 @@ class PartialDriver {
   PartialDriver(const eigenpair_lapack& lapack, int64_t n, int64_t count, bool vectors)
       : n_(checked<Int>(n)),
         sytrd_(find_routine(lapack, routine_name<T>("sytrd"))),
-        sterf_(vectors ? nullptr : find_routine(lapack, routine_name<R>("sterf"))),
+        sterf_(find_routine(lapack, routine_name<R>("sterf"))),
         stebz_(vectors ? find_routine(lapack, routine_name<R>("stebz")) : nullptr),
         stein_(vectors ? find_routine(lapack, routine_name<T>("stein")) : nullptr),
         ormtr_(vectors ? find_ormtr<T>(lapack) : nullptr) {
@@ -85,7 +85,8 @@ class PartialDriver {
   bool all_values(Scratch& s) const {
     Int info = 0;
     std::copy(s.diagonal.get(), s.diagonal.get() + n_, s.values.get());
-    fortran(sterf_, &n_, s.values.get(), s.beside.get(), &info);
+    std::copy(s.beside.get(), s.beside.get() + n_ - 1, s.reals.get());
+    fortran(sterf_, &n_, s.values.get(), s.reals.get(), &info);
     return info == 0;
   }
 
@@ -177,9 +178,10 @@ class ComplementDriver {
   bool solve_column(const T* diagonal, const T* beside, R down, R shift, T* y, Scratch& s) const {
     constexpr R kEpsilon = std::numeric_limits<R>::epsilon(), kPlain = 1e3;
     const int64_t n = n_, entries = kParts * n;
-    R size = std::numeric_limits<R>::min(), given = 0, smallest = std::numeric_limits<R>::infinity();
+    R size = std::max(std::numeric_limits<R>::min(), std::abs(shift));
+    R given = 0, smallest = std::numeric_limits<R>::infinity();
     for (int64_t i = 0; i < n; ++i) {
-      size = std::max({size, std::abs(std::real(diagonal[i]) - shift), i + 1 < n ? std::abs(beside[i]) : R(0)});
+      size = std::max({size, std::abs(diagonal[i]), i + 1 < n ? std::abs(beside[i]) : R(0)});
     }
     R* numbers = reinterpret_cast<R*>(y);
     R *right = s.reals.get() + 4 * n, *solution = right + entries;

@@ -1,13 +1,10 @@
-# The reverse rule of hermitian.jl in the core, for matrices that fit the cache.
-
-# The core's products are for matrices that fit the cache; beyond, BLAS's.
-const RULE_LIMIT = 64
+# The reverse rule of hermitian.jl in the core.
 
 known_to_core(p, w, V, U, cotangents...) = false
 known_to_core(
     p::HermitianProblem, w::Matrix{R}, V::Array{T, 3}, U::Union{Nothing, Array{T, 3}}, cotangents...
 ) where {R <: LinearAlgebra.BlasReal, T <: LinearAlgebra.BlasFloat} =
-    p.n <= RULE_LIMIT && plain_type(number_type(cotangents...)) == number_type(cotangents...) && has_small_kernels()
+    plain_type(number_type(cotangents...)) == number_type(cotangents...) && has_small_kernels()
 
 core_policy(policy::Check) = Int32(0), policy.c
 core_policy(policy::Mask) = Int32(1), policy.tol

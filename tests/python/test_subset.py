@@ -11,7 +11,7 @@ import scipy.linalg
 from differences import assert_gradient
 from eigenpair import _complement, _partial, eigh, eigvalsh, fix_gauge
 from eigenpair.degeneracy import check, mask
-from problems import TYPES, adjoint, eps, moduli, of_matrices, problem, random, with_spectrum
+from problems import TYPES, adjoint, eps, moduli, of_matrices, problem, random, unitary, with_spectrum
 
 
 @pytest.mark.parametrize("subset", [(0, 0), (1, 2), (3, 3), (0, 3)], ids=str)
@@ -232,3 +232,26 @@ def test_several_threads_use_one_factor():
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(lambda _: jax.block_until_ready(solve(y)), range(400)):
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-13, 1e-10])
+def test_however_singular_the_shifted_matrix_is(spread):
+    """Of many equal eigenvalues is left a tridiagonal matrix with couplings of rounding size, and pivots of any."""
+    n, count, many = 64, 2, 150
+    spectrum = np.concatenate([[1.0, 2, 3], 5 + spread * np.arange(n - 3)])
+    bases = np.stack([unitary(("singular", k), n) for k in range(many)])
+    c = random("c", (n, n))
+    c = c + c.T
+
+    def density(a):
+        v = eigh(a, subset_by_index=(0, count - 1)).eigenvectors
+        return jnp.sum(c * (v @ v.T))
+
+    a = (bases * spectrum) @ adjoint(bases)
+    found = jax.jit(jax.vmap(jax.grad(density)))((a + adjoint(a)) / 2)
+    inverse = np.zeros((n, n))
+    for j in range(count):
+        inverse[count:, j] = 1 / (spectrum[j] - spectrum[count:])
+    coupling = adjoint(bases) @ c @ bases * inverse
+    expected = bases @ (coupling + adjoint(coupling)) @ adjoint(bases)
+    np.testing.assert_allclose(found, expected, atol=1e-11 * np.abs(expected).max())
