@@ -8,7 +8,10 @@ import pytest
 
 # The suite compiles a few thousand small computations and runs most of them once. `EIGENPAIR_LONG=1` has them optimised
 # as users do, and so have, always, the tests that start processes of their own.
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+QUICK = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 
 
 def _make_compiler_quick() -> None:

@@ -7,7 +7,7 @@ import socket
 import jax
 import numpy as np
 import pytest
-from processes import run_together
+from processes import quick, run_together
 
 # Processes that wait for each other in vain are ended after this.
 SECONDS = 120
@@ -76,9 +76,9 @@ def free_port():
 
 
 def start(folder, count):
-    flags = f"--xla_force_host_platform_device_count={4 // count} --xla_backend_optimization_level=0"
+    flags = quick(f"--xla_force_host_platform_device_count={4 // count}")
     port = free_port()
-    run_together(PROGRAM, [(folder, port, rank, count) for rank in range(count)], timeout=SECONDS, XLA_FLAGS=flags)
+    run_together(PROGRAM, [(folder, port, rank, count) for rank in range(count)], timeout=SECONDS, **flags)
     results = [dict(np.load(folder / f"{count}-{rank}.npz")) for rank in range(count)]
     for name in set(results[0]).intersection(*results[1:]):
         # What several processes hold, such as the value of the loss, they hold alike.

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from eigenpair import engines
 from jax.sharding import AxisType, PartitionSpec
-from processes import run
+from processes import quick, run
 
-DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"}
+DEVICES = quick("--xla_force_host_platform_device_count=8")
 
 STAND_IN = """
     import re, sys, types

@@ -1,5 +1,8 @@
 """Second order: every combination of modes, against differences of gradients; and right or NaN at clusters."""
 
+import functools
+
+import eigenpair
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,7 +28,7 @@ from problems import (
 
 
 def gradient(f, count):
-    return jax.grad(f, tuple(range(count)))
+    return jax.jit(jax.grad(f, tuple(range(count))))
 
 
 @pytest.mark.parametrize("type", TYPES)
@@ -44,6 +47,7 @@ def test_forward_over_reverse_against_differences(loss, type):
 def test_all_combinations_of_modes_agree(type):
     matrices, options = problem(type, lower=TRIANGLES[type % 3])
 
+    @jax.jit
     def f(t):
         """A path through all entries, so that a second derivative is one number."""
         moved = [m + t * d for m, d in zip(matrices, directions(matrices, 1)[0], strict=True)]
@@ -52,14 +56,14 @@ def test_all_combinations_of_modes_agree(type):
     modes = (jax.jacfwd, jax.jacrev)
     values = [outer(inner_mode(f))(0.0) for outer in modes for inner_mode in modes]
     np.testing.assert_allclose(values, values[0], rtol=1e-10)
-    np.testing.assert_allclose(values[0], derivative(jax.grad(f), (0.0,), (1.0,)), rtol=1e-7)
+    np.testing.assert_allclose(values[0], derivative(jax.jit(jax.grad(f)), (0.0,), (1.0,)), rtol=1e-7)
 
 
 @pytest.mark.parametrize("type", TYPES)
 def test_hessians_are_symmetric(type):
     matrices, options = problem(type)
     names = tuple(range(len(matrices)))
-    blocks = jax.hessian(of_matrices(density, **options), names)(*matrices)
+    blocks = jax.jit(jax.hessian(of_matrices(density, **options), names))(*matrices)
     whole = np.block([[np.reshape(blocks[i][j], (9, 9)) for j in names] for i in names])
     np.testing.assert_allclose(whole, whole.T, rtol=1e-9, atol=1e-10)
 
@@ -71,8 +75,8 @@ def test_third_order():
     def f(t):
         return of_matrices(projector)(a + t * direction)
 
-    third = jax.grad(jax.grad(jax.grad(f)))(0.0)
-    np.testing.assert_allclose(third, derivative(jax.grad(jax.grad(f)), (0.0,), (1.0,)), rtol=1e-6)
+    second = jax.jit(jax.grad(jax.grad(f)))
+    np.testing.assert_allclose(jax.grad(second)(0.0), derivative(second, (0.0,), (1.0,)), rtol=1e-6)
 
 
 def test_compiled():
@@ -142,3 +146,66 @@ def test_other_policies_away_from_clusters(policy):
 
     expected = jax.hessian(f)(a, degeneracy.check())
     np.testing.assert_allclose(jax.hessian(f)(a, policy), expected, rtol=1e-9, atol=1e-9)
+
+
+# Near a cluster.
+
+
+C4, D4 = weights(4) + weights(4).T, with_spectrum([-1.0, 0, 1, 2], "direction")
+
+
+def cubes(x):
+    return jnp.sum(eigvalsh(x) ** 3)
+
+
+def lowest_two(x):
+    v = eigh(x).eigenvectors[:, :2]
+    return inner(C4, v @ v.T)
+
+
+def exponential(x):
+    w, v = eigh(x)
+    return inner(C4, (v * jnp.exp(w)) @ v.T)
+
+
+# The same functions of the matrix, that are smooth at any gap.
+EXACT = {
+    lowest_two: lambda x: inner(C4, eigenpair.spectral_projector(x, 2)),
+    exponential: lambda x: inner(C4, eigenpair.spectral_map(jnp.exp, x)),
+}
+
+
+@functools.cache
+def second_derivative(f, over):
+    """Of `f` along a direction, compiled once for all gaps."""
+    if over == "forward":
+        return jax.jit(lambda x: jax.jvp(jax.grad(f), (x,), (D4,))[1])
+    return jax.jit(jax.grad(lambda x: inner(D4, jax.grad(f)(x))))
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 0.0])
+@pytest.mark.parametrize("over", ["forward", "reverse"])
+def test_second_derivatives_near_degeneracy_are_right_or_nan(gap, over):
+    """Rounding grows with the inverse square of the gap through vectors, with the inverse through eigenvalues alone."""
+    a = with_spectrum([1.0, 1 + gap, 2, 3])
+    for function, exact in EXACT.items():
+        found = second_derivative(function, over)(a)
+        assert np.isnan(found).all() == (gap < 1e-7)
+        if gap > 1e-7:
+            expected = second_derivative(exact, over)(a)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15 / gap**2 + 1e-12)
+    found = second_derivative(cubes, over)(a)
+    assert np.isnan(found).all() == (gap == 0)
+    if gap > 0:
+        np.testing.assert_allclose(found, 3 * (a @ D4 + D4 @ a), rtol=0, atol=5e-15 / gap + 1e-12)
+
+
+def test_eigenvalues_beside_vectors_have_their_second_derivatives():
+    """Forward over forward: what is known of the values does not suffer from what is not known of the vectors."""
+    a, d = with_spectrum([1.0, 1 + 1e-9, 2, 3]), with_spectrum([-1.0, 0, 1, 2], "direction")
+    expected = 6 * np.trace(a @ d @ d)
+    for function in (lambda x: eigh(x)[0], lambda x: jnp.real(eigenpair.eig(x)[0])):
+        second = jax.jacfwd(jax.jacfwd(lambda t, f=function: jnp.sum(f(a + t * d) ** 3)))(0.0)
+        np.testing.assert_allclose(second, expected, rtol=1e-4)
+    vectors = jax.jacfwd(jax.jacfwd(lambda t: jnp.sum(eigh(a + t * d)[1] ** 4)))(0.0)
+    assert np.isnan(vectors)

@@ -1,9 +1,9 @@
 """Batches spread over devices: each solves its own part, nothing is gathered, forward or backward."""
 
-from processes import run
+from processes import quick, run
 
 # How programs are partitioned is looked at here, not how fast they are.
-DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"}
+DEVICES = quick("--xla_force_host_platform_device_count=8")
 
 PREPARE = """
     import jax, jax.numpy as jnp, numpy as np

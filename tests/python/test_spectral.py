@@ -1,5 +1,7 @@
 """Spectral maps, sums and projectors: exact at any degeneracy, to second order."""
 
+import functools
+
 import differences
 import eigenpair as ep
 import jax
@@ -43,36 +45,50 @@ def second_order(f, x, tolerance):
     np.testing.assert_allclose(reverse, found, rtol=1e-9, atol=1e-9)
 
 
+# One function for all spectra, so that each of its derivatives is compiled once.
+
+
+@functools.cache
+def coupled_map(name):
+    c = random("c", (4, 4), "complex128")
+    return jax.jit(lambda a: jnp.real(jnp.sum(c * ep.spectral_map(FUNCTIONS[name], a))))
+
+
+@functools.cache
+def coupled_projector(k):
+    c = random("c", (4, 4))
+    return jax.jit(lambda a: jnp.sum(c * ep.spectral_projector(a, k)))
+
+
+SUM = jax.jit(lambda a: ep.spectral_sum(jnp.exp, a))
+HESSIAN_OF_SQUARES = jax.jit(jax.hessian(lambda a: ep.spectral_sum(lambda x: x**2, a)))
+HESSIAN_OF_TRACE = jax.jit(jax.hessian(lambda a: ep.spectral_sum(lambda x: x, a)))
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.parametrize("spectrum", ["distinct", "triple", "close"])
 def test_map(name, spectrum):
-    dtype = "complex128" if name in ("log", "phase") else "float64"
-    a, c = matrix(spectrum, dtype), random("c", (4, 4), "complex128")
-    f = jax.jit(lambda a: jnp.real(jnp.sum(c * ep.spectral_map(FUNCTIONS[name], a))))
-    differences.assert_gradient(f, (a,), 1e-7)
-    second_order(f, a, 1e-6)
+    a = matrix(spectrum, "complex128" if name in ("log", "phase") else "float64")
+    differences.assert_gradient(coupled_map(name), (a,), 1e-7)
+    second_order(coupled_map(name), a, 1e-6)
 
 
 @pytest.mark.parametrize("spectrum", SPECTRA)
 def test_sum(spectrum):
     a = matrix(spectrum)
-    f = jax.jit(lambda a: ep.spectral_sum(jnp.exp, a))
-    np.testing.assert_allclose(jax.grad(f)(a), ep.spectral_map(jnp.exp, a), rtol=1e-12, atol=1e-12)
-    second_order(f, a, 1e-6)
-    np.testing.assert_allclose(
-        jax.hessian(lambda a: ep.spectral_sum(lambda x: x**2, a))(a),
-        jax.hessian(lambda a: jnp.sum((a + a.T) ** 2) / 4)(a),
-        atol=1e-12,
-    )
-    np.testing.assert_allclose(jax.hessian(lambda a: ep.spectral_sum(lambda x: x, a))(a), 0, atol=1e-13)
+    np.testing.assert_allclose(jax.grad(SUM)(a), ep.spectral_map(jnp.exp, a), rtol=1e-12, atol=1e-12)
+    second_order(SUM, a, 1e-6)
+    # Σ λ² is the sum of the squares of the entries of the Hermitian part.
+    part = (np.eye(16).reshape(4, 4, 4, 4) + np.eye(16).reshape(4, 4, 4, 4).swapaxes(2, 3)) / 2
+    np.testing.assert_allclose(HESSIAN_OF_SQUARES(a), 2 * part, atol=1e-12)
+    np.testing.assert_allclose(HESSIAN_OF_TRACE(a), 0, atol=1e-13)
 
 
 @pytest.mark.parametrize(
     ("spectrum", "k"), [("distinct", 2), ("double", 2), ("triple", 3), ("close", 2), ("double", 3)]
 )
 def test_projector(spectrum, k):
-    a, c = matrix(spectrum), random("c", (4, 4))
-    f = jax.jit(lambda a: jnp.sum(c * ep.spectral_projector(a, k)))
+    a, f = matrix(spectrum), coupled_projector(k)
     p = np.asarray(ep.spectral_projector(a, k))
     np.testing.assert_allclose(p @ p, p, atol=1e-13)
     np.testing.assert_allclose(np.trace(p), k)
@@ -93,12 +109,13 @@ def test_what_f_closes_over():
         lambda a, beta: jnp.sum(c * ep.spectral_map(ep.functions.fermi_dirac(1.2, beta), a)),
         lambda a, beta: ep.spectral_sum(ep.functions.fermi_dirac(1.2, beta), a),
     ):
-        h = 1e-5
+        h, f = 1e-5, jax.jit(f)
         slope = (f(a, 2 + h) - f(a, 2 - h)) / (2 * h)
         np.testing.assert_allclose(jax.jit(jax.grad(f, 1))(a, 2.0), slope, rtol=1e-8)
-        mixed = (jax.grad(f)(a, 2 + h) - jax.grad(f)(a, 2 - h)) / (2 * h)
-        np.testing.assert_allclose(jax.grad(lambda a, f=f: jax.grad(f, 1)(a, 2.0))(a), mixed, atol=1e-8)
-        np.testing.assert_allclose(jax.jacfwd(lambda b, f=f: jax.grad(f)(a, b))(2.0), mixed, atol=1e-8)
+        gradient = jax.jit(jax.grad(f))
+        mixed = (gradient(a, 2 + h) - gradient(a, 2 - h)) / (2 * h)
+        np.testing.assert_allclose(jax.jit(jax.grad(lambda a, f=f: jax.grad(f, 1)(a, 2.0)))(a), mixed, atol=1e-8)
+        np.testing.assert_allclose(jax.jacfwd(lambda b, g=gradient: g(a, b))(2.0), mixed, atol=1e-8)
 
 
 def test_a_third_derivative_is_refused():
@@ -156,11 +173,12 @@ def test_float32_stays():
 def test_vmap_and_batch():
     a = np.stack([matrix(name) for name in SPECTRA])
     f = lambda a: jnp.sum(ep.spectral_map(jnp.exp, a)[..., 0, 1])  # noqa: E731
-    each = np.stack([jax.grad(f)(m) for m in a])
-    np.testing.assert_allclose(jax.grad(f)(a), each, atol=1e-13)
-    np.testing.assert_allclose(jax.vmap(jax.grad(f))(a), each, atol=1e-13)
-    hessians = jax.vmap(jax.hessian(lambda a: ep.spectral_sum(jnp.exp, a)))(a)
-    np.testing.assert_allclose(hessians[1], jax.hessian(lambda a: ep.spectral_sum(jnp.exp, a))(a[1]), atol=1e-12)
+    gradient = jax.grad(f)
+    each = np.stack([gradient(m) for m in a])
+    np.testing.assert_allclose(gradient(a), each, atol=1e-13)
+    np.testing.assert_allclose(jax.vmap(gradient)(a), each, atol=1e-13)
+    hessian = jax.hessian(lambda a: ep.spectral_sum(jnp.exp, a))
+    np.testing.assert_allclose(jax.jit(jax.vmap(hessian))(a)[1], jax.jit(hessian)(a[1]), atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,8 @@ def test_jacobians_of_other_functions(name):
         "pair": lambda x, y: jax.tree.map(jnp.abs, tuple(eigenpair.eig(x, y, left=True))),
         "map": lambda x, y: eigenpair.spectral_map(jnp.tanh, x),
     }
-    same(jax.jacrev(functions[name], (0, 1))(a, b), jax.jacfwd(functions[name], (0, 1))(a, b))
+    by_reverse, by_forward = (jax.jit(mode(functions[name], (0, 1))) for mode in (jax.jacrev, jax.jacfwd))
+    same(by_reverse(a, b), by_forward(a, b))
 
 
 def test_nested():
@@ -119,7 +120,7 @@ def test_over_a_batch_that_the_function_sees():
 
 def test_hessians():
     stacks, options = problem(2, batch=(2,))
-    hessian = jax.hessian(of_matrices(moduli, **options), (0, 1))
+    hessian = jax.jit(jax.hessian(of_matrices(moduli, **options), (0, 1)))
     same(jax.vmap(hessian)(*stacks), one_by_one(hessian, *stacks), 1e-10)
 
 
