@@ -1,13 +1,11 @@
 // What the policies of docs/degeneracy.md make of gaps, and what `check` refuses. Included inside a namespace per
 // instruction set.
 
-// These numbers are shared with python/eigenpair/degeneracy.py and julia/src/degeneracy.jl.
-constexpr double kRoundingOfCotangent = 64, kNoiseOfCotangent = 8, kNear = 1e-3;
-
-// Of ascending eigenvalues.
-template <typename R>
+// Of ascending eigenvalues, and of a K of type T.
+template <typename T>
 class Gaps {
  public:
+  using R = typename RealPart<T>::type;
   enum Judgement { kCounts, kNoise, kRefused };
 
   // `first` has room for n numbers; without a scale, it is the largest |w|.
@@ -50,79 +48,38 @@ class Gaps {
     return policy_ == EIGENPAIR_POLICY_CHECK && in_cluster(i, j) ? 0 : 1 / gap;
   }
 
-  // What the judgement measures by: `kappa` is the source of rounding in K, and dw the cotangent of the eigenvalues.
-  void measure(R kappa, const R* dw, int64_t n) {
-    dw_ = dw;
-    const R largest = dw == nullptr ? R(0) : largest_of(dw, n);
-    limit_ = static_cast<R>(kRoundingOfCotangent) * rounding_ * kappa;
-    noise_ = static_cast<R>(kNoiseOfCotangent) * rounding_ * kappa;
+  // What the judgement measures by: K, by its largest entry, and the cotangent of the eigenvalues. `norms` has room for
+  // RoundingOfK::kNorms times n numbers.
+  void measure(const eigenpair_hermitian_rule& p, int64_t index, R of_k, R* norms) {
+    kappa_.open(p, index, of_k, norms);
+    dw_ = p.dw == nullptr ? nullptr : static_cast<const R*>(p.dw) + index * p.n;
+    R largest = 0;
+    for (int64_t i = 0; dw_ != nullptr && i < p.n; ++i) largest = larger(largest, absolute(dw_[i]));
     split_ = static_cast<R>(kRoundingOfCotangent) * rounding_ * largest;
   }
 
   // i < j, by the sizes of the anti-Hermitian and of the Hermitian part of K there. `not <=` rather than `>`: a NaN in
   // the cotangent fails the test.
   Judgement judge(int64_t i, int64_t j, R rotation, R mixing) const {
+    const bool together = in_cluster(i, j), close = absolute(w_[j] - w_[i]) <= near();
+    if (!together && !close) return kCounts;
     const bool same = dw_ == nullptr || absolute(dw_[i] - dw_[j]) <= split_;
-    if (in_cluster(i, j) && (!(rotation <= limit_) || !(same || mixing <= limit_))) return kRefused;
-    if (!(absolute(w_[j] - w_[i]) <= near())) return kCounts;
-    return rotation <= noise_ && (same || mixing <= noise_) ? kNoise : kCounts;
+    const R rounding = rounding_ * kappa_(i, j);
+    const R limit = static_cast<R>(kRoundingOfCotangent) * rounding;
+    const R noise = static_cast<R>(kNoiseOfCotangent) * rounding;
+    if (together && (!(rotation <= limit) || !(same || mixing <= limit))) return kRefused;
+    return close && rotation <= noise && (same || mixing <= noise) ? kNoise : kCounts;
   }
 
  private:
   R near() const { return static_cast<R>(kNear) * scale_; }
   bool in_cluster(int64_t i, int64_t j) const { return first_[j] <= i; }
 
-  static R largest_of(const R* x, int64_t n) {
-    R largest = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      if (largest == largest && !(absolute(x[i]) <= largest)) largest = absolute(x[i]);
-    }
-    return largest;
-  }
-
   const R* w_ = nullptr;
   const R* dw_ = nullptr;
   const int32_t* first_ = nullptr;
   int32_t policy_ = 0;
-  R parameter_ = 0, rounding_ = 0, scale_ = 0, reach_ = 0, limit_ = 0, noise_ = 0, split_ = 0;
+  R parameter_ = 0, rounding_ = 0, scale_ = 0, reach_ = 0, split_ = 0;
+  RoundingOfK<T> kappa_;
   bool far_ = true;
 };
-
-// The largest 2-norm of a column of an n x n matrix; NaN if there is one in it.
-template <typename T>
-auto largest_column(const T* matrix, int64_t n, bool rows) {
-  using R = typename RealPart<T>::type;
-  constexpr int64_t kParts = sizeof(T) / sizeof(R), kBlock = 64;
-  const R* x = reinterpret_cast<const R*>(matrix);
-  R top = 0;
-  for (int64_t i = 0; i < n * n * kParts; ++i) {
-    const R size = absolute(x[i]);
-    top = size <= top || top != top ? top : size;
-  }
-  if (!(top > 0) || top - top != 0) return top;
-  R largest = 0;
-  for (int64_t first = 0; first < n; first += kBlock) {
-    const int64_t last = first + kBlock < n ? first + kBlock : n;
-    R sums[kBlock] = {};
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t j = first; j < last; ++j) {
-        const R* entry = x + (rows ? i * n + j : j * n + i) * kParts;
-        for (int64_t part = 0; part < kParts; ++part) sums[j - first] += entry[part] / top * (entry[part] / top);
-      }
-    }
-    for (R sum : sums) largest = sum > largest ? sum : largest;
-  }
-  return static_cast<R>(top * __builtin_sqrt(largest));
-}
-
-// Where rounding in K = V* dV - dU* U comes from.
-template <typename T>
-auto rounding_source(const eigenpair_hermitian_rule& p, int64_t index) {
-  const auto size = [&](const void* base) {
-    return largest_column(static_cast<const T*>(base) + index * p.n * p.n, p.n, p.layout == EIGENPAIR_ROW_MAJOR);
-  };
-  typename RealPart<T>::type sum = 0;
-  if (p.dv != nullptr) sum += size(p.v) * size(p.dv);
-  if (p.du != nullptr) sum += size(p.u) * size(p.du);
-  return sum;
-}

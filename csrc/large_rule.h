@@ -87,7 +87,7 @@ class LargeRuleProblem final : public Problem {
         : problem_(problem),
           moved_(problem.p_.n * problem.p_.n),
           rotation_(problem.turns() && problem.p_.da == nullptr ? problem.p_.n * problem.p_.n : 0),
-          scratch_(problem.p_.n) {}
+          scratch_(kRotationScratch * problem.p_.n) {}
 
     void solve(int64_t first, int64_t last) noexcept override {
       const eigenpair_hermitian_rule& p = problem_.p_;
@@ -154,7 +154,7 @@ class LargeRuleProblem final : public Problem {
 
     const LargeRuleProblem& problem_;
     Buffer<T> moved_, rotation_;
-    Buffer<int32_t> scratch_;
+    Buffer<Real<T>> scratch_;
   };
 
   Products<T, Int> products_;

@@ -80,9 +80,9 @@ struct alignas(64) MirroredTiles {
 };
 
 // M = Diag(dw) + F o (K - K*)/2, which may take the place of K; false where `check` refuses the loss, and M is worth
-// nothing. `scratch` has room for n numbers.
+// nothing. `scratch` has room for kRotationScratch times n real numbers.
 template <typename T>
-bool rotate(const eigenpair_hermitian_rule& p, int64_t index, const void* of_k, void* to_m, int32_t* scratch) {
+bool rotate(const eigenpair_hermitian_rule& p, int64_t index, const void* of_k, void* to_m, void* scratch) {
   using Mirror = MirroredTiles<T>;
   using R = typename Mirror::R;
   const int64_t n = p.n;
@@ -92,9 +92,16 @@ bool rotate(const eigenpair_hermitian_rule& p, int64_t index, const void* of_k, 
   const R *w = of_matrix(p.w, n), *dw = of_matrix(p.dw, n);
   const T* x = static_cast<const T*>(of_k);
   T* y = static_cast<T*>(to_m);
-  Gaps<R> gaps;
-  gaps.open(w, n, of_matrix(p.scale, 1), p.policy, p.parameter, scratch);
-  if (gaps.judges()) gaps.measure(rounding_source<T>(p, index), dw, n);
+  static_assert(kRotationScratch > RoundingOfK<T>::kNorms && sizeof(R) >= sizeof(int32_t));
+  R* const norms = static_cast<R*>(scratch);
+  Gaps<T> gaps;
+  gaps.open(w, n, of_matrix(p.scale, 1), p.policy, p.parameter,
+            reinterpret_cast<int32_t*>(norms + RoundingOfK<T>::kNorms * n));
+  if (gaps.judges()) {
+    R largest = 0;
+    for (int64_t i = 0; i < n * n; ++i) largest = larger(largest, Mirror::size(x[i]));
+    gaps.measure(p, index, largest, norms);
+  }
   // Transposed, the anti-Hermitian part changes its sign.
   const R sign = p.layout == EIGENPAIR_ROW_MAJOR ? R(1) : R(-1);
   bool refused = false;
@@ -115,8 +122,8 @@ bool rotate(const eigenpair_hermitian_rule& p, int64_t index, const void* of_k, 
         if (gaps.judges()) {
           const R mixing = Mirror::size(Mirror::half(x[i * n + j], across[j], R(1)));
           const auto says = gaps.judge(i, j, Mirror::size(rotation), mixing);
-          if (says == Gaps<R>::kNoise) f = 0;
-          refused |= says == Gaps<R>::kRefused;
+          if (says == Gaps<T>::kNoise) f = 0;
+          refused |= says == Gaps<T>::kRefused;
         }
         y[i * n + j] = Mirror::scaled(rotation, sign * f);
         across[j] = Mirror::adjoint(y[i * n + j]);

@@ -11,8 +11,8 @@ class SmallRule : private SmallMatrices<T, N> {
   using Base::kComplex;
 
   static size_t scratch_bytes(int64_t order) {
-    return static_cast<size_t>(planes() * order * Base::stride_for(order)) * sizeof(R) +
-           static_cast<size_t>(order) * sizeof(int32_t);
+    const int64_t numbers = planes() * order * Base::stride_for(order) + RoundingOfK<T>::kNorms * order;
+    return static_cast<size_t>(numbers) * sizeof(R) + static_cast<size_t>(order) * sizeof(int32_t);
   }
 
   SmallRule(const eigenpair_hermitian_rule& problem, void* scratch)
@@ -26,7 +26,8 @@ class SmallRule : private SmallMatrices<T, N> {
       m.im = kComplex ? next : nullptr;
       if (kComplex) next += n() * stride();
     }
-    first_ = reinterpret_cast<int32_t*>(next);
+    norms_ = next;
+    first_ = reinterpret_cast<int32_t*>(next + RoundingOfK<T>::kNorms * n());
   }
 
   void solve(int64_t index) {
@@ -109,8 +110,16 @@ class SmallRule : private SmallMatrices<T, N> {
       subtract(at(kK), at(kM));
     }
     const bool judged = gaps_.judges();
-    if (judged) gaps_.measure(rounding_source<T>(p_, index), dw, n());
     const Matrix k = at(kK), m = at(kM);
+    if (judged) {
+      R largest = 0;
+      for (int64_t i = 0; i < n(); ++i) {
+        for (int64_t j = 0; j < n(); ++j) {
+          largest = larger(largest, size(k.re[i * stride() + j], kComplex ? k.im[i * stride() + j] : R(0)));
+        }
+      }
+      gaps_.measure(p_, index, largest, norms_);
+    }
     for (int64_t i = 0; i < n(); ++i) {
       m.re[i * stride() + i] = dw != nullptr ? dw[i] : R(0);
       if constexpr (kComplex) m.im[i * stride() + i] = 0;
@@ -122,8 +131,8 @@ class SmallRule : private SmallMatrices<T, N> {
           const R mixing_re = R(0.5) * (k.re[i * stride() + j] + k.re[j * stride() + i]);
           const R mixing_im = kComplex ? R(0.5) * (k.im[i * stride() + j] - k.im[j * stride() + i]) : R(0);
           const auto says = gaps_.judge(i, j, size(re, im), size(mixing_re, mixing_im));
-          if (says == Gaps<R>::kRefused) return false;
-          if (says == Gaps<R>::kNoise) f = 0;
+          if (says == Gaps<T>::kRefused) return false;
+          if (says == Gaps<T>::kNoise) f = 0;
         }
         m.re[i * stride() + j] = f * re;
         m.re[j * stride() + i] = f * re;
@@ -238,8 +247,9 @@ class SmallRule : private SmallMatrices<T, N> {
   }
 
   const eigenpair_hermitian_rule& p_;
-  Gaps<R> gaps_;
+  Gaps<T> gaps_;
   const R* w_ = nullptr;
+  R* norms_;
   int32_t* first_;
   Matrix matrices_[kMatrices];
 };

@@ -17,11 +17,12 @@ namespace {
 #include "small_lanes.h"
 #include "small_storage.h"
 // built on these:
-#include "degeneracy.h"
+#include "rounding.h"
 #include "small_blocks.h"
 // built on those:
+#include "degeneracy.h"
 #include "small_matrices.h"
-// and on this:
+// and on these:
 #include "rotation.h"
 #include "small_rule.h"
 #include "small_rule_lanes.h"

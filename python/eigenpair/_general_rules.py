@@ -12,17 +12,16 @@ from jax import Array, lax
 
 from ._linear_pair import LinearPair
 from ._matrices import adjoint, matmul
+from ._rounding import finite_or_nan, norm, rounding_of_product
 from .degeneracy import (
     ROUNDING_OF_COTANGENT,
     Policy,
     broaden,
     check,
     explain,
-    largest_column,
     mask,
     nan_where,
     noise,
-    norm,
     second_order_width,
     width,
     without,
@@ -212,14 +211,15 @@ def cotangent(
     h_bar: Any = None
     kappa: Any = 0
     if v_bar is not None:
-        k_bar, kappa = matmul(adjoint(v), v_bar), largest_column(v) * largest_column(v_bar)
+        k_bar, kappa = matmul(adjoint(v), v_bar), rounding_of_product(v, v_bar)
     if u_bar is not None:
         h_bar = -matmul(adjoint(u_bar), u)
-        kappa = kappa + largest_column(u) * largest_column(u_bar)
+        kappa = kappa + rounding_of_product(u, u_bar)
         k_bar = h_bar if k_bar is None else k_bar + h_bar
     m_bar = jnp.zeros_like(v)
     n_bar = jnp.zeros_like(v) if h_bar is None else h_bar
     if k_bar is not None:
+        kappa = finite_or_nan(kappa)
         k_bar = k_bar + matmul(adjoint(v), _phase_transpose(v, jnp.diagonal(k_bar, axis1=-2, axis2=-1)))
         f = inverse_gaps(policy, w, reach)
         size = jnp.abs(k_bar)

@@ -9,12 +9,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ._matrices import adjoint, hermitian_part, hermitian_part_transpose, matmul
+from ._rounding import at_most_of, norm, rounding_of_product
 from .degeneracy import (
     Policy,
     inverse_gaps,
-    largest_column,
     noise,
-    norm,
     parts,
     second_order_factor,
     verdict,
@@ -118,12 +117,13 @@ def cotangent(
     kappa: Any = 0
     m_bar = None
     if v_bar is not None:
-        k_bar, kappa = matmul(adjoint(v), v_bar), largest_column(v) * largest_column(v_bar)
+        k_bar, kappa = matmul(adjoint(v), v_bar), rounding_of_product(v, v_bar)
     if u_bar is not None:
-        k, size = matmul(adjoint(u_bar), u), largest_column(u) * largest_column(u_bar)
+        k, size = matmul(adjoint(u_bar), u), rounding_of_product(u, u_bar)
         k_bar, kappa = (-k if k_bar is None else k_bar - k), kappa + size
     answer = None
     if k_bar is not None:
+        kappa = at_most_of(k_bar, kappa)
         gap = w[..., None, :] - w[..., :, None]
         nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
         m_bar = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)

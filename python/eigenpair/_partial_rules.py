@@ -14,12 +14,12 @@ from ._complement import complement_p
 from ._hermitian_rules import inner_of_b, pushforward
 from ._linear_pair import LinearPair
 from ._matrices import adjoint, hermitian_part, hermitian_part_transpose, matmul
+from ._rounding import at_most_of, norm, rounding_of_product
 from .degeneracy import (
     Policy,
     check,
     clusters,
     inverse_gaps,
-    largest_column,
     noise,
     parts,
     second_order_factor,
@@ -40,6 +40,14 @@ def _outside(y: Array, residuals: Sequence[Array], first: int) -> Array:
 def _of_whole(policy: Policy, n: int, k: int) -> Policy:
     """The policy with clusters as wide as in the whole problem."""
     return dataclasses.replace(policy, c=policy.c * math.sqrt(n / k)) if isinstance(policy, check) else policy
+
+
+def _least_of_whole(v_bar: Array, residuals: Sequence[Array]) -> Array:
+    """A lower bound of the largest `|K̄ᵢⱼ|` with `i` in the whole problem: `‖v̄ⱼ‖² ≤ ‖B‖ Σᵢ|K̄ᵢⱼ|²`."""
+    _, _, _, _, _, *b = residuals
+    of_b = jnp.sqrt(norm(lax.stop_gradient(b[0]), (-2, -1))) if b else 1
+    size = jnp.max(norm(lax.stop_gradient(v_bar), -2), axis=-1, keepdims=True, initial=0)
+    return size / (math.sqrt(v_bar.shape[-2]) * of_b)
 
 
 def _open(policy: Policy, w: Array, edges: Array) -> Array | None:
@@ -101,7 +109,7 @@ def cotangent(
     else:
         scale = lax.stop_gradient(edges[..., 2:])
         k_bar = matmul(adjoint(v), v_bar)
-        kappa = largest_column(v) * largest_column(v_bar)
+        kappa = at_most_of(k_bar, rounding_of_product(v, v_bar), _least_of_whole(v_bar, residuals))
         gap = w[..., None, :] - w[..., :, None]
         nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
         m_bar = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)

@@ -134,18 +134,6 @@ def as_policy(value: Any) -> Policy:
     )
 
 
-def norm(x: Array, axis: int | tuple[int, ...]) -> Array:
-    """2-norm over `axis` (kept), safe from overflow and underflow of the squares."""
-    size = jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0)
-    safe = jnp.where((size > 0) & jnp.isfinite(size), size, 1)
-    return safe * jnp.sqrt(jnp.sum(jnp.abs(x / safe) ** 2, axis=axis, keepdims=True))
-
-
-def largest_column(x: Array) -> Array:
-    """Largest column norm of each matrix, shape `(…, 1, 1)`."""
-    return jnp.max(norm(x, -2), axis=-1, keepdims=True, initial=0)
-
-
 def width(policy: check, w: Array) -> float:
     """How far rounding reaches, as a part of the size of the problem."""
     return policy.c * math.sqrt(w.shape[-1]) * float(jnp.finfo(w.dtype).eps)
@@ -194,7 +182,8 @@ def parts(k_bar: Array) -> tuple[Array, Array]:
 def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: Array, scale: Array) -> Array | None:
     """1 where the gradient may be computed without the gaps inside clusters, NaN where it may not; shape `(…, 1, 1)`.
 
-    `k_bar` is `K̄` of the derivations, `kappa` the size of its rounding error's source. `None`: nothing to judge.
+    `k_bar` is `K̄` of the derivations, `kappa` the size of the source of rounding in each entry, and NaN fails.
+    `None`: nothing to judge.
     """
     if not isinstance(policy, check) or w.shape[-1] == 0:
         return None

@@ -21,7 +21,8 @@ from . import _arguments, cuda, engines, native
 from ._general_rules import conditioning, normalize, pair
 from ._linear_pair import batched, by_jit
 from ._matrices import adjoint, finite_or_identity, matmul
-from .degeneracy import Policy, as_policy, check, largest_column, norm
+from ._rounding import largest_column, norm
+from .degeneracy import Policy, as_policy, check
 
 __all__ = ["EigBothResult", "EigLeftResult", "EigResult", "condition_numbers", "eig", "eigvals"]
 
