@@ -5,8 +5,6 @@ using ChainRulesCore
 using EigenPair
 using ForwardDiff: Dual, ForwardDiff, Tag
 
-export loss, gradient_by, forward_over_reverse, reverse_over_reverse, along, slope
-
 # Dual numbers of one tag: code is compiled anew for every other one.
 struct Line end
 along(x, d) = x .+ Dual{Tag{Line, Float64}}(0.0, 1.0) .* d
@@ -50,16 +48,27 @@ forward_over_reverse(W, matrices, directions, subset; options...) =
 The gradient of `Re Σ ⟨direction, gradient⟩`: the same, as second derivatives are symmetric.
 """
 function reverse_over_reverse(W, matrices, directions, subset; options...)
+    w, V, pull_solve, (of_a, of_b, of_w, of_V, of_w̄, of_V̄) = through_gradients(W, matrices, directions, subset; options...)
+    W = W === nothing ? nothing : reshape(W, size(V))
+    _, _, ā, b̄ = pull_solve((of_w - sin.(w) .* of_w̄, W === nothing ? of_V : of_V + 2 .* W .* of_V̄, NoTangent()))
+    return map(unthunk, (of_a + ā, of_b + b̄)[1:length(matrices)])
+end
+
+"""
+    cotangents_of_cotangents(W, matrices, directions, subset; options...)
+
+What `Re Σ ⟨direction, gradient⟩` gives back to the cotangents of eigenvalues and eigenvectors.
+"""
+cotangents_of_cotangents(args...; options...) = through_gradients(args...; options...)[4][5:6]
+
+function through_gradients(W, matrices, directions, subset; options...)
     a, b = length(matrices) == 1 ? (matrices..., nothing) : matrices
     all_options = (; type = 1, lower = nothing, subset_by_index = subset, degeneracy = nothing, options...)
     p = EigenPair.hermitian_problem(a, b, all_options)
     (w, V, reduction), pull_solve = rrule(EigenPair.hermitian_solve, p, a, b)
-    W = W === nothing ? nothing : reshape(W, size(V))
-    w̄, V̄ = map(EigenPair.present, cotangents(W, w, V))
+    w̄, V̄ = map(EigenPair.present, cotangents(W === nothing ? nothing : reshape(W, size(V)), w, V))
     _, pull = rrule(EigenPair.partial_gradients, p, reduction, a, b, w, V, w̄, V̄)
-    of_a, of_b, of_w, of_V, of_w̄, of_V̄ = pull(b === nothing ? (directions..., NoTangent()) : directions)[4:9]
-    _, _, ā, b̄ = pull_solve((of_w - sin.(w) .* of_w̄, W === nothing ? of_V : of_V + 2 .* W .* of_V̄, NoTangent()))
-    return map(unthunk, (of_a + ā, of_b + b̄)[1:length(matrices)])
+    return w, V, pull_solve, pull(b === nothing ? (directions..., NoTangent()) : directions)[4:9]
 end
 
 end
