@@ -41,23 +41,17 @@ class RowSolver {
     reduce();
     if (vectors) accumulate();
     make_real(vectors);
-    if (!iterate(vectors)) return false;
+    ImplicitQl<R> iteration{n_, d_, e_[0]};
+    const bool done = vectors ? iteration.run([this](int64_t i, R c, R s) { rotate(i, c, s); }) : iteration.values();
+    if (!done) return false;
     store(up, vectors ? reinterpret_cast<R*>(a) : nullptr, w);
     return true;
   }
 
  private:
-  static constexpr int kRounds = 60;
-  static constexpr R kTiny = LaneTypes<R>::kTiny, kEpsilon = LaneTypes<R>::kEpsilon;
+  static constexpr R kTiny = LaneTypes<R>::kTiny;
 
   static int64_t stride_for(int64_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
-  static R root_of(R x) {
-    if constexpr (sizeof(R) == 8) {
-      return __builtin_sqrt(x);
-    } else {
-      return __builtin_sqrtf(x);
-    }
-  }
   static R sum_of(V x) {
     R sum = 0;
     for (int lane = 0; lane < kWidth; ++lane) sum += x[lane];
@@ -249,61 +243,6 @@ class RowSolver {
         }
       }
     }
-  }
-
-  // Implicit QL with Wilkinson's shift (Martin, Wilkinson).
-  bool iterate(bool vectors) {
-    R* e = e_[0];
-    for (int64_t l = 0; l + 1 < n_; ++l) {
-      for (int round = 0;; ++round) {
-        int64_t m = l;
-        while (m + 1 < n_ && absolute(e[m]) > kEpsilon * (absolute(d_[m]) + absolute(d_[m + 1])) + kTiny) ++m;
-        if (m == l) break;
-        if (round == kRounds) return false;
-        if (m == l + 1) {
-          meet(l, vectors);
-        } else {
-          sweep(l, m, vectors);
-        }
-      }
-    }
-    return true;
-  }
-
-  // A block of order two by one rotation: Jacobi's formula.
-  void meet(int64_t i, bool vectors) {
-    const R half = (d_[i + 1] - d_[i]) / 2, beside = e_[0][i];
-    const R tangent = (half < 0 ? -beside : beside) / (absolute(half) + root_of(half * half + beside * beside));
-    const R cosine = 1 / root_of(1 + tangent * tangent);
-    d_[i] -= tangent * beside;
-    d_[i + 1] += tangent * beside;
-    e_[0][i] = 0;
-    if (vectors) rotate(i, cosine, tangent * cosine);
-  }
-
-  void sweep(int64_t l, int64_t m, bool vectors) {
-    R* e = e_[0];
-    R g = (d_[l + 1] - d_[l]) / (2 * e[l]);
-    R r = root_of(g * g + 1);
-    g = d_[m] - d_[l] + e[l] / (g + (g < 0 ? -r : r));
-    R s = 1, c = 1, p = 0;
-    for (int64_t i = m - 1; i >= l; --i) {
-      const R f = s * e[i], b = c * e[i], square = f * f + g * g;
-      r = root_of(square);
-      e[i + 1] = r;
-      const bool flat = square <= kTiny * kTiny;  // no rotation to speak of
-      const R inverse = 1 / (flat ? R(1) : r);
-      s = flat ? R(0) : f * inverse;
-      c = flat ? R(1) : g * inverse;
-      const R shifted = d_[i + 1] - p, t = (d_[i] - shifted) * s + 2 * c * b;
-      p = s * t;
-      d_[i + 1] = shifted + p;
-      g = c * t - b;
-      if (vectors) rotate(i, c, s);
-    }
-    d_[l] -= p;
-    e[l] = g;
-    e[m] = 0;
   }
 
   void rotate(int64_t i, R cosine, R sine) {

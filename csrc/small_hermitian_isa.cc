@@ -20,6 +20,7 @@ namespace {
 #include "small_solver.h"
 #include "small_storage.h"
 // built on those:
+#include "implicit_ql.h"
 #include "row_solver.h"
 #include "small_pair.h"
 

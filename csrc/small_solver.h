@@ -95,7 +95,8 @@ struct SmallSolver {
         }
         const M open = m > splat<V>(R(l));
         if (!any(open)) break;
-        if (round == kRounds) {
+        // As many as implicit_ql.h allows, but of each eigenvalue.
+        if (round == 30 * n()) {
           failed |= open;
           break;
         }
@@ -111,8 +112,6 @@ struct SmallSolver {
   }
 
  private:
-  static constexpr int kRounds = 60;
-
   // |x|, with x itself set to zero where its square would underflow: beside a matrix of size 1 that is nothing, but the
   // phase of such a number would not be of modulus 1.
   static V modulus(V x, V*) { return magnitude(x); }

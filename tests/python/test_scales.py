@@ -170,3 +170,17 @@ def test_neighbours_of_other_sizes():
 
     found = jax.grad(loss)(a * scales) * scales
     np.testing.assert_allclose(found, np.broadcast_to(jax.grad(loss)(a), found.shape), rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+@pytest.mark.parametrize("n", [33, 64, 100, 128, 130])
+def test_steep_spectra_of_one_matrix(n, dtype):
+    """Most of the eigenvalues are below the rounding error of the largest."""
+    for last in (1e-15, 1e-17, 1e-30):
+        spectrum = np.geomspace(1, last, n)[::-1]
+        a = with_spectrum(spectrum, ("steep", n), dtype)
+        w, v = eigh(a)
+        np.testing.assert_allclose(w, spectrum, atol=1e-14)
+        np.testing.assert_allclose(eigvalsh(a), spectrum, atol=1e-14)
+        np.testing.assert_allclose(a @ v, v * w, atol=1e-14)
+        np.testing.assert_allclose(adjoint(v) @ v, np.eye(n), atol=1e-13)
