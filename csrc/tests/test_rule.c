@@ -187,6 +187,63 @@ TEST(clusters_are_judged) {
   CHECK(refused[1] == 0 && !isfinite(gradient[square + 1]), "%g", gradient[square + 1]);
 }
 
+TEST(long_vectors_hide_nothing_of_short_ones) {
+  if (!have_kernels()) return;
+  enum { n = 6, square = n * n, turns = 5 };
+  /* Of a vector beside the cluster and of its cotangent; then of the cluster itself. `lost` couples its two vectors. */
+  const double lengths[turns] = {1e12, 1e-12, 1e150, 1e12, 1}, sizes[turns] = {1e12, 1, 1e150, 0, 0};
+  for (int turn = 0; turn < 2 * turns; ++turn) {
+    const double length = lengths[turn % turns], size = sizes[turn % turns], lost = turn < turns ? 1 : 0;
+    for (int32_t layout = 0; layout <= 1; ++layout) {
+      double w[n], v[square] = {0}, dv[square] = {0}, gradient[square], scale = n;
+      int32_t refused = 7;
+      for (int i = 0; i < n; ++i) {
+        w[i] = i == 2 ? 1 : i;
+        v[i * (n + 1)] = i == 0 ? length : 1;
+      }
+      dv[0] = size;
+      dv[1 * n + 2] = dv[2 * n + 1] = 1;
+      dv[layout ? 1 * n + 2 : 2 * n + 1] += lost;
+      eigenpair_hermitian_rule rule = rule_for(n, 1, w, v);
+      rule.type = 1;
+      rule.layout = layout;
+      rule.scale = &scale;
+      rule.reverse = 1;
+      rule.dv = dv;
+      rule.da = gradient;
+      rule.refused = &refused;
+      apply(&rule, 1);
+      CHECK(refused == (lost > 0), "turn %d: %d", turn, (int)refused);
+      CHECK(isnan(gradient[square - 1]) == (lost > 0), "turn %d: %g", turn, gradient[square - 1]);
+    }
+  }
+}
+
+TEST(rounding_that_overflows_refuses) {
+  if (!have_kernels()) return;
+  enum { n = 6, square = n * n };
+  const double scale = n;
+  for (int turn = 0; turn < 3; ++turn) {
+    double w[n], v[square] = {0}, dv[square] = {0}, gradient[square];
+    int32_t refused = 7;
+    for (int i = 0; i < n; ++i) {
+      w[i] = i == 1 ? 0 : i;
+      v[i * (n + 1)] = i == 0 && turn > 0 ? 1e200 : 1;
+    }
+    /* Couples nothing in the cluster. */
+    dv[3 * n] = dv[3 * n + 1] = turn > 1 ? 1e200 : 1;
+    eigenpair_hermitian_rule rule = rule_for(n, 1, w, v);
+    rule.type = 1;
+    rule.scale = &scale;
+    rule.reverse = 1;
+    rule.dv = dv;
+    rule.da = gradient;
+    rule.refused = &refused;
+    apply(&rule, 1);
+    CHECK(refused == (turn == 2), "turn %d: %d", turn, (int)refused);
+  }
+}
+
 TEST(the_same_bits_on_any_number_of_threads) {
   if (!have_kernels()) return;
   enum { n = 3, square = n * n, batch = 5000 };

@@ -41,17 +41,16 @@ def residuals(n, type, dtype, seed=0):
 def both(linear, kept, reverse, **static):
     """From the core and from JAX, compiled."""
     present = [x for x in linear if x is not None]
-    return _compiled(reverse, core.LIMIT, tuple(sorted(static.items())))(present, list(kept))
+    return _compiled(reverse, tuple(sorted(static.items())))(present, list(kept))
 
 
 @functools.cache
-def _compiled(reverse, limit, static):
-    """One computation for all that differs in numbers only; the limit is read while it is traced."""
+def _compiled(reverse, static):
+    """One computation for all that differs in numbers only."""
     static = dict(static)
     rule, flags = (rules.cotangent, "outputs") if reverse else (rules.tangent, "inputs")
 
     def by_core_and_by_jax(linear, kept):
-        assert limit == core.LIMIT
         kernel = core.on_cpu(kept, reverse=reverse, **static)
         assert kernel is not None
         given = iter(linear)
