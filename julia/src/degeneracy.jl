@@ -210,26 +210,27 @@ end
 # ---- the verdict on a cotangent ------------------------------------------------------------------------------
 
 """
-The cotangents `K̄` and `λ̄` of one matrix; `κ` is the size that entries of `K̄` are compared with.
+The cotangents `K̄` and `λ̄` of one matrix; `κ(i, j)` is what entries of `K̄` are compared with, of
+`check()` alone.
 """
-struct Coupling{F, K, L, R}
+struct Coupling{F, K, L, S, R}
     F::F
     K̄::K
     λ̄::L
-    κ::R
+    κ::S
     largest_λ̄::R
 end
 
-function Coupling(F::InverseGaps, K̄, λ̄, κ::Real)
+function Coupling(F::InverseGaps, K̄, λ̄, κ)
     R = real(eltype(K̄))
-    return Coupling(F, K̄, λ̄, R(κ), λ̄ === nothing ? zero(R) : R(maximum(abs, λ̄; init = zero(R))))
+    return Coupling(F, K̄, λ̄, κ, λ̄ === nothing ? zero(R) : R(maximum(abs, λ̄; init = zero(R))))
 end
 
 # The anti-Hermitian part of K̄ turns two vectors into each other, the Hermitian part mixes them.
 turning(C::Coupling, i, j) = (C.K̄[i, j] - conj(C.K̄[j, i])) / 2
 mixing(C::Coupling, i, j) = (C.K̄[i, j] + conj(C.K̄[j, i])) / 2
 
-is_below(C::Coupling, x, units) = abs(x) <= units * rounding(C.F.λ) * C.κ
+is_below(C::Coupling, x, units, i, j) = abs(x) <= units * rounding(C.F.λ) * C.κ(i, j)
 same_λ̄(C::Coupling, i, j) = C.λ̄ === nothing ||
     abs(C.λ̄[i] - C.λ̄[j]) <= ROUNDING_OF_COTANGENT * rounding(C.F.λ) * C.largest_λ̄
 
@@ -241,8 +242,8 @@ loses it and not `F`, because the derivative of `S` may be anything.
 """
 function significant_turning(C::Coupling{<:InverseGaps{Check}}, i, j)
     S = turning(C, i, j)
-    is_noise = abs(C.F.λ[i] - C.F.λ[j]) <= NEAR * C.F.scale && is_below(C, S, NOISE_OF_COTANGENT) &&
-        (same_λ̄(C, i, j) || is_below(C, mixing(C, i, j), NOISE_OF_COTANGENT))
+    is_noise = abs(C.F.λ[i] - C.F.λ[j]) <= NEAR * C.F.scale && is_below(C, S, NOISE_OF_COTANGENT, i, j) &&
+        (same_λ̄(C, i, j) || is_below(C, mixing(C, i, j), NOISE_OF_COTANGENT, i, j))
     return is_noise ? zero(S) : S
 end
 significant_turning(C::Coupling, i, j) = turning(C, i, j)
@@ -267,9 +268,9 @@ function violation(C::Coupling{<:InverseGaps{Check}})
     has_cluster(F) || return nothing
     for j in eachindex(F.λ), i in 1:(j - 1)
         clustered(F, i, j) || continue
-        reason = if !is_below(C, turning(C, i, j), ROUNDING_OF_COTANGENT)
+        reason = if !is_below(C, turning(C, i, j), ROUNDING_OF_COTANGENT, i, j)
             "the loss depends on which eigenvectors represent the cluster"
-        elseif !(same_λ̄(C, i, j) || is_below(C, mixing(C, i, j), ROUNDING_OF_COTANGENT))
+        elseif !(same_λ̄(C, i, j) || is_below(C, mixing(C, i, j), ROUNDING_OF_COTANGENT, i, j))
             "the loss treats the cluster's eigenvalues differently and mixes their eigenvectors"
         else
             continue

@@ -228,7 +228,7 @@ function general_pullback(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū)
         F, λ, λ̄ₖ = general_gaps(p, norms, w, V, U, k), column(w, k), column(λ̄, k)
         M̄ₖ, N̄ₖ = slice(M̄, k), N̄ === nothing ? nothing : slice(N̄, k)
         broken = if diagonal
-            general_violation(F, nothing, λ̄ₖ, 0)
+            general_violation(F, nothing, λ̄ₖ, nothing)
         else
             vectors_pullback!(M̄ₖ, N̄ₖ, F, matrix(V, k), matrix(U, k), λ̄ₖ, matrix(V̄, k), matrix(Ū, k))
         end
@@ -263,7 +263,7 @@ end
 function vectors_pullback!(M̄, N̄, F::GeneralGaps, V, U, λ̄, V̄, Ū)
     K̄, H̄ = vector_cotangents(eltype(M̄), V, U, V̄, Ū)
     K̄ = K̄ + product(V', gauge_phases_transpose(V, diag(K̄)))
-    κ = rotation_size(V, U, V̄, Ū)
+    κ = rotation_rounding(real(plain_type(eltype(F.λ))), V, U, V̄, Ū)
     for j in axes(M̄, 2)
         α, β = homogeneous(F.λ[j])
         for i in axes(M̄, 1)
@@ -275,8 +275,9 @@ function vectors_pullback!(M̄, N̄, F::GeneralGaps, V, U, λ̄, V̄, Ū)
     return general_violation(F, K̄, λ̄, κ)
 end
 
-# What entries of K̄ are compared with.
-rotation_size(V, U, V̄, Ū) = plain(cotangent_size(V, V̄)) + plain(cotangent_size(U, Ū))
+# What entries of K̄ are compared with: where rounding is large beside all of K̄, condition numbers say so.
+rotation_rounding(::Type{R}, V, U, V̄, Ū) where {R} =
+    CouplingRounding{R}(basis_rounding(R, V, V̄), basis_rounding(R, U, Ū), R(Inf))
 
 # K̄ = VᴴV̄ + H̄ and H̄ = −ŪᴴU, `nothing` without Ū.
 function vector_cotangents(::Type{S}, V, U, V̄, Ū) where {S}

@@ -65,7 +65,7 @@ function is_noise(F::GeneralGaps{Check}, K̄, κ, i, j)
     abs(plain(homogeneous_gap(F.λ[i], F.λ[j]))) <= F.near || return false
     # Where vectors are nearly parallel, little coupling does not mean little effect.
     max(F.condition[i], F.condition[j]) < 1.0e3 || return false
-    noise = NOISE_OF_COTANGENT * sqrt(length(F.λ)) * eps(real(plain_type(eltype(F.λ)))) * κ
+    noise = NOISE_OF_COTANGENT * sqrt(length(F.λ)) * eps(real(plain_type(eltype(F.λ)))) * κ(i, j)
     return max(abs(plain(K̄[i, j])), abs(plain(K̄[j, i]))) <= noise
 end
 
@@ -98,7 +98,7 @@ end
     general_violation(F, K̄, λ̄, κ)
 
 The first pair of a cluster at which the loss has no derivative that the cotangent determines, and why, or `nothing`.
-`K̄` and `λ̄` may be `nothing`; `κ` is the size that the entries of `K̄` are compared with.
+`K̄` and `λ̄` may be `nothing`; `κ(i, j)` is what the entries of `K̄` are compared with.
 """
 general_violation(::GeneralGaps, K̄, λ̄, κ) = nothing
 function general_violation(F::GeneralGaps{Check}, K̄, λ̄, κ)
@@ -112,7 +112,7 @@ function general_violation(F::GeneralGaps{Check}, K̄, λ̄, κ)
         parallel = 10 * F.policy.c * sqrt(n) * eps(real(plain_type(eltype(F.λ)))) * max(F.condition[i], F.condition[j])^2
         if K̄ !== nothing && !(parallel < 1)
             return (; i, j, reason = "their eigenvectors are parallel: the matrix is defective")
-        elseif K̄ !== nothing && !(abs(plain(K̄[i, j])) <= δ * κ)
+        elseif K̄ !== nothing && !(abs(plain(K̄[i, j])) <= δ * κ(i, j))
             return (; i, j, reason = "the loss depends on which eigenvectors represent the cluster")
         elseif λ̄ !== nothing && !(abs(plain(λ̄[i]) - plain(λ̄[j])) <= δ * largest)
             return (; i, j, reason = "the loss tells them apart, and no multiple eigenvalue has a derivative of its own")

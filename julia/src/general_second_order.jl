@@ -40,7 +40,7 @@ function general_second_order(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū, 
         K̄, _ = vector_cotangents(S, Vₖ, Uₖ, V̄ₖ, Ūₖ)
         d = diag(K̄)
         Z = gauge_phases_transpose(Vₖ, d)
-        K⁰, κ = K̄ + product(Vₖ', Z), rotation_size(Vₖ, Uₖ, V̄ₖ, Ūₖ)
+        K⁰, κ = K̄ + product(Vₖ', Z), rotation_rounding(real(eltype(λ)), Vₖ, Uₖ, V̄ₖ, Ūₖ)
         K⁰ = [significant(F, K⁰, κ, i, j) for i in 1:n, j in 1:n]
         Ǩ = gaps_second_order!(w̌ₖ, F, K⁰, M̌ₖ, Ňₖ)
         Ž = product(Vₖ, Ǩ)

@@ -234,7 +234,7 @@ function hermitian_pullback(::Type{S}, p::HermitianProblem, norms, w, V, U, λ̄
     K̄ = Matrix{S}(undef, n, n)
     for k in 1:count
         F = inverse_gaps(p, norms, w, V, U, k)
-        C = coupling!(K̄, F, V, U, λ̄, V̄, Ū, k)
+        C = coupling!(K̄, F, p, norms, V, U, λ̄, V̄, Ū, k)
         broken = violation(C)
         if broken !== nothing
             warn_violation(p.degeneracy, broken, k, count)
@@ -264,10 +264,11 @@ function input_gradients(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū)
     return input_gradient(p, p.a, X, M̄), input_gradient(p, p.b, Y, N̄)
 end
 
-function coupling!(K̄, F, V, U, λ̄, V̄, Ū, k)
+function coupling!(K̄, F, p, norms, V, U, λ̄, V̄, Ū, k)
     Vₖ, Uₖ, V̄ₖ, Ūₖ = matrix(V, k), matrix(U, k), matrix(V̄, k), matrix(Ū, k)
     rotation_cotangent!(K̄, Vₖ, Uₖ, V̄ₖ, Ūₖ)
-    return Coupling(F, K̄, column(λ̄, k), cotangent_size(Vₖ, V̄ₖ) + cotangent_size(Uₖ, Ūₖ))
+    κ = coupling_rounding(F, K̄, p, norms, Vₖ, Uₖ, V̄ₖ, Ūₖ, k)
+    return Coupling(F, K̄, column(λ̄, k), κ)
 end
 
 # K̄ = Vᴴ V̄ − Ūᴴ U
@@ -277,7 +278,12 @@ function rotation_cotangent!(K̄, V, U, V̄, Ū)
     return K̄
 end
 
-# What entries of K̄ are compared with: they are inner products of a column of V̄ with one of V.
-cotangent_size(V, ::Nothing) = false
-cotangent_size(V, V̄) = longest_column(V) * longest_column(V̄)
-longest_column(V) = maximum(norm, eachcol(V); init = zero(real(eltype(V))))
+coupling_rounding(::InverseGaps, xs...) = nothing
+function coupling_rounding(::InverseGaps{Check}, K̄, p, norms, V, U, V̄, Ū, k)
+    R = real(eltype(K̄))
+    most = most_of(K̄, least_of_whole(p, norms, V̄, k))
+    return CouplingRounding{R}(basis_rounding(R, V, V̄), basis_rounding(R, U, Ū), most)
+end
+
+# What is known of the largest entry of K̄ in the whole problem, if K̄ is but a part of it.
+least_of_whole(p::HermitianProblem, norms, V̄, k) = false

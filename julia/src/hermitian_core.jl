@@ -30,7 +30,7 @@ function gradients_by_core(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū)
     if explains(p.degeneracy)
         for k in findall(==(1), refused)
             F = inverse_gaps(p, norms, w, V, U, k)
-            broken = violation(coupling!(Matrix{eltype(V)}(undef, n, n), F, V, U, λ̄, V̄, Ū, k))
+            broken = violation(coupling!(Matrix{eltype(V)}(undef, n, n), F, p, norms, V, U, λ̄, V̄, Ū, k))
             broken === nothing || warn_violation(p.degeneracy, broken, k, count)
         end
     end

@@ -38,7 +38,7 @@ function second_order_pushforward(
             continue
         end
         Vₖ, Uₖ, V̄ₖ, Ūₖ = matrix(V, k), matrix(U, k), matrix(V̄, k), matrix(Ū, k)
-        C = coupling!(Matrix{S}(undef, n, n), F, V, U, λ̄, V̄, Ū, k)
+        C = coupling!(Matrix{S}(undef, n, n), F, p, norms, V, U, λ̄, V̄, Ū, k)
         dK̄ = rotation_cotangent!(Matrix{S}(undef, n, n), Vₖ, Uₖ, matrix(dV̄, k), matrix(dŪ, k))
         V̇ === nothing || V̄ === nothing || product!(dK̄, matrix(V̇, k)', V̄ₖ, 1, 1)
         U̇ === nothing || Ū === nothing || product!(dK̄, Ūₖ', matrix(U̇, k), -1, 1)
@@ -95,7 +95,7 @@ function second_order_pullback(p::HermitianProblem, norms, w, V, U, λ̄, V̄, �
         end
         Vₖ, Uₖ, V̄ₖ, Ūₖ = matrix(V, k), matrix(U, k), matrix(V̄, k), matrix(Ū, k)
         M̌ₖ, Ňₖ = matrix(M̌, k), matrix(Ň, k)
-        C = coupling!(Matrix{S}(undef, n, n), F, V, U, λ̄, V̄, Ū, k)
+        C = coupling!(Matrix{S}(undef, n, n), F, p, norms, V, U, λ̄, V̄, Ū, k)
         Ǩ = Matrix{S}(undef, n, n)
         for j in 1:n, i in 1:n
             L = (λ[i] + λ[j]) / 2

@@ -112,7 +112,7 @@ end
 
 # M̄ and N̄ inside the subset, as hermitian.jl has them, and G(V̄) outside, `nothing` for a loss of eigenvalues alone.
 function partial_rotation(p::PartialProblem, reduction, a, b, w, V, λ̄, V̄)
-    M̄, N̄ = hermitian_pullback(p, nothing, w, V, reduction, λ̄, V̄, nothing)
+    M̄, N̄ = hermitian_pullback(p, input_norms(p, a, b), w, V, reduction, λ̄, V̄, nothing)
     V̄ === nothing && return M̄, N̄, nothing
     for k in axes(w, 2)
         F = inverse_gaps(p, nothing, w, V, reduction, k)
@@ -122,6 +122,10 @@ function partial_rotation(p::PartialProblem, reduction, a, b, w, V, λ̄, V̄)
     end
     return M̄, N̄, complement(p, reduction, a, b, w, V, V̄)
 end
+
+# ‖v̄ⱼ‖² ≤ ‖B‖ Σᵢ|K̄ᵢⱼ|², with i in the whole problem.
+least_of_whole(p::PartialProblem, norms, V̄, k) =
+    maximum(norm, eachcol(V̄); init = zero(real(eltype(V̄)))) / sqrt(p.n * (norms === nothing ? 1 : norms[2][k]))
 
 # What stands before Vᴴ in the gradient of A, and of B (`nothing` for type 0).
 function left_factors(p::PartialProblem, w, V, M̄, N̄, X)
@@ -165,7 +169,8 @@ The tangents of what [`partial_matrix_gradients`](@ref) returns. Any tangent may
 """
 function partial_second_order(p::PartialProblem, reduction, a, b, w, V, λ̄, V̄, Ȧ, Ḃ, ẇ, V̇, dλ̄, dV̄)
     M̄, N̄, X = partial_rotation(p, reduction, a, b, w, V, λ̄, V̄)
-    Ṁ, Ṅ = second_order_pushforward(p, nothing, w, V, reduction, λ̄, V̄, nothing, ẇ, V̇, nothing, dλ̄, dV̄, nothing)
+    norms = input_norms(p, a, b)
+    Ṁ, Ṅ = second_order_pushforward(p, norms, w, V, reduction, λ̄, V̄, nothing, ẇ, V̇, nothing, dλ̄, dV̄, nothing)
     Ẋ = X === nothing ? nothing : complement_pushforward(p, reduction, a, b, w, V, V̄, X, Ȧ, Ḃ, ẇ, V̇, dV̄)
     of_a, of_b = left_factors(p, w, V, Ṁ, Ṅ, Ẋ)
     R_a, R_b = V̇ === nothing ? (nothing, nothing) : left_factors(p, w, V, M̄, N̄, X)
