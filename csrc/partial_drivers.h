@@ -173,8 +173,8 @@ class ComplementDriver {
 
  private:
   // The matrix is singular but for rounding, and by luck far more so than that. Rounding errors of y along the
-  // eigenvector then become so large that they do not go with it when it is taken out. So if the solution is large, it
-  // is the smallest of those for shifts that rounding could have given as well.
+  // eigenvector then become so large that they do not go with it when it is taken out. So if the solution is large, and
+  // far smaller for a shift that rounding could have given as well, it is that one.
   bool solve_column(const T* diagonal, const T* beside, R down, R shift, T* y, Scratch& s) const {
     constexpr R kEpsilon = std::numeric_limits<R>::epsilon(), kPlain = 1e3;
     const int64_t n = n_, entries = kParts * n;
@@ -196,7 +196,7 @@ class ComplementDriver {
         return false;
       R largest = 0;
       for (int64_t i = 0; i < entries; ++i) largest = std::max(largest, std::abs(solution[i]));
-      if (!all_finite(solution, entries) || largest >= smallest) continue;
+      if (!all_finite(solution, entries) || largest >= smallest / 2) continue;
       smallest = largest;
       for (int64_t i = 0; i < entries; ++i) numbers[i] = solution[i % kParts * n + i / kParts] * down;
       if (largest * size <= kPlain * given) break;

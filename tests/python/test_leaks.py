@@ -114,7 +114,7 @@ def test_jobs_that_the_core_refuses():
     from eigenpair import native
     if not native.has_cpu_kernels():
         raise SystemExit
-    large = jnp.eye(100)
+    large = jnp.eye(200)
     refused = 0
     native._native.lend_lapack({}, 32)
     def step(k):

@@ -115,7 +115,8 @@ def test_large_equals_the_slice_of_all(subset, dtype, lower):
 
     def check_equal(found, expected, factor):
         assert found.dtype == expected.dtype
-        assert np.abs(found - expected).max() <= factor * eps(dtype) * np.abs(expected).max()
+        # The loss is a sum of terms larger than itself.
+        assert np.abs(found - expected).max() <= factor * eps(dtype) * max(np.abs(expected).max(), 1)
 
     def first_order(f):
         return jax.jit(lambda x: (*jax.value_and_grad(f)(x), jax.jvp(f, (x,), (direction,))[1]))(a)
