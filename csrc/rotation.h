@@ -110,23 +110,23 @@ bool rotate(const eigenpair_hermitian_rule& p, int64_t index, const void* of_k, 
     mirror.read(x, n, p0, p1, q0, q1);
     const bool far = gaps.far() || (gaps.judges() && p0 != q0 && gaps.far(p1 - 1, q0));
     for (int64_t i = p0; i < p1; ++i) {
-      T* across = mirror.entries[i - p0] - q0;
+      const auto across = [&](int64_t j) -> T& { return mirror.entries[i - p0][j - q0]; };
       for (int64_t j = i + 1 > q0 ? i + 1 : q0; far && j < q1; ++j) {
-        const T here = Mirror::scaled(Mirror::half(x[i * n + j], across[j], R(-1)), sign / (w[j] - w[i]));
+        const T here = Mirror::scaled(Mirror::half(x[i * n + j], across(j), R(-1)), sign / (w[j] - w[i]));
         y[i * n + j] = here;
-        across[j] = Mirror::adjoint(here);
+        across(j) = Mirror::adjoint(here);
       }
       for (int64_t j = i + 1 > q0 ? i + 1 : q0; !far && j < q1; ++j) {
-        const T rotation = Mirror::half(x[i * n + j], across[j], R(-1));
+        const T rotation = Mirror::half(x[i * n + j], across(j), R(-1));
         R f = gaps.inverse(i, j);
         if (gaps.judges()) {
-          const R mixing = Mirror::size(Mirror::half(x[i * n + j], across[j], R(1)));
+          const R mixing = Mirror::size(Mirror::half(x[i * n + j], across(j), R(1)));
           const auto says = gaps.judge(i, j, Mirror::size(rotation), mixing);
           if (says == Gaps<T>::kNoise) f = 0;
           refused |= says == Gaps<T>::kRefused;
         }
         y[i * n + j] = Mirror::scaled(rotation, sign * f);
-        across[j] = Mirror::adjoint(y[i * n + j]);
+        across(j) = Mirror::adjoint(y[i * n + j]);
       }
     }
     for (int64_t i = p0; p0 == q0 && i < p1; ++i) {
@@ -153,12 +153,12 @@ void mix(const eigenpair_hermitian_rule& p, int64_t index, const void* of_m, voi
   visit_tiles(n, [&](int64_t p0, int64_t p1, int64_t q0, int64_t q1) {
     mirror.read(x, n, p0, p1, q0, q1);
     for (int64_t i = p0; i < p1; ++i) {
-      T* across = mirror.entries[i - p0] - q0;
+      const auto across = [&](int64_t j) -> T& { return mirror.entries[i - p0][j - q0]; };
       for (int64_t j = i > q0 ? i : q0; j < q1; ++j) {
         const T here = Mirror::sum(Mirror::scaled(m[i * n + j], half * w[i] + half * w[j]),
-                                   Mirror::scaled(Mirror::half(x[i * n + j], across[j], R(1)), part));
+                                   Mirror::scaled(Mirror::half(x[i * n + j], across(j), R(1)), part));
         x[i * n + j] = here;
-        across[j] = Mirror::adjoint(here);
+        across(j) = Mirror::adjoint(here);
       }
       for (int64_t j = p0; p0 == q0 && j < i; ++j) mirror.entries[i - p0][j - p0] = x[j * n + i];
     }
@@ -181,13 +181,13 @@ void share(const eigenpair_hermitian_rule& p, void* gradient) {
   visit_tiles(n, [&](int64_t p0, int64_t p1, int64_t q0, int64_t q1) {
     mirror.read(x, n, p0, p1, q0, q1);
     for (int64_t i = p0; i < p1; ++i) {
-      T* across = mirror.entries[i - p0] - q0;
+      const auto across = [&](int64_t j) -> T& { return mirror.entries[i - p0][j - q0]; };
       for (int64_t j = i + 1 > q0 ? i + 1 : q0; j < q1; ++j) {
-        T below = across[j];
+        T below = across(j);
         if (p.conjugated) below = Mirror::adjoint(below);
         if (!both) below = Mirror::scaled(below, R(2));
         x[i * n + j] = both || above ? Mirror::adjoint(below) : unread;
-        across[j] = both || !above ? below : unread;
+        across(j) = both || !above ? below : unread;
       }
     }
     for (int64_t i = p0; p0 == q0 && i < p1; ++i) {

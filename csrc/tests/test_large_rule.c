@@ -8,8 +8,8 @@
 #include "eigenpair.h"
 #include "lapacks.h"
 
-/* Four rows of tiles and two blocks of a product, the last of both short. */
-enum { kOrder = 100, kSquare = kOrder * kOrder, kBatch = 3, kFirst = 40, kSecond = 41 };
+/* Four rows of tiles and two blocks of a product, the last of both short; and a cluster of two from different tiles. */
+enum { kOrder = 100, kSquare = kOrder * kOrder, kBatch = 3, kFirst = 31, kSecond = 32 };
 
 static double uniform(uint64_t* state) {
   *state = *state * 6364136223846793005u + 1442695040888963407u;
