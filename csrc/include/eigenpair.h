@@ -209,8 +209,8 @@ enum { EIGENPAIR_POLICY_CHECK = 0, EIGENPAIR_POLICY_MASK = 1, EIGENPAIR_POLICY_B
 
 /* First derivatives of a batch of Hermitian eigenproblems, by the rules of docs/derivations.md: forward from da and db
  * to dw, dv and du, or in reverse from dw, dv and du (cotangents) to da and db (gradients). What is NULL is zero on the
- * way in, and not wanted on the way out. All arrays are contiguous over the batch, and what is written serves as scratch:
- * it must not overlap what is read.
+ * way in, and not wanted on the way out. All arrays are contiguous over the batch, and what is written serves as
+ * scratch: it must not overlap what is read.
  *
  * Tangents da and db are read, and gradients written, by `triangle`. With `conjugated`, cotangents and gradients are
  * the complex conjugates of dL/dRe + i dL/dIm.
