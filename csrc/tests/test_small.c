@@ -12,12 +12,15 @@
 /* From a single number to one more than what is unrolled, padded or filled exactly; and the last that fit. */
 static const int64_t kSizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 31, 32};
 enum { kSizeCount = sizeof kSizes / sizeof *kSizes, kMaxThreads = 7 };
+/* And of those solved one at a time, by rows. */
+static const int64_t kLonely[] = {3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 33, 64, 128};
+enum { kLonelyCount = sizeof kLonely / sizeof *kLonely, kLargest = 128 };
 
 enum { RANDOM, DEGENERATE, CLUSTERED, GRADED, RANK_ONE, DIAGONAL, ZERO, TINY, HUGE, SPECTRA };
 
 /* H D H, H = I - 2 h h^T / (h^T h): a matrix with the diagonal of D for eigenvalues. */
 static void with_eigenvalues(const double* w, int64_t n, unsigned* state, double complex* a) {
-  double h[32], square = 0;
+  double h[kLargest], square = 0;
   for (int64_t i = 0; i < n; ++i) h[i] = 1.5 + next_random(state);
   for (int64_t i = 0; i < n; ++i) square += h[i] * h[i];
   for (int64_t j = 0; j < n; ++j) {
@@ -34,12 +37,12 @@ static void with_eigenvalues(const double* w, int64_t n, unsigned* state, double
 /* Makes the random matrix one of another spectrum. */
 static void change(double complex* a, int64_t n, int spectrum, int32_t dtype, unsigned* state) {
   const int single = dtype % 2 == 0;
-  double w[32];
+  double w[kLargest];
   for (int64_t i = 0; i < n; ++i) {
     w[i] = spectrum == DEGENERATE ? (double)(i % 2) : 1 + (single ? 1e-5 : 1e-12) * (double)i;
   }
   if (spectrum == DEGENERATE || spectrum == CLUSTERED) with_eigenvalues(w, n, state, a);
-  double complex first[32];
+  double complex first[kLargest];
   memcpy(first, a, (size_t)n * sizeof *a);
   for (int64_t j = 0; j < n; ++j) {
     for (int64_t i = 0; i < n; ++i) {
@@ -101,6 +104,33 @@ static problem_spec spec_for(int code, int64_t n) {
   spec.layout = code / 4 % 3 % 2;
   spec.seed += (unsigned)n;
   return spec;
+}
+
+TEST(every_spectrum_alone) {
+  for (int size = 0; size < kLonelyCount; ++size) {
+    for (int code = 0; code < 4 * SPECTRA; ++code) {
+      problem_spec spec = {
+          .dtype = code % 4, .n = kLonely[size], .batch = 1, .triangle = EIGENPAIR_LOWER + code / 4 % 2};
+      spec.layout = code / 8 % 2;
+      spec.seed = (unsigned)code;
+      problem_data data[2];
+      eigenpair_lapack* none = hollow_lapack("");
+      for (int values = 0; values <= 1; ++values) {
+        spec.want = values ? WANT_VALUES : WANT_DUAL;
+        data[values] = make_problem(spec);
+        unsigned state = spec.seed;
+        change(data[values].a, spec.n, code / 4, spec.dtype, &state);
+        round_entries(data[values].a, spec.n * spec.n, spec.dtype);
+        store_matrices(&data[values]);
+        REQUIRE(eigenpair_hermitian(none, &data[values].problem, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+        CHECK(data[values].problem.info[0] == EIGENPAIR_INFO_OK, "%s", describe(&data[values].spec));
+        judge(&data[values]);
+      }
+      eigenpair_lapack_destroy(none);
+      free_problem(&data[0]);
+      free_problem(&data[1]);
+    }
+  }
 }
 
 TEST(every_spectrum_at_every_size) {
