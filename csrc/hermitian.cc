@@ -1,4 +1,5 @@
-// A v = w v and the three generalized types: one matrix at a time, through LAPACK.
+// A v = w v and the three generalized types: one matrix at a time through LAPACK or by rows, or one per SIMD
+// lane.
 #include <cstring>
 #include <memory>
 #include <optional>

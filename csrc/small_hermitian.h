@@ -1,4 +1,4 @@
-// Small Hermitian problems, one matrix per SIMD lane, in three builds of one source: baseline, AVX2, AVX-512.
+// Our own kernels for Hermitian problems and their rules, in three builds of one source: baseline, AVX2, AVX-512.
 #pragma once
 
 #include <cstddef>
