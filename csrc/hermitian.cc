@@ -48,6 +48,8 @@ class HermitianProblem final : public Problem {
     return (p_.v != nullptr ? 2.0 : 0.8) * (is_complex<T> ? 2.0 : 1.0) * (500 + 120 * n + n * n * n);
   }
 
+  bool calls_lapack() const override { return pair_ || driver_; }
+
   std::unique_ptr<Worker> worker() const override { return std::make_unique<HermitianWorker>(*this); }
 
  private:
@@ -188,8 +190,11 @@ class SmallProblem final : public Problem {
   int64_t together() const override { return kernels_.solvers->lanes[p_.dtype]; }
   double nanoseconds_each() const override {
     const double n = static_cast<double>(p_.n);
-    return (p_.v != nullptr ? 1.0 : 0.5) * (p_.dtype >= EIGENPAIR_COMPLEX64 ? 2.0 : 1.0) * (10 + n * n * (2 + n));
+    const bool complex = p_.dtype >= EIGENPAIR_COMPLEX64;
+    if (p_.n == 2 && p_.type == 0 && !complex) return 3;
+    return (p_.v != nullptr ? 1.0 : 0.6) * (complex ? 1.5 : 1.0) * n * n * (5 + 0.2 * n);
   }
+  bool calls_lapack() const override { return false; }
   std::unique_ptr<Worker> worker() const override { return std::make_unique<SmallWorker>(*this); }
 
  private:
@@ -197,7 +202,7 @@ class SmallProblem final : public Problem {
    public:
     explicit SmallWorker(const SmallProblem& problem)
         : problem_(problem),
-          scratch_(static_cast<int64_t>(problem.kernels_.solvers->scratch_bytes[problem.p_.dtype]())) {}
+          scratch_(static_cast<int64_t>(problem.kernels_.solvers->scratch_bytes[problem.p_.dtype](problem.p_.n))) {}
     void solve(int64_t first, int64_t last) noexcept override {
       problem_.kernels_.solvers->solve[problem_.p_.dtype](problem_.p_, first, last, scratch_.get());
     }

@@ -15,8 +15,11 @@ class RuleProblem final : public Problem {
   int64_t batch() const override { return p_.batch; }
   double nanoseconds_each() const override {
     const double n = static_cast<double>(p_.n);
-    return (p_.dtype >= EIGENPAIR_COMPLEX64 ? 3.0 : 1.0) * (20 + n * n * (2 + 0.5 * n));
+    const bool complex = p_.dtype >= EIGENPAIR_COMPLEX64;
+    if (p_.n <= 4 && !complex) return 1 + 0.17 * n * n * n;
+    return (complex ? 2.5 : 1.0) * (30 + n * n * (2.5 + 0.06 * n));
   }
+  bool calls_lapack() const override { return false; }
   std::unique_ptr<Worker> worker() const override { return std::make_unique<RuleWorker>(*this); }
 
  private:
@@ -60,9 +63,9 @@ eigenpair_job* job_for(const eigenpair_lapack* lapack, const eigenpair_hermitian
   check(*rule);
   const SmallKernels* kernels = small_kernels();
   if (kernels == nullptr) throw Failure(EIGENPAIR_MISSING_ROUTINE, "this library has no kernels of its own");
-  if (rule->n == 0 || rule->batch == 0) return make_job(nullptr, std::make_unique<EmptyProblem>(), max_workers);
+  if (rule->n == 0 || rule->batch == 0) return make_job(lapack, std::make_unique<EmptyProblem>(), max_workers);
   if (is_large(lapack, *rule)) return make_job(lapack, make_large(*lapack, kernels->large, *rule), max_workers);
-  return make_job(nullptr, std::make_unique<RuleProblem>(*kernels->rules, *rule), max_workers);
+  return make_job(lapack, std::make_unique<RuleProblem>(*kernels->rules, *rule), max_workers);
 }
 
 }  // namespace

@@ -47,6 +47,7 @@ eigenpair_job* make_job(const eigenpair_lapack* lapack, std::unique_ptr<Problem>
   const int64_t batch = problem->batch();
   const double each = std::max(problem->nanoseconds_each(), 1.0);
   const int64_t together = problem->together();
+  const bool calls_lapack = lapack != nullptr && problem->calls_lapack();
   job->problem = std::move(problem);
   if (batch > 0) {
     const auto worth_a_chunk = static_cast<int64_t>(std::min(std::max(kChunkNanoseconds / each, 1.0), 1e12));
@@ -55,7 +56,7 @@ eigenpair_job* make_job(const eigenpair_lapack* lapack, std::unique_ptr<Problem>
     job->chunks = (batch + job->chunk_size - 1) / job->chunk_size;
     job->workers = static_cast<int32_t>(std::min<int64_t>(max_workers, job->chunks));
   }
-  if (job->workers > 1 && lapack != nullptr) job->single_threaded.emplace(lapack);
+  if (job->workers > 1 && calls_lapack) job->single_threaded.emplace(lapack);
   return job.release();
 }
 

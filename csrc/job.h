@@ -31,6 +31,8 @@ class Problem {
   virtual double nanoseconds_each() const = 0;
   // How many matrices are solved together: chunks are multiples of it.
   virtual int64_t together() const { return 1; }
+  // If it does, LAPACK keeps to one thread while several workers are at it.
+  virtual bool calls_lapack() const { return true; }
   virtual std::unique_ptr<Worker> worker() const = 0;
 };
 

@@ -36,6 +36,7 @@ class EmptyProblem final : public Problem {
  public:
   int64_t batch() const override { return 0; }
   double nanoseconds_each() const override { return 0; }
+  bool calls_lapack() const override { return false; }
   std::unique_ptr<Worker> worker() const override { return nullptr; }
 };
 

@@ -18,7 +18,7 @@ inline constexpr int kRowLimit = 128;
 struct SmallSolvers {
   // Solves matrices [first, last) of the batch: results, NaN where it failed, and info.
   void (*solve[4])(const eigenpair_hermitian_problem& problem, int64_t first, int64_t last, void* scratch);
-  size_t (*scratch_bytes[4])();
+  size_t (*scratch_bytes[4])(int64_t n);
   int32_t lanes[4];
 };
 

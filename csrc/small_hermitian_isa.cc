@@ -17,11 +17,13 @@ namespace {
 #include "small_lanes.h"
 // built on these:
 #include "small_blocks.h"
-#include "small_solver.h"
 #include "small_storage.h"
+#include "small_two.h"
 // built on those:
 #include "implicit_ql.h"
 #include "row_solver.h"
+#include "small_solver.h"
+// and on these:
 #include "small_pair.h"
 
 template <typename T, int N>
@@ -60,7 +62,7 @@ struct SmallGroup {
         V* entry = reinterpret_cast<V*>(&target[i + j * n]);
         V mirror[kParts];
         gather(both || below ? i + j * n : j + i * n, entry);
-        if (both) {
+        if (both && i != j) {
           gather(j + i * n, mirror);
           if (kComplex) mirror[kParts - 1] = -mirror[kParts - 1];
           for (int part = 0; part < kParts; ++part) {
@@ -172,18 +174,24 @@ struct SmallGroup {
     if constexpr (N > 0) s->sort(vectors);
     if (p.type != 0 && vectors) s->take_back();
 
-    // B was scaled by an even power of two, and vectors by its square root.
-    const V scale_b = p.type == 0 ? one : (p.type == 1 ? one / up_b : up_b), size_b = root(up_b);
+    V scale_v = one, scale_u = one;
+    if (p.type != 0) {
+      // B was scaled by an even power of two, and vectors by its square root.
+      const V scale_b = p.type == 1 ? one / up_b : up_b, size_b = root(up_b);
+      for (int j = 0; j < n; ++j) s->d(j) = s->d(j) * up_pair * up * scale_b;
+      up = one;
+      scale_v = p.type == 3 ? size_b : one / size_b;
+      scale_u = p.type == 3 ? one / size_b : size_b;
+    }
     V w[kSmallLimit], poison = zero;
     for (int j = 0; j < n; ++j) {
-      w[j] = s->d(j) * up_pair * up * scale_b + zero;
+      w[j] = s->d(j) * up + zero;
       poison += w[j] * zero;
     }
     failed |= poison != zero;
     // For type 0, there is no other basis.
     const S *primal = p.type == 0 ? &s->q(0, 0) : &s->a(0, 0), *dual = &s->q(0, 0);
     const S *v = p.type == 3 ? dual : primal, *u = p.type == 3 ? primal : dual;
-    const V scale_v = p.type == 3 ? size_b : one / size_b, scale_u = p.type == 3 ? one / size_b : size_b;
     if constexpr (kBlocks) {
       if (count == kWidth && !any(~(finite & definite) | failed)) {
         Block<R, N>::store(w, kWidth, static_cast<R*>(p.w) + first * N);
@@ -233,6 +241,7 @@ template <typename T>
 void solve(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, void* scratch) {
   // Unrolled where that is most of the time; each instance costs compile time and 10 kB.
   if constexpr (std::is_same_v<T, typename RealPart<T>::type>) {
+    if (p.n == 2 && p.type == 0 && p.u == nullptr) return TwoByTwo<T>::solve(p, first, last);
     if (p.n == 2) return solve_order<T, 2>(p, first, last, scratch);
     if (p.n == 3) return solve_order<T, 3>(p, first, last, scratch);
     if (p.n == 4) return solve_order<T, 4>(p, first, last, scratch);
@@ -241,8 +250,10 @@ void solve(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, vo
 }
 
 template <typename T>
-size_t scratch_bytes() {
-  return sizeof(SmallPair<T, typename RealPart<T>::type, 0>);
+size_t scratch_bytes(int64_t n) {
+  using R = typename RealPart<T>::type;
+  if (std::is_same_v<T, R> && n >= 2 && n <= 4) return sizeof(SmallPair<T, R, 4>);  // the unrolled ones above
+  return sizeof(SmallPair<T, R, 0>);
 }
 
 template <typename T>

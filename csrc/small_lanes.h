@@ -108,10 +108,8 @@ inline void power_of_two(Vec<float> x, Vec<float>* down, Vec<float>* up) {
   *up = (Vec<float>)((127 - k) << 23);
 }
 
-template <typename V>
-inline V magnitude(V x) {
-  return x < 0 ? -x : x;
-}
+inline Vec<double> magnitude(Vec<double> x) { return (Vec<double>)((Mask<double>)x & INT64_MAX); }
+inline Vec<float> magnitude(Vec<float> x) { return (Vec<float>)((Mask<float>)x & INT32_MAX); }
 
 // A complex number per lane.
 template <typename V>

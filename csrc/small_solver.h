@@ -192,18 +192,15 @@ struct SmallSolver {
     }
   }
 
-  // The rotation of columns i and i + 1 that makes d diagonal there, where `beside` stands between: Jacobi's formula.
+  // The rotation of columns i and i + 1 that makes d diagonal there, where `beside` stands between.
   void meet(int i, V beside, V* cosine, V* sine) {
-    const V zero{}, one = splat<V>(R(1)), half = (d_[i + 1] - d_[i]) * splat<V>(R(0.5));
-    // Where its square would underflow the tangent would be anything; beside a matrix of size 1 it is nothing.
-    beside = select(magnitude(beside) <= splat<V>(LaneTypes<R>::kTiny), zero, beside);
-    const V reach = magnitude(half) + root(half * half + beside * beside);
-    const M flat = reach == zero;
-    const V tangent = select(flat, zero, (half < 0 ? -beside : beside) / select(flat, one, reach));
-    d_[i] -= tangent * beside;
-    d_[i + 1] += tangent * beside;
-    *cosine = one / root(one + tangent * tangent);
-    *sine = tangent * *cosine;
+    const V half = (d_[i + 1] - d_[i]) * splat<V>(R(0.5));
+    const Rotation<R> turn(half, beside);
+    const V shift = half < 0 ? -turn.shift : turn.shift;
+    d_[i] -= shift;
+    d_[i + 1] += shift;
+    *cosine = turn.cosine;
+    *sine = half < 0 ? -turn.sine : turn.sine;
   }
 
   void sweep(int l, V m, V dm, M open, bool vectors) {

@@ -166,7 +166,7 @@ TEST(reverse_is_the_transpose) {
 }
 
 /* Enough for three chunks, by what the core thinks a matrix costs. */
-static int64_t batch_for(int64_t n) { return 7 + 100000 / (20 + n * n * (2 + n / 2)); }
+static int64_t batch_for(int64_t n) { return 7 + 70000 / (n <= 4 ? 1 + n * n * n / 6 : 30 + 3 * n * n); }
 
 TEST(same_bits_on_any_thread_at_any_place) {
   if (!have_kernels()) return;
