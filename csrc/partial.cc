@@ -167,7 +167,6 @@ class PartialProblem final : public Problem {
       if (edges != nullptr) {
         R largest = 0;
         for (const int64_t end : {int64_t{0}, n - 1}) {
-          // Bisection may lose count among equal eigenvalues.
           const bool alone = problem_.driver_.bisect(end, 1, scratch_) == 1;
           if (!alone && !problem_.driver_.all_values(scratch_)) return EIGENPAIR_INFO_NO_CONVERGENCE;
           largest = std::max(largest, std::abs(values[alone ? 0 : end]));
@@ -179,8 +178,16 @@ class PartialProblem final : public Problem {
 
     int32_t values_alone(R down, R* w) noexcept {
       const eigenpair_partial_problem& p = problem_.p_;
-      if (!problem_.driver_.all_values(scratch_)) return EIGENPAIR_INFO_NO_CONVERGENCE;
-      for (int64_t j = 0; j < p.count; ++j) w[j] = scratch_.values.get()[p.first + j] / down;
+      const PartialDriver<T, Int>& driver = problem_.driver_;
+      R* values = scratch_.values.get();
+      // Bisection may lose count among equal eigenvalues.
+      if (driver.few() && driver.bisect(p.first, p.count, scratch_) == p.count) {
+        std::sort(values, values + p.count);
+      } else {
+        if (!driver.all_values(scratch_)) return EIGENPAIR_INFO_NO_CONVERGENCE;
+        values += p.first;
+      }
+      for (int64_t j = 0; j < p.count; ++j) w[j] = values[j] / down;
       return EIGENPAIR_INFO_OK;
     }
 

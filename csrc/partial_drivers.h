@@ -65,9 +65,10 @@ class PartialDriver {
       : n_(checked<Int>(n)),
         sytrd_(find_routine(lapack, routine_name<T>("sytrd"))),
         sterf_(find_routine(lapack, routine_name<R>("sterf"))),
-        stebz_(vectors ? find_routine(lapack, routine_name<R>("stebz")) : nullptr),
+        stebz_(vectors || kFew * count <= n ? find_routine(lapack, routine_name<R>("stebz")) : nullptr),
         stein_(vectors ? find_routine(lapack, routine_name<T>("stein")) : nullptr),
-        ormtr_(vectors ? find_ormtr<T>(lapack) : nullptr) {
+        ormtr_(vectors ? find_ormtr<T>(lapack) : nullptr),
+        few_(kFew * count <= n) {
     T nothing{}, size{};
     R real{};
     check_query(tridiagonal(&nothing, &nothing, &real, &real, &size, -1));
@@ -80,8 +81,10 @@ class PartialDriver {
     return tridiagonal(a, tau, s.diagonal.get(), s.beside.get(), s.work.get(), lwork_) == 0;
   }
 
-  // All eigenvalues of the tridiagonal matrix, ascending, into s.values: without vectors, QL is faster than bisection
-  // for all but a few.
+  // Whether bisection finds as many eigenvalues faster than QL finds all.
+  bool few() const { return few_; }
+
+  // All eigenvalues of the tridiagonal matrix, ascending, into s.values.
   bool all_values(Scratch& s) const {
     Int info = 0;
     std::copy(s.diagonal.get(), s.diagonal.get() + n_, s.values.get());
@@ -126,9 +129,13 @@ class PartialDriver {
     return static_cast<int64_t>(info);
   }
 
+  // The part of the spectrum, one over this, up to which that holds.
+  static constexpr int64_t kFew = 24;
+
   Int n_;
   void *sytrd_, *sterf_, *stebz_, *stein_, *ormtr_;
   Int lwork_ = 0;
+  bool few_;
 };
 
 template <typename T, typename Int>
