@@ -26,6 +26,10 @@ namespace {
 // and on these:
 #include "small_pair.h"
 
+// How many groups are solved in turns, up to the order where updates of vectors keep the processor busy.
+constexpr int kGroupsInTurns = 3;
+constexpr int groups_in_turns(int64_t n, bool vectors) { return n <= (vectors ? 8 : 16) ? kGroupsInTurns : 1; }
+
 template <typename T, int N>
 struct SmallGroup {
   using R = typename RealPart<T>::type;
@@ -34,9 +38,15 @@ struct SmallGroup {
   static constexpr bool kComplex = !std::is_same_v<T, R>;
   static constexpr int kParts = kComplex ? 2 : 1;
   static constexpr int kWidth = kLanes<R>;
-  static constexpr bool kBlocks = N > 0 && !kComplex;
+  static constexpr bool kBlocks = N > 0 && !kComplex, kByOneRotation = N == 2 && !kComplex;
   using Solver = SmallPair<T, R, N>;
   using S = typename Solver::S;
+
+  Solver* s;
+  int64_t first;
+  int count;
+  M finite, definite, failed;
+  V up, up_b, up_pair;
 
   // Returns the lanes whose entries are all finite; the others become zero. Scales each matrix to size 1.
   static M load(const eigenpair_hermitian_problem& p, const void* source, int64_t stride, int64_t first, int count,
@@ -151,13 +161,15 @@ struct SmallGroup {
     }
   }
 
-  static void run(const eigenpair_hermitian_problem& p, int64_t first, int count, Solver* s) {
+  // Matrices [first, first + count), up to the tridiagonal form.
+  void begin(const eigenpair_hermitian_problem& p, int64_t from, int matrices) {
+    first = from;
+    count = matrices;
     const int n = s->n();
-    const bool vectors = p.v != nullptr, rows = p.layout == EIGENPAIR_ROW_MAJOR;
-    const V zero{}, one = splat<V>(R(1));
-    V up, up_b = one, up_pair = one;
-    M finite = load(p, p.a, p.a_stride, first, count, &s->a(0, 0), n, &up), definite = finite | ~finite,
-      failed = finite & ~finite;
+    up_b = up_pair = splat<V>(R(1));
+    finite = load(p, p.a, p.a_stride, first, count, &s->a(0, 0), n, &up);
+    definite = finite | ~finite;
+    failed = finite & ~finite;
     if (p.type != 0) {
       finite &= load(p, p.b, p.b_stride, first, count, &s->b(0, 0), n, &up_b);
       definite = s->factor();
@@ -165,12 +177,15 @@ struct SmallGroup {
       // Near-singular B makes large what was of size one. What is not finite now is not solved.
       failed = ~bring_to_size_one(&s->a(0, 0), n, &up_pair);
     }
-    if constexpr (N == 2 && !kComplex) {
-      s->rotate_two();
-    } else {
-      s->reduce(vectors);
-      failed |= s->iterate(vectors);
-    }
+    if constexpr (!kByOneRotation) s->reduce(p.v != nullptr);
+  }
+
+  // From the tridiagonal form's eigenvalues to results.
+  void finish(const eigenpair_hermitian_problem& p) {
+    const int n = s->n();
+    const bool vectors = p.v != nullptr, rows = p.layout == EIGENPAIR_ROW_MAJOR;
+    const V zero{}, one = splat<V>(R(1));
+    if constexpr (kByOneRotation) s->rotate_two();
     if constexpr (N > 0) s->sort(vectors);
     if (p.type != 0 && vectors) s->take_back();
 
@@ -226,15 +241,35 @@ struct SmallGroup {
   }
 };
 
+// `kGroups` groups from matrix `at` on, of which only the last may be smaller.
+template <typename T, int N, int kGroups>
+void solve_groups(const eigenpair_hermitian_problem& p, int64_t at, int64_t last, void* scratch) {
+  using Group = SmallGroup<T, N>;
+  using Solver = typename Group::Solver;
+  Group groups[kGroups];
+  typename Solver::Base* solvers[kGroups];
+  char* const squares = static_cast<char*>(scratch) + kGroups * sizeof(Solver);
+  for (int k = 0; k < kGroups; ++k) {
+    const int64_t from = at + k * Group::kWidth, left = last - from;
+    groups[k].s = static_cast<Solver*>(scratch) + k;
+    solvers[k] = groups[k].s;
+    groups[k].s->place(static_cast<int>(p.n),
+                       reinterpret_cast<typename Solver::S*>(squares + k * Solver::squares_bytes(p.n)));
+    groups[k].begin(p, from, static_cast<int>(left < Group::kWidth ? left : Group::kWidth));
+  }
+  if constexpr (!Group::kByOneRotation) Solver::Base::iterate(solvers, p.v != nullptr);
+  for (Group& group : groups) group.finish(p);
+}
+
 template <typename T, int N>
 void solve_order(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, void* scratch) {
-  using R = typename RealPart<T>::type;
-  auto* solver = static_cast<SmallPair<T, R, N>*>(scratch);
-  solver->set_order(static_cast<int>(p.n));
-  for (int64_t at = first; at < last; at += kLanes<R>) {
-    const int64_t left = last - at;
-    SmallGroup<T, N>::run(p, at, static_cast<int>(left < kLanes<R> ? left : kLanes<R>), solver);
+  constexpr int64_t kWidth = SmallGroup<T, N>::kWidth;
+  int64_t at = first;
+  if (groups_in_turns(p.n, p.v != nullptr) > 1) {
+    constexpr int64_t kMost = kGroupsInTurns;
+    for (; at + (kMost - 1) * kWidth < last; at += kMost * kWidth) solve_groups<T, N, kMost>(p, at, last, scratch);
   }
+  for (; at < last; at += kWidth) solve_groups<T, N, 1>(p, at, last, scratch);
 }
 
 template <typename T>
@@ -252,8 +287,10 @@ void solve(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, vo
 template <typename T>
 size_t scratch_bytes(int64_t n) {
   using R = typename RealPart<T>::type;
-  if (std::is_same_v<T, R> && n >= 2 && n <= 4) return sizeof(SmallPair<T, R, 4>);  // the unrolled ones above
-  return sizeof(SmallPair<T, R, 0>);
+  using Any = SmallPair<T, R, 0>;
+  const size_t groups = groups_in_turns(n, false);
+  // The unrolled ones are smaller.
+  return groups * (sizeof(Any) + Any::squares_bytes(n));
 }
 
 template <typename T>

@@ -12,6 +12,11 @@ struct SmallPair : SmallSolver<T, R, N> {
   using typename Base::S;
   using typename Base::V;
 
+  void place(int order, S* squares) {
+    Base::place_squares(order, squares);
+    if constexpr (N == 0) b_ = squares + 2 * order * order;
+  }
+
   S& b(int i, int j) { return b_[i + j * n()]; }  // lower triangle in, its Cholesky factor out
 
   // Returns the lanes where B is positive definite; the others go on with the identity.
@@ -100,6 +105,6 @@ struct SmallPair : SmallSolver<T, R, N> {
     }
   }
 
-  S b_[kMax * kMax];
+  typename Base::Square b_;
   V inverse_[kMax];
 };

@@ -11,8 +11,12 @@ struct SmallSolver {
   using S = std::conditional_t<std::is_same_v<T, R>, V, Pair<V>>;
   static constexpr bool kComplex = !std::is_same_v<T, R>;
   static constexpr int kMax = N > 0 ? N : kSmallLimit;
+  // Three of them, elsewhere if their order is not known when this is compiled.
+  using Square = std::conditional_t<(N > 0), S[kMax * kMax], S*>;
+  static constexpr size_t squares_bytes(int64_t order) {
+    return N > 0 ? 0 : 3 * static_cast<size_t>(order * order) * sizeof(S);
+  }
 
-  void set_order(int order) { order_ = order; }
   int n() const { return N > 0 ? N : order_; }
 
   S& a(int i, int j) { return a_[i + j * n()]; }  // lower triangle in, destroyed
@@ -78,37 +82,43 @@ struct SmallSolver {
     make_real(vectors);
   }
 
-  // Implicit QL with Wilkinson's shift (Martin, Wilkinson). Returns the lanes that did not converge.
-  M iterate(bool vectors) {
-    const V zero{}, tiny = splat<V>(LaneTypes<R>::kTiny);
-    const V eps = splat<V>(LaneTypes<R>::kEpsilon);
-    e_[n() - 1] = zero;
-    M failed = zero != zero;
-    for (int l = 0; l + 2 < n(); ++l) {
+  // Implicit QL with Wilkinson's shift (Martin, Wilkinson), of several groups of matrices in turns: a rotation waits
+  // for the one before, but not for another group's. Eigenvalues that it does not converge to become NaN.
+  template <int kGroups>
+  static void iterate(SmallSolver* const (&groups)[kGroups], bool vectors) {
+    const int n = groups[0]->n();
+    for (SmallSolver* group : groups) group->e_[n - 1] = V{};
+    for (int l = 0; l + 2 < n; ++l) {
       for (int round = 0;; ++round) {
-        // m: where this lane's block ends.
-        V m = splat<V>(R(n() - 1)), dm = d_[n() - 1];
-        for (int i = n() - 2; i >= l; --i) {
-          const M small = magnitude(e_[i]) <= eps * (magnitude(d_[i]) + magnitude(d_[i + 1])) + tiny;
-          m = select(small, splat<V>(R(i)), m);
-          dm = select(small, d_[i], dm);
+        Sweep sweeps[kGroups];
+        bool open = false;
+        int top = l + 1;
+        for (int k = 0; k < kGroups; ++k) {
+          groups[k]->find_block(l, &sweeps[k]);
+          open |= any(sweeps[k].beyond(l));
         }
-        const M open = m > splat<V>(R(l));
-        if (!any(open)) break;
+        if (!open) break;
         // As many as implicit_ql.h allows, but of each eigenvalue.
-        if (round == 30 * n()) {
-          failed |= open;
+        if (round == 30 * n) {
+          for (int k = 0; k < kGroups; ++k) groups[k]->give_up(l, sweeps[k]);
           break;
         }
-        sweep(l, m, dm, open, vectors);
+        for (int k = 0; k < kGroups; ++k) {
+          groups[k]->begin_sweep(l, &sweeps[k]);
+          while (top < n - 1 && any(sweeps[k].beyond(top))) ++top;
+        }
+        for (int i = top - 1; i >= l; --i) {
+          for (int k = 0; k < kGroups; ++k) groups[k]->step(i, &sweeps[k], vectors);
+        }
+        for (int k = 0; k < kGroups; ++k) groups[k]->end_sweep(l, sweeps[k]);
       }
     }
-    if (n() > 1) {
+    for (SmallSolver* group : groups) {
+      if (n == 1) break;
       V c, s;
-      meet(n() - 2, e_[n() - 2], &c, &s);
-      if (vectors) rotate(n() - 2, c, s);
+      group->meet(n - 2, group->e_[n - 2], &c, &s);
+      if (vectors) group->rotate(n - 2, c, s);
     }
-    return failed;
   }
 
  private:
@@ -203,37 +213,61 @@ struct SmallSolver {
     *sine = half < 0 ? -turn.sine : turn.sine;
   }
 
-  void sweep(int l, V m, V dm, M open, bool vectors) {
-    const V zero{}, one = splat<V>(R(1)), tiny = splat<V>(LaneTypes<R>::kTiny * LaneTypes<R>::kTiny);
-    const V el = select(open, e_[l], one);
-    V g = (d_[l + 1] - d_[l]) / (el + el);
-    V r = root(g * g + one);
-    g = dm - d_[l] + el / (g + (g < 0 ? -r : r));
-    V s = one, c = one, p = zero;
-    int top = n() - 1;
-    while (top > l + 1 && !any(m > splat<V>(R(top - 1)))) --top;
-    for (int i = top - 1; i >= l; --i) {
-      const M active = open & (splat<V>(R(i)) < m);
-      const V f = s * e_[i], b = c * e_[i];
-      const V square = f * f + g * g;
-      const M flat = square <= tiny;  // no rotation to speak of
-      r = root(square);
-      const V inverse = one / select(flat, one, r);
-      const V si = select(flat, zero, f * inverse), ci = select(flat, one, g * inverse);
-      const V shifted = d_[i + 1] - p;
-      const V t = (d_[i] - shifted) * si + (ci + ci) * b;
-      const V pi = si * t;
-      e_[i + 1] = select(active, r, e_[i + 1]);
-      d_[i + 1] = select(active, shifted + pi, d_[i + 1]);
-      g = select(active, ci * t - b, g);
-      p = select(active, pi, p);
-      s = select(active, si, s);
-      c = select(active, ci, c);
-      if (vectors) rotate(i, select(active, ci, one), select(active, si, zero));
+  // From where a lane's block ends, up to row l.
+  struct Sweep {
+    V m, dm;  // the last row of the block, and the diagonal there
+    V g, s, c, p;
+    // Lanes whose block ends beyond a row.
+    M beyond(int row) const { return m > splat<V>(R(row)); }
+  };
+
+  void find_block(int l, Sweep* sweep) const {
+    const V tiny = splat<V>(LaneTypes<R>::kTiny), eps = splat<V>(LaneTypes<R>::kEpsilon);
+    V m = splat<V>(R(n() - 1)), dm = d_[n() - 1];
+    for (int i = n() - 2; i >= l; --i) {
+      const M small = magnitude(e_[i]) <= eps * (magnitude(d_[i]) + magnitude(d_[i + 1])) + tiny;
+      m = select(small, splat<V>(R(i)), m);
+      dm = select(small, d_[i], dm);
     }
-    d_[l] = select(open, d_[l] - p, d_[l]);
-    e_[l] = select(open, g, e_[l]);
-    for (int i = l + 1; i < n(); ++i) e_[i] = select(open & (m == splat<V>(R(i))), zero, e_[i]);
+    sweep->m = m;
+    sweep->dm = dm;
+  }
+
+  void give_up(int l, const Sweep& sweep) { d_[l] = select(sweep.beyond(l), splat<V>(R(__builtin_nan(""))), d_[l]); }
+
+  void begin_sweep(int l, Sweep* sweep) const {
+    const V one = splat<V>(R(1)), el = select(sweep->beyond(l), e_[l], one);
+    const V g = (d_[l + 1] - d_[l]) / (el + el), r = root(g * g + one);
+    sweep->g = sweep->dm - d_[l] + el / (g + (g < 0 ? -r : r));
+    sweep->s = sweep->c = one;
+    sweep->p = V{};
+  }
+
+  void step(int i, Sweep* sweep, bool vectors) {
+    const V zero{}, one = splat<V>(R(1)), tiny = splat<V>(LaneTypes<R>::kTiny * LaneTypes<R>::kTiny);
+    const M active = sweep->beyond(i);
+    const V f = sweep->s * e_[i], b = sweep->c * e_[i], g = sweep->g;
+    const V square = f * f + g * g;
+    const M flat = square <= tiny;  // no rotation to speak of
+    const V r = root(square), inverse = one / select(flat, one, r);
+    const V si = select(flat, zero, f * inverse), ci = select(flat, one, g * inverse);
+    const V shifted = d_[i + 1] - sweep->p;
+    const V t = (d_[i] - shifted) * si + (ci + ci) * b;
+    const V pi = si * t;
+    e_[i + 1] = select(active, r, e_[i + 1]);
+    d_[i + 1] = select(active, shifted + pi, d_[i + 1]);
+    sweep->g = select(active, ci * t - b, g);
+    sweep->p = select(active, pi, sweep->p);
+    sweep->s = select(active, si, sweep->s);
+    sweep->c = select(active, ci, sweep->c);
+    if (vectors) rotate(i, select(active, ci, one), select(active, si, zero));
+  }
+
+  void end_sweep(int l, const Sweep& sweep) {
+    const M open = sweep.beyond(l);
+    d_[l] = select(open, d_[l] - sweep.p, d_[l]);
+    e_[l] = select(open, sweep.g, e_[l]);
+    for (int i = l + 1; i < n(); ++i) e_[i] = select(open & (sweep.m == splat<V>(R(i))), V{}, e_[i]);
   }
 
   void rotate(int i, V c, V s) {
@@ -247,11 +281,19 @@ struct SmallSolver {
     }
   }
 
-  S a_[kMax * kMax];
-  S q_[kMax * kMax];
+  Square a_, q_;
   S sub_[kMax];
   V d_[kMax];
   V e_[kMax];
   V beta_[kMax];
   int order_;
+
+ protected:
+  void place_squares(int order, S* at) {
+    order_ = order;
+    if constexpr (N == 0) {
+      a_ = at;
+      q_ = at + order * order;
+    }
+  }
 };

@@ -74,7 +74,7 @@ static problem_data mixed_spectra(problem_spec spec) {
 }
 
 /* Enough for three chunks, by what the core thinks a matrix costs, and not a multiple of any number of lanes. */
-static int64_t batch_for(int64_t n) { return 37 + 100000 / (n == 2 ? 3 : 3 * n * n * (25 + n) / 25); }
+static int64_t batch_for(int64_t n) { return 37 + 100000 / (n == 2 ? 3 : 2 * n * n * (10 + n) / 10); }
 
 static void* work_and_release(void* job) {
   eigenpair_job_work(job);

@@ -72,6 +72,26 @@ def large(dtype="float64", n=64, seed="large", spectrum=None):
     return m + adjoint(m)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+@pytest.mark.parametrize("spectrum", ["spread", "two values", "all equal", "tiny", "diagonal"])
+def test_few_values_alone(spectrum, dtype):
+    """Bisected, unless that loses count among equal eigenvalues."""
+    n = 80
+    w = {
+        "spread": np.linspace(-1, 1, n),
+        "two values": np.repeat([-1.0, 1], n // 2),
+        "all equal": np.full(n, 3.0),
+        "tiny": np.linspace(-1, 1, n) * (1e-30 if dtype == "float32" else 1e-290),
+        "diagonal": np.sort(np.arange(n) % 5.0),
+    }[spectrum]
+    a = jnp.diag(jnp.asarray(w[::-1], dtype)) if spectrum == "diagonal" else large(dtype, spectrum=w)
+    for count in (1, 3):
+        for first in (0, 17, n // 2 - 1, n - count):
+            found = eigvalsh(a, subset_by_index=(first, first + count - 1))
+            off = np.abs(found.astype(float) - w[first : first + count]).max()
+            assert off <= 10 * n**0.5 * eps(dtype) * np.abs(w).max(), (first, count, off)
+
+
 def by_slicing(x, subset, **options):
     w, v = eigh(x, **options)
     return w[..., subset[0] : subset[1] + 1], v[..., subset[0] : subset[1] + 1]
