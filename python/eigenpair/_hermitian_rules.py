@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -58,28 +58,15 @@ def pushforward(
     return dw, k
 
 
-def pullback(
-    w_bar: Any, m_bar: Any, mixing: Callable[[], Array], w: Array, v: Array, u: Array | None, type: int
-) -> tuple[Callable[[], Array], Callable[[], Array]]:
-    """Functions that return `Ā` and `B̄`, given `M̄ = Diag(λ̄) + F ∘ (K̄ − K̄ᴴ)/2` with `K̄ = VᴴV̄ − ŪᴴU`, and what
-    computes `(K̄ + K̄ᴴ)/2`. `m_bar` is `None` without cotangents of vectors, and `w_bar` without those of values."""
-    x, y = bases(type, v, u)
-
-    def a_bar() -> Array:
-        if m_bar is None:
-            return matmul(x * w_bar[..., None, :], adjoint(x))
-        return matmul(x, matmul(m_bar, adjoint(x)))
-
-    def b_bar() -> Array:
-        if m_bar is None:
-            return matmul(y * ((-1 if type == 1 else 1) * w * w_bar)[..., None, :], adjoint(y))
-        return matmul(y, matmul(inner_of_b(m_bar, mixing(), w, type), adjoint(y)))
-
-    return a_bar, b_bar
+def around(x: Array, diagonal: Any, inner: Any) -> Array:
+    """`X M Xᴴ`, where `M` is `inner` or, if that is `None`, diagonal."""
+    if inner is None:
+        return matmul(x * diagonal[..., None, :], adjoint(x))
+    return matmul(x, matmul(inner, adjoint(x)))
 
 
 def inner_of_b(m_bar: Array, mixing: Array, w: Array, type: int) -> Array:
-    """The inner matrix of `B̄`, as `M̄` is that of `Ā`; `mixing` is `(K̄ + K̄ᴴ)/2`."""
+    """The inner matrix of `B̄`, as `M̄` is that of `Ā`; `mixing` is `(K̄ + K̄ᴴ)/2`, where `K̄ = VᴴV̄ − ŪᴴU`."""
     mean = (w[..., :, None] + w[..., None, :]) / 2
     return (-1 if type == 1 else 1) * mean * m_bar + (1 if type == 3 else -1) * mixing / 2
 
@@ -115,7 +102,7 @@ def cotangent(
     w_bar, v_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     k_bar: Any = None
     kappa: Any = 0
-    m_bar = None
+    m_bar = None  # M̄ = Diag(λ̄) + F ∘ (K̄ − K̄ᴴ)/2, if there are cotangents of vectors
     if v_bar is not None:
         k_bar, kappa = matmul(adjoint(v), v_bar), rounding_of_product(v, v_bar)
     if u_bar is not None:
@@ -130,12 +117,17 @@ def cotangent(
         if w_bar is not None:
             m_bar = m_bar + jnp.eye(w.shape[-1], dtype=v.dtype) * w_bar[..., None, :]
         answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
-    results = []
-    for wanted, bar in zip(inputs, pullback(w_bar, m_bar, lambda: hermitian_part(k_bar), w, v, u, type), strict=True):
-        if wanted:
-            gradient = jnp.conj(hermitian_part_transpose(bar(), triangle))  # back to JAX's convention
-            results.append(gradient if answer is None else gradient * answer)
-    return results
+    x, y = bases(type, v, u)
+    bars = []
+    if inputs[0]:
+        bars.append(around(x, w_bar, m_bar))
+    if inputs[1] and m_bar is not None:
+        bars.append(around(y, None, inner_of_b(m_bar, hermitian_part(k_bar), w, type)))
+    elif inputs[1]:
+        bars.append(around(y, (-1 if type == 1 else 1) * w * w_bar, None))
+    # back to JAX's convention
+    gradients = [jnp.conj(hermitian_part_transpose(bar, triangle)) for bar in bars]
+    return gradients if answer is None else [gradient * answer for gradient in gradients]
 
 
 def unpack(residuals: Sequence[Any], type: int) -> tuple[Any, Any, Any, Any]:
