@@ -42,11 +42,11 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
-def address(routine: str) -> int:
-    """Of a routine in SciPy's LAPACK."""
+def address(routine: str, module: Any = None) -> int:
+    """Of a routine in SciPy's LAPACK, or in its `cython_blas`."""
     from scipy.linalg import cython_lapack
 
-    capsule = cython_lapack.__pyx_capi__[routine]
+    capsule = (module or cython_lapack).__pyx_capi__[routine]
     name = ctypes.pythonapi.PyCapsule_GetName
     name.restype, name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     pointer = ctypes.pythonapi.PyCapsule_GetPointer

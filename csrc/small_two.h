@@ -9,16 +9,16 @@ struct Rotation {
   V cosine, sine, shift;
 
   Rotation(V half, V beside) {
-    const V zero{}, one = splat<V>(R(1)), tiny = splat<V>(LaneTypes<R>::kTiny);
+    const V zero{}, one = splat<V>(R(1));
     // Where its square would underflow the sine would be anything; beside a matrix of size 1 it is nothing.
-    beside = select(magnitude(beside) <= tiny, zero, beside);
+    const Mask<R> flat = magnitude(beside) <= splat<V>(LaneTypes<R>::kTiny);
+    beside = select(flat, zero, beside);
     const V square = beside * beside, radius = root(half * half + square), reach = magnitude(half) + radius;
-    const Mask<R> flat = reach <= tiny;
     const V inverse = one / root(select(flat, one, reach * reach + square));
     cosine = select(flat, one, reach * inverse);
     sine = beside * inverse;
-    // b²/reach, where reach² + b² = 2 radius reach.
-    shift = (radius + radius) * sine * sine;
+    // Not by the sine, whose rounding would make the low eigenvalue of a singular matrix anything but zero.
+    shift = square / select(flat, one, reach);
   }
 };
 

@@ -144,3 +144,40 @@ def test_nearly_singular_b(n, dtype, x, small):
     w, v = ep.eigh(a, b)
     np.testing.assert_allclose(w, found, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
     assert np.isfinite(v).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8])
+def test_nothing_to_rotate_nothing_rounded(n, dtype, rng):
+    """Eigenvectors of diagonal matrices are unit vectors, and their eigenvalues the entries."""
+    entries = np.sort(rng.permuted(np.tile(np.arange(-7.0, 93), (BATCH, 1)), axis=1)[:, :n]).astype(dtype)
+    w, v = ep.eigh(jnp.asarray(entries[:, None, ::-1] * np.eye(n, dtype=dtype)))
+    np.testing.assert_array_equal(w, entries.real)
+    np.testing.assert_array_equal(np.abs(v), np.broadcast_to(np.eye(n)[::-1], v.shape))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_singular_matrices_of_order_two(dtype):
+    """Low eigenvalues of exactly zero, or their square roots would be NaN by a sign."""
+    i, j = np.meshgrid(np.arange(1.0, 33), 2.0 ** np.arange(-9, 10))
+    x = np.stack([i, i * j], -1).reshape(-1, 2)
+    a = (x[:, :, None] * x[:, None, :]).astype(dtype)
+    low, high = np.asarray(ep.eigvalsh(jnp.asarray(a))).T
+    assert np.all(np.abs(low) <= np.finfo(dtype).eps / 2 * high)
+    np.testing.assert_array_equal(low[(j == 1).ravel()], 0)
+
+
+@pytest.mark.parametrize("n", [2, 4, 5])
+@pytest.mark.parametrize("type", [1, 2, 3])
+@pytest.mark.parametrize("exponent", [-1074, -1060, -900, 900])
+def test_pairs_whose_sizes_make_up_for_each_other(exponent, type, n):
+    """A denormal A beside a tiny or huge B: what stands between them must not be a denormal number."""
+    whole = np.add.outer(np.arange(n), np.arange(n)) % 5 + np.diag(np.arange(n) * 2.0)
+    a = np.ldexp(whole, exponent)
+    shift = -1000 if (exponent < 0) == (type == 1) else 1000
+    b = np.ldexp(3.1 * np.eye(n), shift)
+    w = ep.eigvalsh(*(jnp.asarray(np.tile(x, (BATCH, 1, 1))) for x in (a, b)), type=type)
+    expected = np.linalg.eigvalsh(whole)
+    expected = expected / 3.1 if type == 1 else expected * 3.1
+    found = np.ldexp(w, -exponent + (shift if type == 1 else -shift))
+    assert np.abs(found - expected).max() <= 20 * n * np.finfo(float).eps * np.abs(expected).max()
