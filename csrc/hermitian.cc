@@ -192,7 +192,7 @@ class SmallProblem final : public Problem {
     const double n = static_cast<double>(p_.n);
     const bool complex = p_.dtype >= EIGENPAIR_COMPLEX64;
     if (p_.n == 2 && p_.type == 0 && !complex) return 3;
-    return (p_.v != nullptr ? 1.0 : 0.6) * (complex ? 1.5 : 1.0) * n * n * (3 + 0.3 * n);
+    return (p_.v != nullptr ? 1.0 : 0.6) * (complex ? 1.5 : 1.0) * (5 + n * n * (3 + 0.3 * n));
   }
   bool calls_lapack() const override { return false; }
   std::unique_ptr<Worker> worker() const override { return std::make_unique<SmallWorker>(*this); }

@@ -23,6 +23,8 @@ inline V odd_of(V x, V y, std::integer_sequence<int, I...>) {
 template <typename R, int kEntries>
 struct Block {
   using V = Vec<R>;
+  // Not by memcpy, which may go through memory in other widths.
+  using InMemory = typename LaneTypes<R>::InMemory;
   using Lanes = std::make_integer_sequence<int, kLanes<R>>;
   static constexpr int kSize = kEntries;
   static constexpr bool kPowerOfTwo = (kEntries & (kEntries - 1)) == 0;
@@ -31,7 +33,7 @@ struct Block {
   static void load(const R* source, int64_t stride, int count, V* target) {
     if (kPowerOfTwo && count == kLanes<R> && stride == kEntries) {
       V now[kEntries], next[kEntries];
-      std::memcpy(now, source, sizeof now);
+      for (int i = 0; i < kEntries; ++i) now[i] = reinterpret_cast<const InMemory*>(source)[i];
       for (int width = kEntries; width > 1; width /= 2) {
         for (int i = 0; i < kEntries / 2; ++i) {
           next[i] = even_of(now[2 * i], now[2 * i + 1], Lanes());
@@ -59,7 +61,7 @@ struct Block {
         }
         for (int i = 0; i < kEntries; ++i) now[i] = next[i];
       }
-      std::memcpy(target, now, sizeof now);
+      for (int i = 0; i < kEntries; ++i) reinterpret_cast<InMemory*>(target)[i] = now[i];
       return;
     }
     for (int lane = 0; lane < count; ++lane) {

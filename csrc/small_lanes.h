@@ -18,6 +18,7 @@ struct LaneTypes;
 template <>
 struct LaneTypes<double> {
   typedef double Vector __attribute__((vector_size(kVectorBytes)));
+  typedef double InMemory __attribute__((vector_size(kVectorBytes), aligned(sizeof(double)), may_alias));
   typedef int64_t Mask __attribute__((vector_size(kVectorBytes)));
   static constexpr double kEpsilon = 2.220446049250313e-16;
   // Its square is far from underflow, and itself negligible beside a matrix of size 1.
@@ -26,6 +27,7 @@ struct LaneTypes<double> {
 template <>
 struct LaneTypes<float> {
   typedef float Vector __attribute__((vector_size(kVectorBytes)));
+  typedef float InMemory __attribute__((vector_size(kVectorBytes), aligned(sizeof(float)), may_alias));
   typedef int32_t Mask __attribute__((vector_size(kVectorBytes)));
   static constexpr float kEpsilon = 1.1920929e-07f;
   static constexpr float kTiny = 1e-17f;

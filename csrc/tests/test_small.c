@@ -74,7 +74,7 @@ static problem_data mixed_spectra(problem_spec spec) {
 }
 
 /* Enough for three chunks, by what the core thinks a matrix costs, and not a multiple of any number of lanes. */
-static int64_t batch_for(int64_t n) { return 37 + 100000 / (n == 2 ? 3 : 2 * n * n * (10 + n) / 10); }
+static int64_t batch_for(int64_t n) { return 37 + 100000 / (3 + (n == 2 ? 0 : 2 * n * n * (10 + n) / 10)); }
 
 static void* work_and_release(void* job) {
   eigenpair_job_work(job);
@@ -194,7 +194,7 @@ static void same_bits_everywhere(problem_spec spec, int64_t* order) {
 
 /* Values alone, and all that can be had. */
 TEST(same_bits_on_any_thread_at_any_place) {
-  int64_t* order = malloc((size_t)batch_for(1) * sizeof *order);
+  int64_t* order = malloc((size_t)batch_for(2) * sizeof *order); /* the largest */
   for (int size = 0; size < kSizeCount; ++size) {
     for (int code = 0; code < 4 * 4 * 2; ++code) same_bits_everywhere(spec_for(code, kSizes[size]), order);
   }
