@@ -167,7 +167,7 @@ struct SmallGroup {
     if (p.type != 0) {
       // B was scaled by an even power of two, and vectors by its square root.
       const V scale_b = p.type == 1 ? one / up_b : up_b, size_b = root(up_b);
-      for (int j = 0; j < n; ++j) s->d(j) = times_powers(s->d(j), up_pair, up, scale_b);
+      for (int j = 0; j < n; ++j) s->d(j) = times_powers<R>(s->d(j), up_pair, up, scale_b);
       up = one;
       scale_v = p.type == 3 ? size_b : one / size_b;
       scale_u = p.type == 3 ? one / size_b : size_b;

@@ -112,19 +112,16 @@ inline void power_of_two(Vec<float> x, Vec<float>* down, Vec<float>* up) {
 
 // x times three such powers, their exponents added up: on the way nothing overflows or vanishes that would not in the
 // end.
-inline Vec<double> times_powers(Vec<double> x, Vec<double> p, Vec<double> q, Vec<double> r) {
-  using M = Mask<double>;
-  M k = ((M)p >> 52) + ((M)q >> 52) + ((M)r >> 52) - 3 * 1023;
-  k = k > 2000 ? M{} + 2000 : (k < -2000 ? M{} - 2000 : k);
+template <typename R>
+inline Vec<R> times_powers(Vec<R> x, Vec<R> p, Vec<R> q, Vec<R> r) {
+  using V = Vec<R>;
+  using M = Mask<R>;
+  constexpr int kMantissa = sizeof(R) == 8 ? 52 : 23, kBias = sizeof(R) == 8 ? 1023 : 127;
+  constexpr int kMost = 2 * (sizeof(R) == 8 ? 1000 : 120);
+  M k = ((M)p >> kMantissa) + ((M)q >> kMantissa) + ((M)r >> kMantissa) - 3 * kBias;
+  k = k > kMost ? M{} + kMost : (k < -kMost ? M{} - kMost : k);
   const M half = k >> 1;
-  return x * (Vec<double>)((1023 + half) << 52) * (Vec<double>)((1023 + k - half) << 52);
-}
-inline Vec<float> times_powers(Vec<float> x, Vec<float> p, Vec<float> q, Vec<float> r) {
-  using M = Mask<float>;
-  M k = ((M)p >> 23) + ((M)q >> 23) + ((M)r >> 23) - 3 * 127;
-  k = k > 240 ? M{} + 240 : (k < -240 ? M{} - 240 : k);
-  const M half = k >> 1;
-  return x * (Vec<float>)((127 + half) << 23) * (Vec<float>)((127 + k - half) << 23);
+  return x * (V)((kBias + half) << kMantissa) * (V)((kBias + k - half) << kMantissa);
 }
 
 inline Vec<double> magnitude(Vec<double> x) { return (Vec<double>)((Mask<double>)x & INT64_MAX); }
