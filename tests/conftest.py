@@ -34,6 +34,10 @@ import jax  # noqa: E402 - reads XLA_FLAGS and JAX_PLATFORMS
 
 jax.config.update("jax_enable_x64", True)
 
+# Settings that code bases switch on, and JAX's own tests do: nothing here may rely on implicit promotion.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
 if os.environ.get("EIGENPAIR_LONG") != "1":
     import scipy.linalg  # noqa: F401 - its LAPACK has to be there to be spoken to
     import threadpoolctl

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ._matrices import of_rank
+
 _PRECISIONS = frozenset(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
 
 
@@ -53,6 +55,7 @@ def promoted(a: Array, b: Array) -> tuple[Array, Array]:
     a, b = a.astype(dtype), b.astype(dtype)
     if a.shape != b.shape:
         # By addition, which also brings both to one sharding; a broadcast does not.
+        a, b = (of_rank(x, len(batch) + 2) for x in (a, b))
         a, b = (x if x.shape == (*batch, n, n) else x + jnp.zeros_like(y) for x, y in ((a, b), (b, a)))
     return a, b
 

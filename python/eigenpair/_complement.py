@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -15,13 +14,13 @@ from jax.interpreters import ad, batching, mlir
 from . import native
 from ._hermitian_xla import solve_by_xla
 from ._linear_pair import batched, by_jit
-from ._matrices import adjoint, matmul
+from ._matrices import adjoint, matmul, of_rank
 from .degeneracy import check
 
 # x_j = Σ vᵢ vᵢᴴ y_j / (λᵢ − λ_j) over the eigenpairs that w and v leave out. Linear in y and its own adjoint. The
 # operands y, w, v, factor, a and, for a pair, b: the factor is what the solver left, the matrices say what it is of.
 complement_p = Primitive("eigenpair_complement")
-complement_p.def_impl(by_jit(jax.jit(complement_p.bind, static_argnames=("first",))))
+by_jit(complement_p, "first")
 
 
 @complement_p.def_abstract_eval
@@ -34,10 +33,11 @@ def _complement_by_xla(y: Array, w: Array, v: Array, factor: Array, *matrices: A
         *matrices, type=len(matrices) - 1, triangle="hermitian", policy=check(), vectors=True
     )[:2]
     n, count = v.shape[-2:]
-    outside = ((np.arange(n) < first) | (np.arange(n) >= first + count))[:, None]
     gaps = spectrum[..., :, None] - w[..., None, :]
+    outside = (jnp.arange(n) < first) | (jnp.arange(n) >= first + count)
+    outside = of_rank(outside[:, None], gaps.ndim)
     inverse = jnp.where(outside, 1 / jnp.where(outside, gaps, 1), 0)
-    return matmul(basis, inverse * matmul(adjoint(basis), y))
+    return matmul(basis, inverse.astype(y.dtype) * matmul(adjoint(basis), y))
 
 
 def _complement_native(ctx: Any, y: Any, w: Any, v: Any, factor: Any, *matrices: Any, first: int) -> Any:
@@ -66,12 +66,12 @@ def _complement_jvp(primals: Sequence[Any], tangents: Sequence[Any], *, first: i
     if da is not None:
         right = right - matmul(da, x)
     if dw is not None:
-        right = right + times_b(x * dw[..., None, :])
+        right = right + times_b(x * dw.astype(x.dtype)[..., None, :])
     if dv is not None:
         right = right - times_b(matmul(dv, matmul(adjoint(v), y)))
         along = matmul(adjoint(dv), times_b(x))
     if db is not None:
-        right = right + matmul(db, x * w[..., None, :] - matmul(v, matmul(adjoint(v), y)))
+        right = right + matmul(db, x * w.astype(x.dtype)[..., None, :] - matmul(v, matmul(adjoint(v), y)))
         turned = matmul(adjoint(v), matmul(db, x))
         along = turned if along is None else along + turned
     dx = complement_p.bind(right, *primals[1:], first=first)

@@ -34,9 +34,9 @@ def _mean(g: Function, x: Array, y: Array, weighted: bool) -> tuple[Array, Array
     for nodes, weights in (_FINE, _COARSE):
         # A convex combination, exact at x = y; one call of g for all nodes.
         t = jnp.asarray(nodes, x.dtype).reshape((-1,) + (1,) * x.ndim)
-        values = g((1 - t) * x + t * y)
-        factors = (weights * nodes if weighted else weights).astype(x.dtype)
-        results.append(jnp.tensordot(jnp.asarray(factors), values, axes=(0, 0)))
+        values = g((1 - t) * x[None] + t * y[None])
+        factors = jnp.asarray(weights * nodes if weighted else weights, values.dtype)
+        results.append(jnp.tensordot(factors, values, axes=(0, 0)))
     return results[0], jnp.abs(results[0] - results[1])
 
 
@@ -52,8 +52,8 @@ def _better(quotient: Array, rounding: Array, mean: Array, error: Array) -> Arra
 def first(f: Function, x: Array, y: Array) -> Array:
     """`f[x, y]`, elementwise."""
     gap = y - x
-    safe = jnp.where(gap == 0, 1, gap)
     fx, fy = f(x), f(y)
+    safe = jnp.where(gap == 0, 1, gap).astype(fx.dtype)
     eps = jnp.finfo(x.dtype).eps
     rounding = jnp.where(gap == 0, jnp.inf, 4 * eps * (jnp.abs(fx) + jnp.abs(fy)) / jnp.abs(safe))
     mean, error = _mean(derivative(f), x, y, weighted=False)
@@ -63,9 +63,9 @@ def first(f: Function, x: Array, y: Array) -> Array:
 def slope(f: Function, x: Array, y: Array) -> Array:
     """`∂f[x, y]/∂y`, elementwise."""
     gap = y - x
-    safe = jnp.where(gap == 0, 1, gap)
     df = derivative(f)
     end, through = df(y), first(f, x, y)
+    safe = jnp.where(gap == 0, 1, gap).astype(end.dtype)
     eps = jnp.finfo(x.dtype).eps
     rounding = jnp.where(gap == 0, jnp.inf, 8 * eps * (jnp.abs(end) + jnp.abs(through)) / jnp.abs(safe))
     mean, error = _mean(derivative(df), x, y, weighted=True)
@@ -83,7 +83,7 @@ def second(slopes: Array, w: Array, k: Array) -> Array:
     middle = i + j + k - low - high
     a, b, c = (jnp.take(w, index, axis=-1) for index in (low, middle, high))
     width = c - a
-    p = jnp.where(width > 0, (b - a) / jnp.where(width > 0, width, 1), 0.5)
+    p = jnp.where(width > 0, (b - a) / jnp.where(width > 0, width, 1), 0.5).astype(slopes.dtype)
     flat = slopes.reshape(*slopes.shape[:-2], n * n)
     from_low = jnp.take(flat, low * n + middle, axis=-1)
     from_high = jnp.take(flat, high * n + middle, axis=-1)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ._linear_pair import LinearPair
-from ._matrices import adjoint, matmul
+from ._matrices import adjoint, diagonal_matrix, identity, matmul, of_rank
 from ._rounding import finite_or_nan, norm, rounding_of_product
 from .degeneracy import (
     ROUNDING_OF_COTANGENT,
@@ -40,8 +40,9 @@ def normalize(u: Array) -> Array:
     k = jnp.argmax(size >= enough * jnp.max(size, axis=-2, keepdims=True), axis=-2, keepdims=True)
     z = jnp.take_along_axis(u, k, axis=-2)
     scale = lax.stop_gradient(jnp.max(size, axis=-2, keepdims=True))
-    length = scale * jnp.sqrt(jnp.sum(jnp.real(u / scale) ** 2 + jnp.imag(u / scale) ** 2, axis=-2, keepdims=True))
-    return u * (jnp.conj(z) / jnp.abs(z)) / length
+    scaled = u / scale.astype(u.dtype)
+    length = scale * jnp.sqrt(jnp.sum(jnp.real(scaled) ** 2 + jnp.imag(scaled) ** 2, axis=-2, keepdims=True))
+    return u * (jnp.conj(z) / jnp.abs(z).astype(u.dtype)) / length.astype(u.dtype)
 
 
 def _pivot(v: Array) -> Array:
@@ -54,7 +55,7 @@ def _pivot(v: Array) -> Array:
 def _gauge(v: Array) -> tuple[Array, Array]:
     """`e_k` as a mask, `(…, n, n)`, and the real components `v_kj`, `(…, 1, n)`."""
     k = _pivot(lax.stop_gradient(v))
-    rows = jnp.arange(v.shape[-2])[:, None]
+    rows = of_rank(jnp.arange(v.shape[-2])[:, None], k.ndim)
     return rows == k, jnp.real(jnp.take_along_axis(v, k, axis=-2))
 
 
@@ -93,7 +94,7 @@ def _close(w: Array, tol: Array) -> Array:
 def clusters(policy: check, w: Array, reach: Array) -> Array:
     """Which pairs share a cluster: those closer than `c·√n·ε` times the larger `reach`, and whatever such pairs
     connect."""
-    together = _close(w, width(policy, w) * reach) | jnp.eye(w.shape[-1], dtype=bool)
+    together = _close(w, width(policy, w) * reach) | identity(w.shape[-1], w.ndim + 1)
 
     def more(state: tuple[Array, Array]) -> tuple[Array, Array]:
         now, _ = state
@@ -108,7 +109,7 @@ def inverse_gaps(policy: Policy, w: Array, reach: Array) -> Array:
     """`F`: `1/(λⱼ − λᵢ)` as the policy has it, 0 on the diagonal."""
     gap = _gaps(w)
     size = jnp.abs(gap)
-    dropped = jnp.eye(w.shape[-1], dtype=bool)
+    dropped = identity(w.shape[-1], gap.ndim)
     if isinstance(policy, broaden):
         dropped = dropped | (size == 0)
         safe = jnp.where(dropped, 1, gap)
@@ -126,7 +127,7 @@ def verdict(
     """1 where a gradient exists as far as can be seen, else NaN; shape `(…, 1, 1)`. `None`: nothing to judge."""
     if not isinstance(policy, check) or w.shape[-1] == 0:
         return None
-    pair = clusters(policy, lax.stop_gradient(w), lax.stop_gradient(reach)) & ~jnp.eye(w.shape[-1], dtype=bool)
+    pair = clusters(policy, lax.stop_gradient(w), lax.stop_gradient(reach)) & ~identity(w.shape[-1], w.ndim + 1)
     small = ROUNDING_OF_COTANGENT * math.sqrt(w.shape[-1]) * jnp.finfo(w.dtype).eps
     wrong = jnp.zeros_like(pair)
     if k_bar is not None:
@@ -170,7 +171,7 @@ def tangent(
         moved, dw = moved - pencil * alpha[..., None, :], dw - w * jnp.diagonal(pencil, axis1=-2, axis2=-1)
     dw = jnp.where(jnp.isinf(w), jnp.nan, dw)
     k = inverse_gaps(policy, w, reach) * moved
-    k = k + jnp.eye(w.shape[-1], dtype=v.dtype) * _phase(v, k)[..., None, :]
+    k = k + diagonal_matrix(_phase(v, k), v.dtype)
     results = [dw] if outputs[0] else []
     if outputs[1]:
         results.append(matmul(v, k))
@@ -236,14 +237,13 @@ def cotangent(
     if w_bar is not None:
         infinite = jnp.isinf(w)
         w_bar = jnp.where(infinite & (w_bar != 0), jnp.nan, w_bar)
-        eye = jnp.eye(w.shape[-1], dtype=v.dtype)
-        m_bar = m_bar + eye * w_bar[..., None, :]
-        n_bar = n_bar - eye * (w_bar * jnp.where(infinite, 0, jnp.conj(w)))[..., None, :]
+        m_bar = m_bar + diagonal_matrix(w_bar, v.dtype)
+        n_bar = n_bar - diagonal_matrix(w_bar * jnp.where(infinite, 0, jnp.conj(w)), v.dtype)
     results = []
     for wanted, bar in zip(inputs, (m_bar, n_bar), strict=True):
         if wanted:
             gradient = jnp.conj(matmul(u, matmul(bar, adjoint(v))))  # back to JAX's convention
-            results.append(gradient if answer is None else gradient * answer)
+            results.append(gradient if answer is None else gradient * answer.astype(gradient.dtype))
     return results
 
 
@@ -251,7 +251,7 @@ def _phase_transpose(v: Array, c_bar: Array) -> Array:
     """The transpose of `_phase` as a function of `V K`."""
     chosen, real = _gauge(v)
     out = jnp.where(chosen, (jnp.imag(c_bar) / real[..., 0, :])[..., None, :], 0)
-    return -v * jnp.real(c_bar)[..., None, :] - 1j * out
+    return -v * jnp.real(c_bar).astype(v.dtype)[..., None, :] - 1j * out.astype(v.dtype)
 
 
 def second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], policy: Policy) -> Array:
@@ -261,7 +261,7 @@ def second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], policy:
         return factor
     w, reach = lax.stop_gradient(w), lax.stop_gradient(reach)
     close = _close(w, second_order_width(policy, w, any(outputs[1:])) * reach)
-    close &= ~jnp.eye(w.shape[-1], dtype=bool)
+    close &= ~identity(w.shape[-1], close.ndim)
     return jnp.where(jnp.any(close, axis=(-1, -2)), jnp.nan, factor)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ._matrices import adjoint, hermitian_part, hermitian_part_transpose, matmul
+from ._matrices import adjoint, diagonal_matrix, hermitian_part, hermitian_part_transpose, matmul
 from ._rounding import at_most_of, norm, rounding_of_product
 from .degeneracy import (
     Policy,
@@ -49,26 +49,30 @@ def pushforward(
         moved = matmul(adjoint(x), matmul(da, x))
     if db is not None:
         n_ = matmul(adjoint(y), matmul(db, y))
-        mean = (w[..., :, None] + w[..., None, :]) / 2
+        mean = _mean(w, v.dtype)
         moved = moved + (n_ * -mean if type == 1 else n_ * mean)
     dw = jnp.real(jnp.diagonal(moved, axis1=-2, axis2=-1))
-    k = f * moved
+    k = f.astype(v.dtype) * moved
     if n_ is not None:
         k = k + (n_ / 2 if type == 3 else n_ / -2)
     return dw, k
 
 
+def _mean(w: Array, dtype: Any) -> Array:
+    """`(λᵢ + λⱼ)/2`, shape `(…, n, n)`."""
+    return ((w[..., :, None] + w[..., None, :]) / 2).astype(dtype)
+
+
 def around(x: Array, diagonal: Any, inner: Any) -> Array:
     """`X M Xᴴ`, where `M` is `inner` or, if that is `None`, diagonal."""
     if inner is None:
-        return matmul(x * diagonal[..., None, :], adjoint(x))
+        return matmul(x * diagonal.astype(x.dtype)[..., None, :], adjoint(x))
     return matmul(x, matmul(inner, adjoint(x)))
 
 
 def inner_of_b(m_bar: Array, mixing: Array, w: Array, type: int) -> Array:
     """The inner matrix of `B̄`, as `M̄` is that of `Ā`; `mixing` is `(K̄ + K̄ᴴ)/2`, where `K̄ = VᴴV̄ − ŪᴴU`."""
-    mean = (w[..., :, None] + w[..., None, :]) / 2
-    return (-1 if type == 1 else 1) * mean * m_bar + (1 if type == 3 else -1) * mixing / 2
+    return (-1 if type == 1 else 1) * _mean(w, m_bar.dtype) * m_bar + (1 if type == 3 else -1) * mixing / 2
 
 
 def tangent(
@@ -113,9 +117,9 @@ def cotangent(
         kappa = at_most_of(k_bar, kappa)
         gap = w[..., None, :] - w[..., :, None]
         nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
-        m_bar = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
+        m_bar = inverse_gaps(policy, w, scale).astype(v.dtype) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
         if w_bar is not None:
-            m_bar = m_bar + jnp.eye(w.shape[-1], dtype=v.dtype) * w_bar[..., None, :]
+            m_bar = m_bar + diagonal_matrix(w_bar, v.dtype)
         answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
     x, y = bases(type, v, u)
     bars = []
@@ -127,7 +131,7 @@ def cotangent(
         bars.append(around(y, (-1 if type == 1 else 1) * w * w_bar, None))
     # back to JAX's convention
     gradients = [jnp.conj(hermitian_part_transpose(bar, triangle)) for bar in bars]
-    return gradients if answer is None else [gradient * answer for gradient in gradients]
+    return gradients if answer is None else [gradient * answer.astype(gradient.dtype) for gradient in gradients]
 
 
 def unpack(residuals: Sequence[Any], type: int) -> tuple[Any, Any, Any, Any]:

@@ -53,7 +53,7 @@ def solve_by_xla(
 
 def _eigh_by_xla(a: Array, vectors: bool) -> tuple[list[Array], Array]:
     v, w = lax.linalg.eigh(a, symmetrize_input=False)
-    return [w, v][: 1 + vectors], jnp.array(True)
+    return [w, v][: 1 + vectors], jnp.full(w.shape[:-1], True)
 
 
 def _triangular_solver(factor: Array) -> Any:

@@ -7,12 +7,14 @@ has both, and so may refuse an answer on the way back (see `eigenpair.degeneracy
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -106,7 +108,8 @@ class LinearPair:
                 )
                 factors = self._factors(residuals, params, one_by_one=wanted == "outputs")
                 moved = [
-                    f.reshape(f.shape + (1,) * (m.ndim - f.ndim)) * m for f, m in zip(factors, moved, strict=False)
+                    f.reshape(f.shape + (1,) * (m.ndim - f.ndim)).astype(m.dtype) * m
+                    for f, m in zip(factors, moved, strict=False)
                 ]
                 totals = [t + m for t, m in zip(totals, moved, strict=True)] if totals else moved
             return list(results), list(totals)
@@ -127,7 +130,7 @@ class LinearPair:
             found = iter(transpose_p.bind(*[ct for ct in cotangents if not _is_zero(ct)], *operands[count:], **fewer))
             return [next(found) if u else None for u in unknown] + rest
 
-        primitive.def_impl(by_jit(jax.jit(primitive.bind, static_argnames=("inputs", "outputs", "static"))))
+        by_jit(primitive, "inputs", "outputs", "static")
         primitive.def_abstract_eval(native.abstract(evaluate))
         mlir.register_lowering(primitive, mlir.lower_fun(evaluate, multiple_results=True))
         if self._on_cpu is not None:
@@ -137,14 +140,32 @@ class LinearPair:
         batching.primitive_batchers[primitive] = batched(primitive, lambda params: sum(params[given]))
 
 
-def by_jit(compiled: Callable[..., Any]) -> Callable[..., Any]:
-    """The implementation of a primitive from its jitted `bind`."""
+def by_jit(primitive: Primitive, *static: str) -> Callable[..., Any]:
+    """Defines the eager evaluation of a primitive: its jitted `bind`, which is returned. `static`: its parameters."""
+    compiled = jax.jit(primitive.bind, static_argnames=static)
+    # A second one, which does not share the first one's entry in JAX's cache: the first may be waiting for this.
+    once_more = jax.jit(functools.partial(primitive.bind), static_argnames=static)
 
     def impl(*operands: Any, **params: Any) -> Any:
-        with jax.disable_jit(False):  # else, under `jax.disable_jit()`, this would call itself for ever
+        config: Any = jax.config
+        if not (config.jax_disable_jit or config.jax_debug_nans or config.jax_debug_infs):
             return compiled(*operands, **params)
+        # Under these settings JAX calls what was jitted as it is: `bind`, and so this function, for ever.
+        with jax.disable_jit(False), jax.debug_nans(False), jax.debug_infs(False):
+            results = once_more(*operands, **params)
+        _refuse_special(primitive.name, jax.tree.leaves(results))
+        return results
 
-    return impl
+    primitive.def_impl(impl)
+    return compiled
+
+
+def _refuse_special(name: str, results: Arrays) -> None:
+    """Raises JAX's error if `jax_debug_nans` or `jax_debug_infs` is set and finds something."""
+    for part in (np.asarray(shard.data) for result in results for shard in result.addressable_shards):
+        for setting, kind, found in (("jax_debug_nans", "nan", np.isnan), ("jax_debug_infs", "inf", np.isinf)):
+            if getattr(jax.config, setting) and found(part).any():
+                raise FloatingPointError(f"invalid value ({kind}) encountered in {name}")
 
 
 def batched(primitive: Primitive, full: Callable[[dict[str, Any]], int] | None = None) -> Callable[..., Any]:

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 from jax import Array, lax
 
 TRIANGLES = {"hermitian": 0, "lower": 1, "upper": 2}  # as the C ABI numbers them
+
+
+def of_rank(x: Array, ndim: int) -> Array:
+    """`x` with axes of size 1 in front, `ndim` axes in all. Arrays of different rank do not broadcast by themselves
+    under `jax_numpy_rank_promotion="raise"`."""
+    return jnp.expand_dims(x, tuple(range(ndim - x.ndim)))
+
+
+def identity(n: int, ndim: int, dtype: Any = bool) -> Array:
+    """The identity matrix, or the mask of the diagonal, with `ndim` axes."""
+    return of_rank(jnp.eye(n, dtype=dtype), ndim)
+
+
+def diagonal_matrix(x: Array, dtype: Any) -> Array:
+    """`Diag(x)`, shape `(…, n, n)`."""
+    return identity(x.shape[-1], x.ndim + 1, dtype) * x.astype(dtype)[..., None, :]
 
 
 def adjoint(x: Array) -> Array:
@@ -22,8 +40,7 @@ def hermitian_part(x: Array, triangle: str = "hermitian") -> Array:
     if triangle == "hermitian":
         return x / 2 + adjoint(x) / 2
     strict = jnp.tril(x, -1) if triangle == "lower" else jnp.triu(x, 1)
-    diagonal = jnp.eye(x.shape[-1], dtype=bool)
-    return jnp.where(diagonal, jnp.real(x).astype(x.dtype), strict + adjoint(strict))
+    return jnp.where(identity(x.shape[-1], x.ndim), jnp.real(x).astype(x.dtype), strict + adjoint(strict))
 
 
 def hermitian_part_transpose(x: Array, triangle: str) -> Array:
@@ -33,7 +50,7 @@ def hermitian_part_transpose(x: Array, triangle: str) -> Array:
     strict = (
         jnp.tril(x, -1) + adjoint(jnp.triu(x, 1)) if triangle == "lower" else jnp.triu(x, 1) + adjoint(jnp.tril(x, -1))
     )
-    return jnp.where(jnp.eye(x.shape[-1], dtype=bool), jnp.real(x).astype(x.dtype), strict)
+    return jnp.where(identity(x.shape[-1], x.ndim), jnp.real(x).astype(x.dtype), strict)
 
 
 def finite_or_identity(*xs: Array) -> tuple[Array, list[Array]]:
@@ -42,4 +59,4 @@ def finite_or_identity(*xs: Array) -> tuple[Array, list[Array]]:
     finite = jnp.array(True)
     for x in xs:
         finite = finite & jnp.all(jnp.isfinite(x), axis=(-1, -2), keepdims=True)
-    return finite, [jnp.where(finite, x, jnp.eye(x.shape[-1], dtype=x.dtype)) for x in xs]
+    return finite, [jnp.where(finite, x, identity(x.shape[-1], x.ndim, x.dtype)) for x in xs]

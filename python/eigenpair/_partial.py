@@ -56,8 +56,7 @@ def solve(
 # core.
 _solve_p = Primitive("eigenpair_partial")
 _solve_p.multiple_results = True
-_solve_jit = jax.jit(_solve_p.bind, static_argnames=("first", "count", "triangle", "policy", "vectors"))
-_solve_p.def_impl(by_jit(_solve_jit))
+_solve_jit = by_jit(_solve_p, "first", "count", "triangle", "policy", "vectors")
 
 
 @_solve_p.def_abstract_eval

@@ -13,7 +13,7 @@ from jax import Array, lax
 from ._complement import complement_p
 from ._hermitian_rules import inner_of_b, pushforward
 from ._linear_pair import LinearPair
-from ._matrices import adjoint, hermitian_part, hermitian_part_transpose, matmul
+from ._matrices import adjoint, diagonal_matrix, hermitian_part, hermitian_part_transpose, matmul
 from ._rounding import at_most_of, norm, rounding_of_product
 from .degeneracy import (
     Policy,
@@ -81,7 +81,7 @@ def tangent(
     if outputs[1]:
         right = jnp.zeros((), v.dtype) if da is None else matmul(da, v)
         if db is not None:
-            right = right - matmul(db, v) * w[..., None, :]
+            right = right - matmul(db, v) * w.astype(v.dtype)[..., None, :]
         dv = matmul(v, k) - _outside(right, residuals, first)
         unknown = _open(policy, *(lax.stop_gradient(x) for x in (w, edges)))
         results.append(dv if unknown is None else jnp.where(unknown, jnp.nan, dv))
@@ -104,20 +104,20 @@ def cotangent(
     w_bar: Any
     w_bar, v_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     if v_bar is None:
-        of_a, answer = v * w_bar[..., None, :], None
-        of_b = -of_a * w[..., None, :]
+        of_a, answer = v * w_bar.astype(v.dtype)[..., None, :], None
+        of_b = -of_a * w.astype(v.dtype)[..., None, :]
     else:
         scale = lax.stop_gradient(edges[..., 2:])
         k_bar = matmul(adjoint(v), v_bar)
         kappa = at_most_of(k_bar, rounding_of_product(v, v_bar), _least_of_whole(v_bar, residuals))
         gap = w[..., None, :] - w[..., :, None]
         nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
-        m_bar = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
+        m_bar = inverse_gaps(policy, w, scale).astype(v.dtype) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
         if w_bar is not None:
-            m_bar = m_bar + jnp.eye(w.shape[-1], dtype=v.dtype) * w_bar[..., None, :]
+            m_bar = m_bar + diagonal_matrix(w_bar, v.dtype)
         outside = _outside(v_bar, residuals, first)
         of_a = matmul(v, m_bar) - outside
-        of_b = matmul(v, inner_of_b(m_bar, hermitian_part(k_bar), w, type)) + outside * w[..., None, :]
+        of_b = matmul(v, inner_of_b(m_bar, hermitian_part(k_bar), w, type)) + outside * w.astype(v.dtype)[..., None, :]
         answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
         unknown = _open(policy, *(lax.stop_gradient(x) for x in (w, edges)))
         if unknown is not None and answer is not None:
@@ -127,7 +127,7 @@ def cotangent(
     for wanted, right in zip(inputs, (of_a, of_b), strict=True):
         if wanted:
             gradient = jnp.conj(hermitian_part_transpose(matmul(right, adjoint(v)), triangle))
-            results.append(gradient if answer is None else gradient * answer)
+            results.append(gradient if answer is None else gradient * answer.astype(gradient.dtype))
     return results
 
 

@@ -13,9 +13,10 @@ from .degeneracy import ROUNDING_OF_COTANGENT
 
 def norm(x: Array, axis: int | tuple[int, ...]) -> Array:
     """2-norm over `axis` (kept), safe from overflow and underflow of the squares."""
-    size = jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0)
+    x = jnp.abs(x)
+    size = jnp.max(x, axis=axis, keepdims=True, initial=0)
     safe = jnp.where((size > 0) & jnp.isfinite(size), size, 1)
-    return safe * jnp.sqrt(jnp.sum(jnp.abs(x / safe) ** 2, axis=axis, keepdims=True))
+    return safe * jnp.sqrt(jnp.sum((x / safe) ** 2, axis=axis, keepdims=True))
 
 
 def largest_column(x: Array) -> Array:

@@ -24,12 +24,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import _differences, native
 from ._linear_pair import batched, by_jit
+from ._matrices import matmul, of_rank
 
 _SLOTS = 4
 
@@ -83,7 +85,18 @@ def _adjoint(x: Array) -> Array:
 
 
 def _matmul(x: Array, y: Array) -> Array:
-    return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
+    return matmul(*_promoted(x, y))
+
+
+def _times(x: Array, y: Array) -> Array:
+    x, y = _promoted(x, y)
+    return x * y
+
+
+def _promoted(x: Array, y: Array) -> tuple[Array, Array]:
+    """Both in one precision: a jet may be complex where the matrix is real, and the other way round."""
+    dtype = np.promote_types(x.dtype, y.dtype)
+    return x.astype(dtype), y.astype(dtype)
 
 
 def _evaluate(*operands: Array, closed: bool, step: int | None) -> Array:
@@ -95,22 +108,22 @@ def _evaluate(*operands: Array, closed: bool, step: int | None) -> Array:
         return _outer(jet, inner, w, v, step)
     *used, last = inner
     if not used:
-        total = jnp.sum(jet[1] * jnp.diagonal(last, axis1=-2, axis2=-1), axis=-1)
+        total = jnp.sum(_times(jet[1], jnp.diagonal(last, axis1=-2, axis2=-1)), axis=-1)
     else:
-        total = jnp.sum(_middle(jet, used, w, step) * jnp.swapaxes(last, -1, -2), axis=(-1, -2))
+        total = jnp.sum(_times(_middle(jet, used, w, step), jnp.swapaxes(last, -1, -2)), axis=(-1, -2))
     # A real function of Hermitian matrices; the imaginary part is rounding.
     return total if jnp.iscomplexobj(jet[1]) else jnp.real(total)
 
 
 def _outer(jet: Sequence[Array], inner: Sequence[Array], w: Array, v: Array, step: int | None) -> Array:
     if not inner:
-        return _matmul(v * jet[1][..., None, :], _adjoint(v))
+        return _matmul(_times(v, jet[1][..., None, :]), _adjoint(v))
     return _matmul(v, _matmul(_middle(jet, inner, w, step), _adjoint(v)))
 
 
 def _middle(jet: Sequence[Array], inner: Sequence[Array], w: Array, step: int | None) -> Array:
     if len(inner) == 1:
-        return jet[2] * inner[0]
+        return _times(jet[2], inner[0])
     x, y = inner
     slopes = jet[3]
 
@@ -118,9 +131,10 @@ def _middle(jet: Sequence[Array], inner: Sequence[Array], w: Array, step: int | 
         difference = _differences.second(slopes, w, k) if step is None else slopes * _step_difference(w, k, step)
         pair = jnp.take(x, k, axis=-1)[..., :, None] * jnp.take(y, k, axis=-2)[..., None, :]
         pair += jnp.take(y, k, axis=-1)[..., :, None] * jnp.take(x, k, axis=-2)[..., None, :]
-        return total + difference * pair, None
+        return total + _times(difference, pair), None
 
-    start = 0 * (x + y + slopes)  # rather than plain zeros, which would not vary over a mesh as the sum does
+    # Rather than plain zeros, which would not vary over a mesh as the sum does.
+    start = 0 * (x + y + slopes.astype(np.promote_types(slopes.dtype, x.dtype)))
     if w.shape[-1] == 0:
         return start
     return lax.scan(add, start, jnp.arange(w.shape[-1]))[0]
@@ -131,7 +145,7 @@ def step_first(w: Array, step: int) -> Array:
     below = jnp.arange(w.shape[-1]) < step
     across = below[:, None] != below[None, :]
     gap = jnp.abs(w[..., :, None] - w[..., None, :])
-    return jnp.where(across, -1 / jnp.where(across, gap, 1), 0)
+    return jnp.where(of_rank(across, gap.ndim), -1 / jnp.where(across, gap, 1), 0)
 
 
 def _step_difference(w: Array, k: Array, step: int) -> Array:
@@ -139,7 +153,7 @@ def _step_difference(w: Array, k: Array, step: int) -> Array:
     inverse = -step_first(w, step)
     to_k = jnp.take(inverse, k, axis=-1)
     below = jnp.arange(w.shape[-1]) < step
-    at_k, i, j = below[k], below[:, None], below[None, :]
+    at_k, i, j = below[k], of_rank(below[:, None], inverse.ndim), of_rank(below, inverse.ndim)
     k_alone, i_alone, j_alone = (i == j) & (i != at_k), (j == at_k) & (i != j), (i == at_k) & (i != j)
     row, column = to_k[..., :, None], to_k[..., None, :]
     value = jnp.where(k_alone, row * column, 0)
@@ -214,7 +228,7 @@ def _to_direction(jet: Sequence[Any], y: Any, directions: Sequence[Any], index: 
     others = [*directions[:index], *directions[index + 1 :]]
     open_params = {"closed": False, "step": params["step"]}
     if params["closed"]:
-        return y[..., None, None] * _transposed(_bind(_form_p, jet, others, matrix, **open_params))
+        return _times(y[..., None, None], _transposed(_bind(_form_p, jet, others, matrix, **open_params)))
     return _transposed(_bind(_form_p, jet, [*others, _transposed(y)], matrix, **open_params))
 
 
@@ -248,8 +262,8 @@ def _dual_transpose(cotangents: Sequence[Any], *operands: Any, **params: Any) ->
     return results
 
 
-_form_p.def_impl(by_jit(jax.jit(_form_p.bind, static_argnames=("closed", "step"))))
-_dual_p.def_impl(by_jit(jax.jit(_dual_p.bind, static_argnames=("closed", "step", "dtype"))))
+by_jit(_form_p, "closed", "step")
+by_jit(_dual_p, "closed", "step", "dtype")
 _form_p.def_abstract_eval(lambda *avals, **params: native.abstract(_evaluate)(*avals, **params)[0])
 _dual_p.def_abstract_eval(native.abstract(_evaluate_dual))
 mlir.register_lowering(_form_p, mlir.lower_fun(_evaluate, multiple_results=False))

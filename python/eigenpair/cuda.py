@@ -114,7 +114,7 @@ def _call_abstract(a: Array, *b: Array, target: str, results: tuple[str, ...], a
     kinds = {
         "matrix": a,
         "real": jnp.real(row),
-        "complex": row.astype(jnp.promote_types(a.dtype, jnp.complex64)),
+        "complex": row.astype(np.promote_types(a.dtype, np.complex64)),
         "info": jnp.real(jnp.sum(row, axis=-1)).astype(jnp.int32),
     }
     return [kinds[kind] for kind in results]

@@ -19,6 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ._matrices import identity, of_rank
+
 __all__ = ["DegeneracyWarning", "Policy", "broaden", "check", "mask", "policy", "raw"]
 
 # These constants, and all of `clusters`, `verdict` and `noise`, have their twins in julia/src/degeneracy.jl.
@@ -159,7 +161,7 @@ def inverse_gaps(policy: Policy, w: Array, scale: Array) -> Array:
     gap = w[..., None, :] - w[..., :, None]
     if isinstance(policy, broaden):
         # Divided twice, so that neither x² nor eps underflows on its own.
-        off = ~jnp.eye(w.shape[-1], dtype=bool)
+        off = ~identity(w.shape[-1], gap.ndim)
         safe = jnp.where(off & (gap != 0), gap, 1)
         return jnp.where(off & (gap != 0), 1 / (safe + policy.eps / safe), 0)
     if isinstance(policy, check):
@@ -168,7 +170,7 @@ def inverse_gaps(policy: Policy, w: Array, scale: Array) -> Array:
         dropped = jnp.abs(gap) <= policy.tol
     else:
         dropped = jnp.zeros_like(gap, bool)
-    dropped = dropped | jnp.eye(w.shape[-1], dtype=bool)
+    dropped = dropped | identity(w.shape[-1], gap.ndim)
     return jnp.where(dropped, 0, 1 / jnp.where(dropped, 1, gap))
 
 
@@ -188,7 +190,7 @@ def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: 
     if not isinstance(policy, check) or w.shape[-1] == 0:
         return None
     w, k_bar, kappa = (lax.stop_gradient(x) for x in (w, k_bar, kappa))
-    pair = clusters(policy, w, scale) & ~jnp.eye(w.shape[-1], dtype=bool)
+    pair = clusters(policy, w, scale) & ~identity(w.shape[-1], w.ndim + 1)
     small = ROUNDING_OF_COTANGENT * math.sqrt(w.shape[-1]) * jnp.finfo(w.dtype).eps
     rotation, mixing = parts(k_bar)
     # `not <=` rather than `>`: a NaN in the cotangent fails the test.
@@ -273,13 +275,14 @@ def generic_rotation(policy: check, w: Array, scale: Array, dtype: Any) -> Array
     n = w.shape[-1]
     same = clusters(policy, w, scale)
     k = np.arange(1, n + 1)
-    vector = jnp.asarray(1 + np.modf(k * (np.sqrt(5) - 1) / 2)[0], w.dtype)
+    vector = 1 + np.modf(k * (np.sqrt(5) - 1) / 2)[0]
     if jnp.issubdtype(dtype, jnp.complexfloating):
-        vector = vector * jnp.asarray(np.exp(2j * np.pi * np.modf(k * np.sqrt(2))[0]), dtype)
+        vector = vector * np.exp(2j * np.pi * np.modf(k * np.sqrt(2))[0])
     inside = same & (jnp.sum(same, axis=-1, keepdims=True) > 1)
-    length = jnp.sum(same * jnp.abs(vector) ** 2, axis=-1, keepdims=True)
-    reflection = 2 * vector[:, None] * jnp.conj(vector)[None, :] / length
-    return (jnp.eye(n, dtype=dtype) - jnp.where(inside, reflection, 0)).astype(dtype)
+    squares = of_rank(jnp.asarray(np.abs(vector) ** 2, w.dtype), same.ndim)
+    length = jnp.sum(jnp.where(same, squares, 0), axis=-1, keepdims=True)
+    dyad = of_rank(jnp.asarray(2 * np.outer(vector, np.conj(vector)), dtype), same.ndim)
+    return identity(n, same.ndim, dtype) - jnp.where(inside, dyad / length.astype(dtype), 0)
 
 
 def second_order_factor(policy: Policy, w: Array, scale: Array, vectors: bool) -> Array:

@@ -38,4 +38,4 @@ def fix_gauge(v: Any) -> Array:
     if not jnp.iscomplexobj(v):
         return v * jnp.where(z < 0, -1, 1).astype(v.dtype)
     size = jnp.abs(z)
-    return v * jnp.where(size > 0, jnp.conj(z) / jnp.where(size > 0, size, 1), 1)
+    return v * jnp.where(size > 0, jnp.conj(z) / jnp.where(size > 0, size, 1).astype(v.dtype), 1)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.export
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -134,8 +135,7 @@ def _problem(a: Any, b: Any, degeneracy: Any) -> tuple[tuple[Array, ...], Policy
 # Results: w, then those of v (right), vl (left), u (dual) that are asked for.
 _solve_p = Primitive("eigenpair_general")
 _solve_p.multiple_results = True
-_solve_jit = jax.jit(_solve_p.bind, static_argnames=("policy", "right", "left", "dual"))
-_solve_p.def_impl(by_jit(_solve_jit))
+_solve_jit = by_jit(_solve_p, "policy", "right", "left", "dual")
 
 
 @_solve_p.def_abstract_eval
@@ -143,7 +143,7 @@ _solve_p.def_impl(by_jit(_solve_jit))
 def _solve_abstract(a: Array, *b: Array, policy: Policy, right: bool, left: bool, dual: bool) -> list[Array]:
     for x in b:
         a = a + x
-    a = a.astype(jnp.promote_types(a.dtype, jnp.complex64))
+    a = a.astype(np.promote_types(a.dtype, np.complex64))
     return [jnp.sum(a, axis=-1)] + [a] * (right + left + dual)
 
 
@@ -157,14 +157,14 @@ def _solve_by_xla(
     """The same results on XLA's own `eig`, for platforms without a kernel; or on that of `kernels`, a module like
     `eigenpair.cuda`. Knows no infinite eigenvalues: they are NaN."""
     finite, (a, *b) = finite_or_identity(*operands)
-    dtype = jnp.promote_types(a.dtype, jnp.complex64)
+    dtype = np.promote_types(a.dtype, np.complex64)
     # With B singular, the quotient is not finite.
     regular, (standard,) = finite_or_identity(jnp.linalg.solve(b[0], a) if b else a)
     finite = finite & regular
     vectors = right or left or dual
     standard, size = _to_size_one(standard)
     (w, *vs), solved = (_eig_by_xla if kernels is None else kernels.eig)(standard, vectors)
-    w = w * size
+    w = w * size.astype(dtype)
     order = jnp.lexsort((jnp.imag(w), jnp.real(w)), axis=-1)
     w = jnp.take_along_axis(w, order, axis=-1)
     vs = [normalize(jnp.take_along_axis(v, order[..., None, :], axis=-1)) for v in vs]
@@ -188,12 +188,12 @@ def _to_size_one(a: Array) -> tuple[Array, Array]:
     exponent = jnp.clip(jnp.frexp(largest)[1], limits.minexp + 2, limits.maxexp - 2)
     exponent = jnp.where((largest > 0) & (jnp.abs(exponent) >= 30), exponent, 0)
     one = jnp.ones_like(largest)
-    return a * jnp.ldexp(one, -exponent)[..., None, None], jnp.ldexp(one, exponent)[..., None]
+    return a * jnp.ldexp(one, -exponent).astype(a.dtype)[..., None, None], jnp.ldexp(one, exponent)[..., None]
 
 
 def _eig_by_xla(a: Array, vectors: bool) -> tuple[list[Array], Array]:
     results = lax.linalg.eig(a, compute_left_eigenvectors=False, compute_right_eigenvectors=vectors)
-    return list(results), jnp.array(True)
+    return list(results), jnp.full(a.shape[:-2], True)
 
 
 def _lower_cuda(ctx: Any, *operands: Any, **params: Any) -> Any:

@@ -160,8 +160,7 @@ class _Problem(NamedTuple):
 # 3, whose derivatives need the dual basis U = V⁻ᴴ.
 _solve_p = Primitive("eigenpair_hermitian")
 _solve_p.multiple_results = True
-_solve_jit = jax.jit(_solve_p.bind, static_argnames=("type", "triangle", "policy", "vectors"))
-_solve_p.def_impl(by_jit(_solve_jit))
+_solve_jit = by_jit(_solve_p, "type", "triangle", "policy", "vectors")
 
 
 def solve(operands: Sequence[Array], *, type: int, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:

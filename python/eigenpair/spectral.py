@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array, lax
 
 from . import _arguments, _differences, engines
-from ._matrices import hermitian_part
+from ._matrices import hermitian_part, of_rank
 from ._spectral_forms import Jet, closed, opened, step_first
 from .degeneracy import check
 from .hermitian import solve
@@ -80,7 +80,7 @@ def spectral_projector(a: Any, k: int) -> Array:
     a = hermitian_part(engines.placed(a))
     w, v = _eigen(a)
     honest = _gap_or_nan(w, int(k))
-    values = (jnp.arange(n) < k) * honest
+    values = of_rank(jnp.arange(n) < k, w.ndim).astype(w.dtype) * honest
     scale = jnp.broadcast_to(honest[..., None], v.shape)
     jet = Jet(jnp.zeros_like(w), values, step_first(w, int(k)) * scale, scale)
     return opened(jet, a, w, v, step=int(k))

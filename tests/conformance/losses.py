@@ -40,8 +40,9 @@ def parameters(loss: dict[str, Any], dtype: str) -> dict[str, np.ndarray]:
 
 
 def inner(c: Array, m: Array) -> Array:
-    """`Re tr(Cᴴ M)`."""
-    return jnp.sum(jnp.real(jnp.conj(c) * m))
+    """`Re tr(Cᴴ M)`, or the same of vectors."""
+    dtype = np.promote_types(c.dtype, m.dtype)
+    return jnp.sum(jnp.real(jnp.conj(c).astype(dtype) * m.astype(dtype)))
 
 
 def evaluate(
@@ -49,18 +50,19 @@ def evaluate(
 ) -> Array:
     """The loss `name` of eigenvalues and eigenvectors (`None` where it needs none)."""
     if name == "weighted_sum":
-        return jnp.sum(jnp.real(jnp.conj(p["c"]) * w))
+        return inner(p["c"], w)
     if name == "sum_squares":
         return jnp.sum(jnp.real(w * w))
     if name == "resolvent":
-        return jnp.sum(jnp.real(1 / (p["z"] - w)))
+        return jnp.sum(jnp.real(1 / (p["z"] - w.astype(p["z"].dtype))))
     assert v is not None
     if name == "projector":
         return inner(p["C"], v[:, :k] @ v[:, :k].conj().T)
     if name == "moduli":
         return jnp.sum(p["C"] * jnp.real(v * v.conj()))
     if name == "density":
-        return inner(p["C"], (v / (1 + (w / p["s"]) ** 2)) @ v.conj().T)
+        occupations = 1 / (1 + (w / p["s"].astype(w.dtype)) ** 2)
+        return inner(p["C"], (v * occupations.astype(v.dtype)[None, :]) @ v.conj().T)
     if name == "fixed_gauge":
         return inner(p["C"], gauge(v))
     raise ValueError(f"unknown loss {name!r}")

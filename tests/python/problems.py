@@ -102,7 +102,14 @@ def weights(n, dtype="float64"):
 
 
 def inner(c, m):
-    return jnp.sum(jnp.real(jnp.conj(c) * m))
+    """`Re tr(cᴴ m)`, summed over the batch of `m`."""
+    dtype = np.promote_types(c.dtype, m.dtype)
+    return jnp.sum(jnp.real(jnp.broadcast_to(jnp.conj(c), m.shape).astype(dtype) * m.astype(dtype)))
+
+
+def around(v, x):
+    """`V Diag(x) Vᴴ`."""
+    return (v * x.astype(v.dtype)[..., None, :]) @ jnp.conj(jnp.swapaxes(v, -1, -2))
 
 
 def sum_squares(w, v):
@@ -110,7 +117,7 @@ def sum_squares(w, v):
 
 
 def weighted(w, v):
-    return jnp.sum(jnp.arange(1, w.shape[-1] + 1, dtype=w.dtype) * w)
+    return jnp.sum(w @ jnp.arange(1, w.shape[-1] + 1, dtype=w.dtype))
 
 
 def projector(w, v, k=1):
@@ -118,11 +125,11 @@ def projector(w, v, k=1):
 
 
 def moduli(w, v):
-    return jnp.sum(weights(v.shape[-2], w.dtype)[:, : v.shape[-1]] * jnp.real(v * jnp.conj(v)))
+    return inner(weights(v.shape[-2], w.dtype)[:, : v.shape[-1]], jnp.real(v * jnp.conj(v)))
 
 
 def density(w, v):
-    return inner(weights(v.shape[-2], v.dtype), (v * jnp.tanh(w)[..., None, :]) @ jnp.conj(jnp.swapaxes(v, -1, -2)))
+    return inner(weights(v.shape[-2], v.dtype), around(v, jnp.tanh(w)))
 
 
 def fixed(w, v):

@@ -249,10 +249,18 @@ def test_integers_booleans_and_lists_promote():
     ],
 )
 def test_mixed_precision_promotes(a, b, expected):
-    w, v = eigh(A.astype(a), B.astype(b))
-    assert (w.dtype, v.dtype) == (np.finfo(expected).dtype, expected)
-    w, v = eigh(B.astype(b), np.diag([1, 2, 3]).astype(a), type=3)
-    assert v.dtype == expected
+    with jax.numpy_dtype_promotion("standard"):
+        w, v = eigh(A.astype(a), B.astype(b))
+        assert (w.dtype, v.dtype) == (np.finfo(expected).dtype, expected)
+        w, v = eigh(B.astype(b), np.diag([1, 2, 3]).astype(a), type=3)
+        assert v.dtype == expected
+
+
+def test_mixed_precision_is_refused_where_jax_is_told_to():
+    for a, b in ((A, B.astype("float32")), (A.astype("float32"), B.astype("complex64"))):
+        for function in (eigh, eigenpair.eig):
+            with pytest.raises(jax.dtypes.TypePromotionError, match=r"explicitly casting"):
+                function(a, b)
 
 
 def test_memory_layouts():

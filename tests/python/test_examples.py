@@ -12,10 +12,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
 
 
 @pytest.fixture(autouse=True)
-def _double_precision():
+def _defaults_of_jax():
+    """Examples and documentation are written as for people who have set nothing but double precision."""
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
-    yield
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield
     jax.config.update("jax_enable_x64", before)
 
 

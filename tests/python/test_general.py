@@ -65,7 +65,7 @@ def test_gradient_is_continuous_through_symmetry(dtype):
     x, k = random("x", (4, 4), dtype), random("k", (4, 4), dtype)
     symmetric, skew = x + adjoint(x), k - adjoint(k)
     c = random("c", (4,))
-    for f in (lambda a: jnp.sum(c * jnp.real(ep.eigvals(a))), lambda a: jnp.sum(c * jnp.abs(ep.eig(a)[1]) ** 2)):
+    for f in (lambda a: jnp.sum(c * jnp.real(ep.eigvals(a))), lambda a: jnp.sum(jnp.abs(ep.eig(a)[1]) ** 2 @ c)):
         at = jax.jit(jax.grad(f))
         centre = at(symmetric)
         for t in (1e-9, -1e-9, 1e-13, 2.0**-52):
@@ -114,7 +114,7 @@ def test_nearly_and_exactly_defective():
     assert np.all(np.isnan(ep.condition_numbers(jordan)))
     # Beside a Jordan block on an axis, this loss hardly couples the vectors, and depends on them all the same.
     c = random("c", (2, 2))
-    beside = jax.grad(lambda a: jnp.sum(c * jnp.abs(ep.eig(a)[1]) ** 2))(np.array([[1.0, 1.0], [1e-15, 1.0]]))
+    beside = jax.grad(lambda a: jnp.sum(jnp.abs(ep.eig(a)[1]) ** 2 @ c))(np.array([[1.0, 1.0], [1e-15, 1.0]]))
     assert np.all(np.isnan(beside))
 
 

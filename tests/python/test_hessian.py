@@ -13,6 +13,7 @@ from problems import (
     DOUBLE,
     TRIANGLES,
     TYPES,
+    around,
     density,
     fixed,
     inner,
@@ -165,7 +166,7 @@ def lowest_two(x):
 
 def exponential(x):
     w, v = eigh(x)
-    return inner(C4, (v * jnp.exp(w)) @ v.T)
+    return inner(C4, around(v, jnp.exp(w)))
 
 
 # The same functions of the matrix, that are smooth at any gap.

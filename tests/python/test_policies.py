@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from eigenpair.degeneracy import DegeneracyWarning, broaden, check, mask, policy, raw
-from problems import moduli, of_matrices, random, with_spectrum
+from problems import around, moduli, of_matrices, random, with_spectrum
 
 C = random("c", (3, 3)) + random("c", (3, 3)).T
 
@@ -16,7 +16,7 @@ C = random("c", (3, 3)) + random("c", (3, 3)).T
 def from_pairs(a):
     """tr(C exp A) written with (w, v): has a derivative that its cotangents do not determine at degeneracy."""
     w, v = ep.eigh(a)
-    return jnp.sum(C * ((v * jnp.exp(w)) @ v.T))
+    return jnp.sum(C * around(v, jnp.exp(w)))
 
 
 def projector(a):
@@ -71,7 +71,7 @@ def test_generic_basis_finds_out_what_the_special_one_hides():
 
     def one(a):
         w, v = ep.eigh(a)
-        return jnp.sum(b * ((v * w) @ v.T))
+        return jnp.sum(b * around(v, w))
 
     def other(a):
         w, v = ep.eigh(a)
@@ -111,7 +111,7 @@ def test_projector_from_pairs_of_a_large_matrix(gap):
     # One of the two is not a function of the matrix where they coincide.
     assert np.isnan(jax.grad(loss)(a, 1)).all() == (gap == 0)
     # A function of both that is no function of their projector, either.
-    weighted = jax.grad(lambda x: (lambda w, v: jnp.sum(c * ((v * w**2) @ v.T)))(*ep.eigh(x)))(a)
+    weighted = jax.grad(lambda x: (lambda w, v: jnp.sum(c * around(v, w**2)))(*ep.eigh(x)))(a)
     assert np.isnan(weighted).all() == (gap == 0)
 
 
@@ -121,7 +121,7 @@ def test_projector_from_general_pairs_at_small_gaps(gap):
 
     def loss(x):
         v = ep.eig(x).eigenvectors
-        return jnp.real(jnp.sum(C * (v[:, :2] @ jnp.linalg.inv(v)[:2])))
+        return jnp.sum(C * jnp.real(v[:, :2] @ jnp.linalg.inv(v)[:2]))
 
     w, v = np.linalg.eigh(a)
     low = np.arange(3) < 2

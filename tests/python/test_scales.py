@@ -26,7 +26,7 @@ def test_values_scale(dtype):
         scale = np.finfo(dtype).dtype.type(2.0**power)
         scaled = eigh(a * scale)
         np.testing.assert_allclose(scaled.eigenvalues / scale, w, rtol=0, atol=20 * eps(dtype) * np.abs(w).max())
-        residual = a @ np.asarray(scaled.eigenvectors) - scaled.eigenvectors * w
+        residual = a @ np.asarray(scaled.eigenvectors) - np.asarray(scaled.eigenvectors) * np.asarray(w)
         assert np.abs(residual).max() < 50 * eps(dtype) * np.abs(w).max()
         gram = adjoint(np.asarray(scaled.eigenvectors)) @ scaled.eigenvectors
         np.testing.assert_allclose(gram, np.eye(4), atol=50 * eps(dtype))
@@ -179,7 +179,7 @@ def test_steep_spectra_of_one_matrix(n, dtype):
     for last in (1e-15, 1e-17, 1e-30):
         spectrum = np.geomspace(1, last, n)[::-1]
         a = with_spectrum(spectrum, ("steep", n), dtype)
-        w, v = eigh(a)
+        w, v = map(np.asarray, eigh(a))
         np.testing.assert_allclose(w, spectrum, atol=1e-14)
         np.testing.assert_allclose(eigvalsh(a), spectrum, atol=1e-14)
         np.testing.assert_allclose(a @ v, v * w, atol=1e-14)

@@ -122,7 +122,7 @@ def test_a_matrix_that_fails_leaves_every_bit_of_the_others(dtype, rng):
 def test_gradient_of_a_small_batch(rng):
     a = family("random", 6, "float64", rng)
     c = rng.normal(size=6)
-    gradient = jax.grad(lambda x: jnp.sum(ep.eigvalsh(x) * c))(a)
+    gradient = jax.grad(lambda x: jnp.sum(ep.eigvalsh(x) @ c))(a)
     _, v = np.linalg.eigh(a)
     expected = (v * c) @ v.swapaxes(1, 2)
     np.testing.assert_allclose(gradient, expected, atol=1e-12)

@@ -26,7 +26,7 @@ FUNCTIONS = {
     "inv_sqrt": ep.functions.inv_sqrt,
     "power": ep.functions.power(3.3),
     "fermi_dirac": ep.functions.fermi_dirac(1.4, 5.0),
-    "phase": lambda x: jnp.exp(1j * x),
+    "phase": lambda x: jnp.exp(1j * x.astype(complex)),
 }
 
 
@@ -51,7 +51,7 @@ def second_order(f, x, tolerance):
 @functools.cache
 def coupled_map(name):
     c = random("c", (4, 4), "complex128")
-    return jax.jit(lambda a: jnp.real(jnp.sum(c * ep.spectral_map(FUNCTIONS[name], a))))
+    return jax.jit(lambda a: jnp.real(jnp.sum(c * ep.spectral_map(FUNCTIONS[name], a).astype(complex))))
 
 
 @functools.cache

@@ -129,7 +129,7 @@ def test_vectors_alone_and_values_alone():
         assert_close(jax.grad(part, (0, 1))(*matrices), jax.grad(whole, (0, 1))(*matrices), 1e-11)
     found = eigh(*matrices, subset_by_index=(3, 6), eigvals_only=True)
     assert_close(found, eigvalsh(*matrices)[3:7], 1e-12)
-    w, v = eigh(*matrices, subset_by_index=(3, 6))
+    w, v = map(np.asarray, eigh(*matrices, subset_by_index=(3, 6)))
     a, b = ((m + m.T) / 2 for m in matrices)
     np.testing.assert_allclose(v.T @ b @ v, np.eye(4), atol=1e-12)
     np.testing.assert_allclose(a @ v, b @ v * w, atol=1e-10)
@@ -156,7 +156,7 @@ def test_at_any_scale(of_a, of_b):
 
 def density(w, v):
     """Smooth in a cluster, and by its normalization a function of `b` there too."""
-    return jnp.sum(np.arange(N * N).reshape(N, N) % 7 * (v @ v.T))
+    return jnp.sum(np.arange(float(N * N)).reshape(N, N) % 7 * (v @ v.T))
 
 
 def density_by_projectors(a, b, subset):
@@ -164,7 +164,7 @@ def density_by_projectors(a, b, subset):
     inverse = jnp.linalg.inv(root)
     c = inverse @ ((a + a.T) / 2) @ inverse.T
     p = eigenpair.spectral_projector(c, subset[1] + 1) - eigenpair.spectral_projector(c, subset[0])
-    return jnp.sum(np.arange(N * N).reshape(N, N) % 7 * (inverse.T @ p @ inverse))
+    return jnp.sum(np.arange(float(N * N)).reshape(N, N) % 7 * (inverse.T @ p @ inverse))
 
 
 CLUSTERS = np.concatenate([[1, 1, 1, 2, 3, 3], np.arange(4, 62)])
@@ -249,7 +249,7 @@ def test_a_bad_pair_in_a_batch_is_one_pair():
     b[2, 3, 3] = np.inf
     b[4] -= 3 * np.eye(N)
     part = of_part((0, 3))
-    w, v = jax.jit(lambda *m: eigh(*m, subset_by_index=(0, 3)))(a, b)
+    w, v = map(np.asarray, jax.jit(lambda *m: eigh(*m, subset_by_index=(0, 3)))(a, b))
     gradients = jax.grad(lambda *m: jnp.sum(jax.vmap(part)(*m)), (0, 1))(a, b)
     together = jax.grad(part, (0, 1))(a, b)
     for k in range(6):
@@ -302,6 +302,7 @@ def test_where_there_is_no_kernel():
     x = _complement.complement_p.bind(y, w, v, factor, *matrices, first=4)
     by_xla = _complement._complement_by_xla(y, w, v, factor, *matrices, first=4)
     np.testing.assert_allclose(x, by_xla, rtol=1e-10, atol=1e-11)
+    x, w = np.asarray(x), np.asarray(w)
     np.testing.assert_allclose(a @ x - b @ x * w, y - b @ v @ (adjoint(v) @ y), atol=1e-10)
     np.testing.assert_allclose(adjoint(v) @ b @ x, 0, atol=1e-11)
 
