@@ -1,6 +1,9 @@
 """Differentiable eigendecomposition: if it returns a number, the number is right."""
 
+from typing import Any
+
 from . import degeneracy, engines, functions, native
+from ._remedies import missing_name
 from .gauge import fix_gauge
 from .general import EigBothResult, EigLeftResult, EigResult, condition_numbers, eig, eigvals
 from .hermitian import EighResult, eigh, eigvalsh
@@ -27,3 +30,7 @@ __all__ = [
     "spectral_projector",
     "spectral_sum",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    raise missing_name(name)

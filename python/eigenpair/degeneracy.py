@@ -20,6 +20,7 @@ import numpy as np
 from jax import Array, lax
 
 from ._matrices import identity, of_rank
+from ._remedies import meant_policy
 
 __all__ = ["DegeneracyWarning", "Policy", "broaden", "check", "mask", "policy", "raw"]
 
@@ -132,7 +133,7 @@ def as_policy(value: Any) -> Policy:
         return value
     raise TypeError(
         "degeneracy must be a policy, such as eigenpair.degeneracy.check(), mask(tol), broaden(eps) or raw(); "
-        f"got {value!r}"
+        f"got {value!r}{meant_policy(value)}"
     )
 
 

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from . import _arguments
+from ._remedies import GAUGE, with_remedies
 
 __all__ = ["fix_gauge"]
 
 
+@with_remedies(GAUGE)
 def fix_gauge(v: Any) -> Array:
     """The same eigenvectors with the largest component of each column real and positive.
 

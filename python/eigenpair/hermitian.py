@@ -21,6 +21,7 @@ from ._hermitian_rules import bases, cotangent, scale_of, second_order, tangent
 from ._hermitian_xla import in_generic_basis, result_count, solve_by_xla
 from ._linear_pair import LinearPair, batched, by_jit
 from ._matrices import TRIANGLES, hermitian_part
+from ._remedies import HERMITIAN, VALUES, with_remedies
 from .degeneracy import Policy, as_policy, check
 
 __all__ = ["EighResult", "eigh", "eigvalsh"]
@@ -36,6 +37,20 @@ class EighResult(NamedTuple):
 jax.export.register_namedtuple_serialization(EighResult, serialized_name="eigenpair.EighResult")
 
 
+# A call with nothing but an array is compiled as a whole: of a small matrix, arguments would be half of the time.
+
+
+@jax.jit
+def _plain_eigh(a: Array) -> EighResult:
+    return EighResult(*_Problem.of(a, None, 1, None, None, None).solve(vectors=True))
+
+
+@jax.jit
+def _plain_eigvalsh(a: Array) -> Array:
+    return _Problem.of(a, None, 1, None, None, None).values()
+
+
+@with_remedies(HERMITIAN, plain=_plain_eigh)
 def eigh(
     a: Any,
     b: Any = None,
@@ -74,14 +89,13 @@ def eigh(
 
     Derivatives: Giles 2008, §3.1; Magnus 1985; `docs/derivations.md`.
     """
-    if _is_plain(a, b, type, lower, subset_by_index, degeneracy) and eigvals_only is False:
-        return _plain_eigh(a)
     problem = _Problem.of(a, b, type, lower, subset_by_index, degeneracy)
     if _arguments.flag("eigvals_only", eigvals_only):
         return problem.values()
     return EighResult(*problem.solve(vectors=True))
 
 
+@with_remedies(VALUES, plain=_plain_eigvalsh)
 def eigvalsh(
     a: Any,
     b: Any = None,
@@ -96,26 +110,7 @@ def eigvalsh(
     The gradient `V Diag(λ̄) Vᴴ` holds at repeated eigenvalues too when the loss is symmetric in them; otherwise it is
     a Clarke subgradient. `degeneracy` matters to second derivatives only.
     """
-    if _is_plain(a, b, type, lower, subset_by_index, degeneracy):
-        return _plain_eigvalsh(a)
     return _Problem.of(a, b, type, lower, subset_by_index, degeneracy).values()
-
-
-def _is_plain(a: Any, b: Any, type: Any, lower: Any, subset_by_index: Any, degeneracy: Any) -> bool:
-    """Nothing but an array was given: such a call is compiled as a whole, arguments looked at but once, for of a small
-    matrix that would be half of the time."""
-    unset = b is None and lower is None and subset_by_index is None and degeneracy is None
-    return unset and type.__class__ is int and type == 1 and isinstance(a, Array)
-
-
-@jax.jit
-def _plain_eigh(a: Array) -> EighResult:
-    return EighResult(*_Problem.of(a, None, 1, None, None, None).solve(vectors=True))
-
-
-@jax.jit
-def _plain_eigvalsh(a: Array) -> Array:
-    return _Problem.of(a, None, 1, None, None, None).values()
 
 
 class _Problem(NamedTuple):

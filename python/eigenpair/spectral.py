@@ -9,11 +9,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
 
 from . import _arguments, _differences, engines
 from ._matrices import hermitian_part, of_rank
+from ._remedies import SPECTRAL, instead_of, with_remedies
 from ._spectral_forms import Jet, closed, opened, step_first
 from .degeneracy import check
 from .hermitian import solve
@@ -21,6 +21,7 @@ from .hermitian import solve
 __all__ = ["spectral_map", "spectral_projector", "spectral_sum"]
 
 
+@with_remedies(SPECTRAL, too_many=SPECTRAL["b"])
 def spectral_map(f: Callable[[Array], Array], a: Any) -> Array:
     """`f(A) = V f(Λ) Vᴴ` of the Hermitian part of `a`, exact at any degeneracy. `scipy.linalg.funm`, differentiable.
 
@@ -39,27 +40,25 @@ def spectral_map(f: Callable[[Array], Array], a: Any) -> Array:
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
     """
-    a = _arguments.matrices("a", a)
-    f = _function(f, a)
-    a = hermitian_part(engines.placed(a))
+    f, a = _arguments_of(f, a)
     w, v = _eigen(a)
     values = f(w)
     return opened(_jet(jnp.zeros_like(values), f, w), a, w, v)
 
 
+@with_remedies(SPECTRAL, too_many=SPECTRAL["b"])
 def spectral_sum(f: Callable[[Array], Array], a: Any) -> Array:
     """`Σ f(λᵢ) = tr f(A)` of the Hermitian part of `a`, three times differentiable at any degeneracy. Its gradient is
     `f'(A)`.
 
     Arguments and errors as for `spectral_map`; shape `(…,)`.
     """
-    a = _arguments.matrices("a", a)
-    f = _function(f, a)
-    a = hermitian_part(engines.placed(a))
+    f, a = _arguments_of(f, a)
     w, v = _eigen(a)
     return closed(_jet(f(w), _differences.derivative(f), w), a, w, v)
 
 
+@with_remedies(SPECTRAL, too_many=SPECTRAL["b"])
 def spectral_projector(a: Any, k: int) -> Array:
     """The orthogonal projector on the eigenvectors of the `k` lowest eigenvalues of the Hermitian part of `a`.
 
@@ -73,27 +72,47 @@ def spectral_projector(a: Any, k: int) -> Array:
     """
     a = _arguments.matrices("a", a)
     n = a.shape[-1]
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
-        raise TypeError(f"k must be a Python integer, got {k!r}")
+    k = _arguments.integer("k", k)
     if not 0 <= k <= n:
         raise ValueError(f"k must satisfy 0 ≤ k ≤ {n}, got {k}")
     a = hermitian_part(engines.placed(a))
     w, v = _eigen(a)
-    honest = _gap_or_nan(w, int(k))
+    honest = _gap_or_nan(w, k)
     values = of_rank(jnp.arange(n) < k, w.ndim).astype(w.dtype) * honest
     scale = jnp.broadcast_to(honest[..., None], v.shape)
-    jet = Jet(jnp.zeros_like(w), values, step_first(w, int(k)) * scale, scale)
-    return opened(jet, a, w, v, step=int(k))
+    jet = Jet(jnp.zeros_like(w), values, step_first(w, k) * scale, scale)
+    return opened(jet, a, w, v, step=k)
 
 
-def _function(f: Any, a: Array) -> Callable[[Array], Array]:
-    """`f` elementwise, once it has been seen to take a number to a number."""
+def _arguments_of(f: Any, a: Any) -> tuple[Callable[[Array], Array], Array]:
+    """The Hermitian part of `a`, and `f` elementwise, once it has been seen to take a number to a number."""
+    if callable(a) and not callable(f):
+        raise TypeError("a and f are in each other's place; the order is f, a")
+    a = _arguments.matrices("a", a)
     if not callable(f):
-        raise TypeError(f"f must be a function of a number, got {f!r}")
-    result = jax.eval_shape(f, jax.ShapeDtypeStruct((), jnp.finfo(a.dtype).dtype))
-    if getattr(result, "shape", None) != () or not jnp.issubdtype(result.dtype, jnp.inexact):
-        raise TypeError(f"f must return a floating-point number for a number, it returned {result}")
-    return _elementwise(f)
+        raise TypeError(f"f must be a function of a number, such as jnp.exp, got {f!r}")
+    precision = jnp.finfo(a.dtype).dtype
+
+    # Not f itself: JAX keeps weak references to functions, which some callables do not allow, NumPy's among them. The
+    # second time that jaxlib 0.10 is given one of those, it ends the process.
+    def one(x: Array) -> Array:
+        return f(x)
+
+    try:
+        result = jax.eval_shape(one, jax.ShapeDtypeStruct((), precision))
+    except TypeError as error:
+        raise TypeError(
+            f"f must be written with jax.numpy, so that JAX can trace it, {f!r} raised {type(error).__name__}; "
+            f"{instead_of(f)}"
+        ) from error
+    if getattr(result, "shape", None) != ():
+        raise TypeError(f"f must return a number for a number, it is called with one at a time; it returned {result}")
+    if result.dtype not in _arguments.PRECISIONS:
+        raise TypeError(
+            f"f must return a floating-point or complex number, it returned one of {result.dtype}; cast it: "
+            "lambda x: f(x).astype(x.dtype)"
+        )
+    return _elementwise(one), hermitian_part(engines.placed(a))
 
 
 def _eigen(a: Array) -> tuple[Array, Array]:

@@ -1,0 +1,203 @@
+"""Arguments and names of other libraries that eigenpair does not have, and what takes their place.
+
+Whoever comes from `jnp.linalg`, `jax.lax.linalg`, SciPy or the package `eigh` is told what to write instead. Every such
+hint is in a table here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.special
+from jax import Array
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_TRIANGLES = (
+    "lower=True reads the lower triangle, lower=False the upper; without it this is a function of the Hermitian part "
+    "(a + aᴴ)/2, as jnp.linalg.eigh is by default"
+)
+_EVERYWHERE = {
+    "check_finite": "leave it out: a matrix with NaN or Inf in it gives NaN, for itself alone",
+    "overwrite_a": "leave it out: JAX arrays do not change. To save memory, donate them: jax.jit(f, donate_argnums=0)",
+    "overwrite_b": "leave it out: JAX arrays do not change. To save memory, donate them: jax.jit(f, donate_argnums=1)",
+    "implementation": "leave it out: the solver is chosen by platform and size",
+    "use_magma": "leave it out: the solver is chosen by platform and size",
+    "M": "the second matrix is b",
+    "itype": "the kind of problem is type: 1, 2 or 3",
+    "policy": "degeneracy takes the policy",
+}
+_OF_FEW = {
+    "eigvals": "subset_by_index=(first, last), both included",
+    "subset_by_value": (
+        "subset_by_index=(first, last): how many values are returned has to be known before they are. To leave out "
+        "others, use jnp.where on the result"
+    ),
+    "select": "subset_by_index=(first, last), both included",
+    "select_range": "subset_by_index=(first, last), both included",
+    "k": "subset_by_index=(0, k - 1) for the k lowest, (n - k, n - 1) for the k highest",
+    "which": "subset_by_index=(0, k - 1) for the k lowest, (n - k, n - 1) for the k highest",
+    "sigma": "subset_by_index=(first, last): eigenvalues are chosen by their number",
+    "return_eigenvectors": "eigvals_only=True returns eigenvalues alone",
+    "compute_v": "eigvals_only=True returns eigenvalues alone",
+}
+HERMITIAN = {
+    **_EVERYWHERE,
+    **_OF_FEW,
+    "UPLO": _TRIANGLES,
+    "uplo": _TRIANGLES,
+    "symmetrize_input": _TRIANGLES,
+    "driver": "leave it out: LAPACK's driver is chosen by size and by what is asked for",
+    "turbo": "leave it out: LAPACK's driver is chosen by size and by what is asked for",
+    "sort_eigenvalues": "leave it out: eigenvalues are always ascending",
+    "deg_thresh": (
+        "degeneracy=eigenpair.degeneracy.mask(tol) leaves out gaps up to tol, unasked; the default, check(), finds out "
+        "what is a cluster, and whether the loss may leave it out"
+    ),
+    "left": "a Hermitian matrix has the same left and right vectors; eig has left",
+    "right": "eigvals_only=True returns eigenvalues alone",
+    "homogeneous_eigvals": "leave it out: eigenvalues of a definite pair are finite",
+}
+VALUES = {**HERMITIAN, "eigvals_only": "leave it out: eigvalsh returns nothing else; eigh has it"}
+_NOT_HERMITIAN = "eigh has it, for Hermitian matrices; a matrix that need not be one is read as a whole"
+GENERAL = {
+    **_EVERYWHERE,
+    **dict.fromkeys(("lower", "UPLO", "symmetrize_input"), _NOT_HERMITIAN),
+    "type": "the problem is A v = λ v, or A v = λ B v; eigh has the others, for Hermitian pairs",
+    "subset_by_index": "all eigenvalues are computed: take those that are wanted from the result",
+    "subset_by_value": "all eigenvalues are computed: take those that are wanted from the result",
+    "k": "all eigenvalues are computed: take those that are wanted from the result",
+    "compute_left_eigenvectors": "left=True",
+    "compute_right_eigenvectors": "right=False leaves them out",
+    "enable_eigvec_derivs": "leave it out: eigenvectors always have derivatives",
+    "homogeneous_eigvals": "leave it out: w is finite, or inf where b is singular",
+    "eigvals_only": "eigvals(a, b) returns eigenvalues alone",
+    "deg_thresh": "degeneracy=eigenpair.degeneracy.mask(tol)",
+    "driver": "leave it out: LAPACK has one",
+}
+_REDUCED = (
+    "spectral functions take one matrix; reduce the pair first: with l = jnp.linalg.cholesky(b), l⁻¹ a l⁻ᴴ has the "
+    "eigenvalues of the pair"
+)
+SPECTRAL = {
+    **_EVERYWHERE,
+    "b": _REDUCED,
+    "lower": "leave it out: these are functions of the Hermitian part (a + aᴴ)/2",
+    "UPLO": "leave it out: these are functions of the Hermitian part (a + aᴴ)/2",
+    "degeneracy": "leave it out: derivatives of spectral functions need no policy, they are right at any degeneracy",
+    "func": "the function is the first argument, f",
+    "args": "close over further arguments of f, lambda x: f(x, t): what f closes over is differentiated too",
+}
+GAUGE = {"axis": "vectors are columns; for rows: fix_gauge(v.mT).mT"}
+
+# Names that people look for in this package.
+_HERMITIAN_FUNCTION = "spectral_map({0}, a) for Hermitian matrices; jax.scipy.linalg.{1} for others"
+NAMES = {
+    "svd": "jnp.linalg.svd",
+    "svdvals": "jnp.linalg.svdvals",
+    "expm": _HERMITIAN_FUNCTION.format("jnp.exp", "expm"),
+    "sqrtm": _HERMITIAN_FUNCTION.format("jnp.sqrt", "sqrtm"),
+    "funm": "spectral_map(f, a), for Hermitian matrices",
+    "logm": "spectral_map(jnp.log, a), for Hermitian matrices",
+    "signm": "spectral_map(jnp.sign, a), for Hermitian matrices",
+    "inv_sqrtm": "spectral_map(eigenpair.functions.inv_sqrt, a)",
+    "logdet": "spectral_sum(jnp.log, a) for positive definite matrices; jnp.linalg.slogdet for others",
+    "polar": "jax.scipy.linalg.polar",
+    "schur": "jax.scipy.linalg.schur",
+    "eigsh": "eigh(a, subset_by_index=(0, k - 1))",
+    "eigs": "eig(a), and take what is wanted from the result",
+    "eigh_gen": "eigh(a, b)",
+    "eigvalsh_gen": "eigvalsh(a, b)",
+    "eigh_tridiagonal": "eigh of the full matrix; jax.scipy.linalg.eigh_tridiagonal has eigenvalues alone",
+    "eig_banded": "eigh of the full matrix",
+    "lobpcg": "eigh(a, subset_by_index=(0, k - 1))",
+    "eigen": "eigh for Hermitian matrices, eig for others",
+    "check": "eigenpair.degeneracy.check",
+    "mask": "eigenpair.degeneracy.mask",
+    "broaden": "eigenpair.degeneracy.broaden",
+    "raw": "eigenpair.degeneracy.raw",
+    "policy": "eigenpair.degeneracy.policy",
+    **{name: f"jnp.linalg.{name}" for name in ("qr", "cholesky", "inv", "pinv", "det", "slogdet", "solve", "norm")},
+}
+
+
+def missing_name(name: str) -> AttributeError:
+    """What `eigenpair.name` raises."""
+    remedy = NAMES.get(name)
+    hint = "" if remedy is None else f". Use instead: {remedy}"
+    return AttributeError(f"module 'eigenpair' has no attribute {name!r}{hint}", name=name)
+
+
+def meant_policy(value: Any) -> str:
+    """Which policy somebody may have meant that gave `value` for one."""
+    calls = {"check": "check()", "mask": "mask(tol)", "broaden": "broaden(eps)", "raw": "raw()"}
+    name = value if isinstance(value, str) else getattr(value, "__name__", "")
+    if name in calls:
+        return f"; write eigenpair.degeneracy.{calls[name]}"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return f"; eigenpair.degeneracy.mask({value!r}) leaves out gaps up to that number"
+    return ""
+
+
+def instead_of(f: Any) -> str:
+    """What to give instead of a function that JAX cannot trace."""
+    name = getattr(f, "__name__", "")
+    for module, shown in ((jnp, "jnp"), (jax.scipy.special, "jax.scipy.special")):
+        if callable(getattr(module, name, None)):
+            return f"use {shown}.{name}"
+    return "inside f, use jnp and jax.scipy.special for np, math and scipy.special, and jnp.where for if"
+
+
+def with_remedies(
+    table: Mapping[str, str], *, too_many: str = "", plain: Callable[[Array], Any] | None = None
+) -> Callable[[_F], _F]:
+    """A decorator: calls that Python would refuse for their arguments' names or number are refused with the remedy.
+
+    **Arguments:**
+
+    - `table`: what to use instead of an argument of that name.
+    - `too_many`: what to say of one positional argument too many.
+    - `plain`: what to call when there is nothing but an array.
+    """
+
+    def decorate(function: _F) -> _F:
+        parameters = inspect.signature(function).parameters.values()
+        positional = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
+
+        @functools.wraps(function)
+        def call(*args: Any, **keywords: Any) -> Any:
+            if plain is not None and len(args) == 1 and not keywords and isinstance(args[0], Array):
+                return plain(args[0])
+            try:
+                return function(*args, **keywords)
+            except TypeError:
+                _refuse_unknown(function.__name__, keywords, [p.name for p in parameters], table)
+                if len(args) <= positional:
+                    raise
+                names = ", ".join(p.name for p in list(parameters)[:positional])
+                by_name = ", ".join(f"{p.name}=…" for p in list(parameters)[positional:])
+                more = f", and by name {by_name}" if by_name else ""
+                remedy = f": {too_many}" if too_many else ""
+                message = f"{function.__name__} takes {names} by position{more}; got {len(args)} by position{remedy}"
+                raise TypeError(message) from None
+
+        return call  # type: ignore[return-value]
+
+    return decorate
+
+
+def _refuse_unknown(function: str, keywords: Mapping[str, Any], known: list[str], table: Mapping[str, str]) -> None:
+    for name in keywords:
+        if name in known:
+            continue
+        if name in table:
+            raise TypeError(f"{function} has no argument {name}: {table[name]}") from None
+        close = difflib.get_close_matches(name, known, 1)
+        meant = f". Did you mean {close[0]}?" if close else ""
+        raise TypeError(f"{function} has no argument {name}; it takes {', '.join(known)}{meant}") from None
