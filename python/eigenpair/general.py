@@ -77,10 +77,12 @@ def eig(
     - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`; `check()` unless
         set for the block.
 
-    **Returns:** `(w, v)`, `(w, vl)` or `(w, vl, v)`, named; `w` alone when neither is asked for. All are complex.
+    **Returns:** `(w, v)`, `(w, vl)` or `(w, vl, v)`, named; `w` alone when neither is asked for. All are complex, also
+    of a real matrix with real eigenvalues. `jax.grad` wants a real loss: take `.real` or `jnp.abs` of the result.
 
-    *Order.* By real part, then imaginary part; so the member of a conjugate pair with negative imaginary part comes
-    first. Infinite eigenvalues (singular `b`) follow as `inf + 0j`, undetermined ones (a singular pencil) as NaN.
+    *Order.* By real part, then imaginary part, where LAPACK, SciPy and `jnp.linalg` have none. So the member of a
+    conjugate pair with negative imaginary part comes first; with them it is the one with positive imaginary part.
+    Infinite eigenvalues (singular `b`) follow as `inf + 0j`, undetermined ones (a singular pencil) as NaN.
 
     *Gauge.* Unit 2-norm, largest component real and positive; of components equal to within `√ε`, the first.
 

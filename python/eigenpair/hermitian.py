@@ -76,14 +76,16 @@ def eigh(
     - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`.
     - `lower`: which entries are variables, of `a` and of `b`. `None`: this is a function of the Hermitian part `(a +
         aᴴ)/2`, and the gradient is Hermitian. `True` or `False`: only that triangle is read, and the gradient lives
-        on it, off-diagonal entries doubled.
+        on it, off-diagonal entries doubled. SciPy's default is `True`, which matters for a matrix that is not
+        Hermitian: of `jnp.tril(a)`, the Hermitian part has halved off-diagonal entries.
     - `eigvals_only`: return the eigenvalues alone.
     - `subset_by_index`: `(first, last)`, both included, counted from 0.
     - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`; `check()` unless
         set for the block.
 
-    **Returns:** `EighResult(eigenvalues, eigenvectors)`, which unpacks like a tuple. A matrix that cannot be solved
-    (NaN or Inf among the entries read, `b` not positive definite, no convergence) gives NaN for itself alone.
+    **Returns:** `EighResult(eigenvalues, eigenvectors)`, which unpacks like a tuple, `w, v = eigh(a)`, as in SciPy and
+    `jnp.linalg`; `jax.lax.linalg.eigh` has `v, w`. A matrix that cannot be solved (NaN or Inf among the entries read,
+    `b` not positive definite, no convergence) gives NaN for itself alone.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
 
