@@ -22,6 +22,7 @@ class Gaps {
       for (int64_t i = 0; i < n; ++i) scale_ = absolute(w[i]) > scale_ ? absolute(w[i]) : scale_;
     }
     far_ = policy == EIGENPAIR_POLICY_CHECK || policy == EIGENPAIR_POLICY_RAW;
+    clustered_ = false;
     first[0] = 0;
     const R width = parameter_ * rounding_ * scale_;
     reach_ = width > near() ? width : near();
@@ -30,13 +31,18 @@ class Gaps {
       far_ &= gap > reach_;
       // `not >`: a NaN joins everything.
       first[i] = gap > width ? static_cast<int32_t>(i) : first[i - 1];
+      clustered_ |= first[i] != i;
     }
   }
+
+  // Under `check`: whether there are clusters of two and more, and whether i <= j share one.
+  bool clustered() const { return clustered_; }
+  bool together(int64_t i, int64_t j) const { return first_[j] <= i; }
 
   // No gap needs a second look.
   bool far() const { return far_; }
   // Nor, for `check`, does any between what is at or before i and what is at or after j.
-  bool far(int64_t i, int64_t j) const { return w_[j] - w_[i] > reach_ && !in_cluster(i, j); }
+  bool far(int64_t i, int64_t j) const { return w_[j] - w_[i] > reach_ && !together(i, j); }
   bool judges() const { return !far_ && policy_ == EIGENPAIR_POLICY_CHECK; }
 
   // i < j
@@ -45,8 +51,13 @@ class Gaps {
     if (far_) return 1 / gap;
     if (policy_ == EIGENPAIR_POLICY_BROADEN) return gap == 0 ? 0 : 1 / (gap + parameter_ / gap);
     if (policy_ == EIGENPAIR_POLICY_MASK) return gap <= parameter_ ? 0 : 1 / gap;
-    return policy_ == EIGENPAIR_POLICY_CHECK && in_cluster(i, j) ? 0 : 1 / gap;
+    return policy_ == EIGENPAIR_POLICY_CHECK && together(i, j) ? 0 : 1 / gap;
   }
+
+  // i != j
+  R inverse_of(int64_t i, int64_t j) const { return i < j ? inverse(i, j) : -inverse(j, i); }
+
+  R scale() const { return scale_; }
 
   // What the judgement measures by: K, by its largest entry, and the cotangent of the eigenvalues. `norms` has room for
   // RoundingOfK::kNorms times n numbers.
@@ -61,19 +72,27 @@ class Gaps {
   // i < j, by the sizes of the anti-Hermitian and of the Hermitian part of K there. `not <=` rather than `>`: a NaN in
   // the cotangent fails the test.
   Judgement judge(int64_t i, int64_t j, R rotation, R mixing) const {
-    const bool together = in_cluster(i, j), close = absolute(w_[j] - w_[i]) <= near();
-    if (!together && !close) return kCounts;
+    const bool inside = together(i, j), close = absolute(w_[j] - w_[i]) <= near();
+    if (!inside && !close) return kCounts;
     const bool same = dw_ == nullptr || absolute(dw_[i] - dw_[j]) <= split_;
     const R rounding = rounding_ * kappa_(i, j);
     const R limit = static_cast<R>(kRoundingOfCotangent) * rounding;
     const R noise = static_cast<R>(kNoiseOfCotangent) * rounding;
-    if (together && (!(rotation <= limit) || !(same || mixing <= limit))) return kRefused;
+    if (inside && (!(rotation <= limit) || !(same || mixing <= limit))) return kRefused;
     return close && rotation <= noise && (same || mixing <= noise) ? kNoise : kCounts;
+  }
+
+  // Of what is judged, after `measure`: all of it are numbers.
+  bool finite() const { return kappa_.finite() && split_ - split_ == 0; }
+
+  // What of an entry of a form is rounding, if its parts are of that size and the largest entry is `largest`; NaN where
+  // it is not known.
+  R rounding_of_form(R parts, R largest) const {
+    return kRoundingOfCotangent * rounding_ * at_most_of<R>(parts, largest);
   }
 
  private:
   R near() const { return static_cast<R>(kNear) * scale_; }
-  bool in_cluster(int64_t i, int64_t j) const { return first_[j] <= i; }
 
   const R* w_ = nullptr;
   const R* dw_ = nullptr;
@@ -81,5 +100,5 @@ class Gaps {
   int32_t policy_ = 0;
   R parameter_ = 0, rounding_ = 0, scale_ = 0, reach_ = 0, split_ = 0;
   RoundingOfK<T> kappa_;
-  bool far_ = true;
+  bool far_ = true, clustered_ = false;
 };

@@ -10,6 +10,20 @@ inline R larger(R x, R y) {
   return y <= x || x != x ? x : y;
 }
 
+// A bound that overflows must not be one that everything respects.
+template <typename R>
+inline R finite_or_nan(R x) {
+  return x + (x - x);
+}
+
+// `kappa`, but so small that half of the digits of the largest entry are no rounding; NaN where it is not known.
+template <typename R>
+inline R at_most_of(R kappa, R largest) {
+  const R most = finite_or_nan(largest / static_cast<R>(kRoundingOfCotangent * __builtin_sqrt(LaneTypes<R>::kEpsilon)));
+  kappa = finite_or_nan(kappa);
+  return kappa <= most || kappa != kappa ? kappa : most;
+}
+
 // The 2-norms of the columns of an n x n matrix, each safe from overflow and underflow of its squares; NaN if there is
 // one in it.
 template <typename T>
@@ -87,20 +101,16 @@ class RoundingOfK {
     };
     of_v_ = of_basis(p.v, p.dv, norms);
     of_u_ = of_basis(p.u, p.du, norms + 2 * p.n);
-    const double epsilon = LaneTypes<R>::kEpsilon;
-    most_ = finite(of_k / static_cast<R>(kRoundingOfCotangent * __builtin_sqrt(epsilon)));
+    of_k_ = of_k;
   }
 
   // NaN where it is not known.
-  R operator()(int64_t i, int64_t j) const {
-    const R kappa = finite(of_v_(i, j) + of_u_(i, j));
-    return kappa <= most_ || kappa != kappa ? kappa : most_;
-  }
+  R operator()(int64_t i, int64_t j) const { return at_most_of<R>(of_v_(i, j) + of_u_(i, j), of_k_); }
+
+  // K has nothing but numbers.
+  bool finite() const { return of_k_ - of_k_ == 0; }
 
  private:
-  // A bound that overflows must not be one that everything respects.
-  static R finite(R x) { return x + (x - x); }
-
   RoundingOfBasis<T> of_v_, of_u_;
-  R most_ = 0;
+  R of_k_ = 0;
 };

@@ -44,7 +44,7 @@ class SmallRule : private SmallMatrices<T, N> {
   enum { kV, kVh, kU, kUh, kK, kM, kT, kOut };
 
   using Base::clear;
-  using Base::fill_nan;
+  using Base::fill;
   using Base::load;
   using Base::load_hermitian;
   using Base::multiply;
@@ -79,8 +79,10 @@ class SmallRule : private SmallMatrices<T, N> {
       load(input(p_.u, index), true, false, at(kUh));
     }
     if (vectors && !rotate(index, dw)) {
-      fill_nan(p_.da, index, square() * (kComplex ? 2 : 1));
-      fill_nan(p_.db, index, square() * (kComplex ? 2 : 1));
+      const bool zero = (p_.options & EIGENPAIR_RULE_ZERO_REFUSED) != 0 && gaps_.finite();
+      for (void* gradient : {p_.da, p_.db}) {
+        fill(gradient, index, square() * (kComplex ? 2 : 1), zero ? R(0) : static_cast<R>(__builtin_nan("")));
+      }
       return false;
     }
     const bool a_by_u = p_.type == 2, b_by_u = p_.type == 3;
@@ -207,13 +209,22 @@ class SmallRule : private SmallMatrices<T, N> {
       for (int64_t j = 0; j < n(); ++j) {
         const int64_t ij = i * stride() + j;
         const R mean = sign * (R(0.5) * w_[i] + R(0.5) * w_[j]);
-        R re = m.re[ij], im = kComplex ? m.im[ij] : R(0);
         if (p_.db != nullptr) {
-          re += mean * extra.re[ij];
-          if constexpr (kComplex) im += mean * extra.im[ij];
+          m.re[ij] += mean * extra.re[ij];
+          if constexpr (kComplex) m.im[ij] += mean * extra.im[ij];
         }
-        if (i == j && dw != nullptr) dw[i] = re;
-        const R f = i == j ? 0 : (i < j ? gaps_.inverse(i, j) : -gaps_.inverse(j, i));
+      }
+      if (dw != nullptr) dw[i] = m.re[i * stride() + i];
+    }
+    const bool vectors = p_.dv != nullptr || p_.du != nullptr;
+    const bool judged = vectors && gaps_.clustered() && (p_.options & EIGENPAIR_RULE_MASK_COUPLED) == 0;
+    R* const lost = norms_;
+    const bool good = !judged || !find_coupled(index, m, lost);
+    for (int64_t i = 0; i < n(); ++i) {
+      for (int64_t j = 0; j < n(); ++j) {
+        const int64_t ij = i * stride() + j;
+        const R re = m.re[ij], im = kComplex ? m.im[ij] : R(0);
+        const R f = i == j ? 0 : gaps_.inverse_of(i, j);
         m.re[ij] = i == j ? 0 : f * re;
         if constexpr (kComplex) m.im[ij] = i == j ? 0 : f * im;
         if (p_.db != nullptr) {
@@ -224,6 +235,7 @@ class SmallRule : private SmallMatrices<T, N> {
     }
     if (p_.dv != nullptr) {
       multiply(at(kOut), at(kV), m);
+      if (!good) lose(lost, at(kOut));
       store(at(kOut), p_.dv, index, 1);
     }
     if (p_.du != nullptr) {
@@ -235,9 +247,83 @@ class SmallRule : private SmallMatrices<T, N> {
         }
       }
       multiply(at(kOut), at(kU), adjoint);
+      if (!good) lose(lost, at(kOut));
       store(at(kOut), p_.du, index, -1);
     }
-    return true;
+    return good;
+  }
+
+  // Whether the perturbation couples vectors within clusters beyond rounding: `turned` of _hermitian_rules.py. Which
+  // ones, is put into `lost`, as 1, with scratch of twice its size behind it.
+  bool find_coupled(int64_t index, Matrix m, R* lost) {
+    const Matrix bound = at(kOut), tangent = at(kT);
+    R *const row = lost + n(), *const turn = lost + 2 * n();
+    clear(bound);
+    const auto add = [&](const void* source, const Matrix& x, bool by_mean) {
+      if (source == nullptr) return;
+      load_hermitian(input(source, index), tangent);
+      for (int64_t j = 0; j < n(); ++j) {
+        if (!shares(j)) continue;
+        for (int64_t k = 0; k < n(); ++k) {
+          row[k] = 0;
+          for (int64_t l = 0; l < n(); ++l) row[k] += size_at(tangent, k, l) * size_at(x, l, j);
+        }
+        for (int64_t i = 0; i < j; ++i) {
+          if (!gaps_.together(i, j)) continue;
+          R sum = 0;
+          for (int64_t k = 0; k < n(); ++k) sum += size_at(x, k, i) * row[k];
+          bound.re[i * stride() + j] += by_mean ? absolute(R(0.5) * w_[i] + R(0.5) * w_[j]) * sum : sum;
+        }
+      }
+    };
+    add(p_.da, at(p_.type == 2 ? kU : kV), false);
+    add(p_.db, at(p_.type == 3 ? kU : kV), true);
+    R largest = 0;
+    for (int64_t j = 0; j < n(); ++j) {
+      lost[j] = 0;
+      R top = 0;
+      const auto moved = [&](int64_t i) { return i == j ? R(0) : absolute(gaps_.inverse_of(i, j)) * size_at(m, i, j); };
+      for (int64_t i = 0; i < n(); ++i) {
+        largest = larger(largest, size_at(m, i, j));
+        top = larger(top, moved(i));
+      }
+      top = top > 0 && top - top == 0 ? top : R(1);
+      R sum = 0;
+      for (int64_t i = 0; i < n(); ++i) sum += moved(i) / top * (moved(i) / top);
+      turn[j] = top * static_cast<R>(__builtin_sqrt(sum));
+    }
+    bool any = false;
+    for (int64_t j = 1; j < n(); ++j) {
+      for (int64_t i = 0; i < j; ++i) {
+        if (!gaps_.together(i, j)) continue;
+        const R parts = bound.re[i * stride() + j] + gaps_.scale() * (turn[i] + turn[j]);
+        const R limit = gaps_.rounding_of_form(parts, largest);
+        // `not <=` rather than `>`: a NaN in the tangent fails the test.
+        if (size_at(m, i, j) <= limit && size_at(m, j, i) <= limit) continue;
+        lost[i] = lost[j] = 1;
+        any = true;
+      }
+    }
+    return any;
+  }
+
+  // Of a cluster of two and more.
+  bool shares(int64_t j) const {
+    return (j > 0 && gaps_.together(j - 1, j)) || (j + 1 < n() && gaps_.together(j, j + 1));
+  }
+
+  R size_at(const Matrix& x, int64_t i, int64_t j) const {
+    return size(x.re[i * stride() + j], kComplex ? x.im[i * stride() + j] : R(0));
+  }
+
+  void lose(const R* lost, Matrix columns) const {
+    for (int64_t i = 0; i < n(); ++i) {
+      for (int64_t j = 0; j < n(); ++j) {
+        if (lost[j] == 0) continue;
+        columns.re[i * stride() + j] = static_cast<R>(__builtin_nan(""));
+        if constexpr (kComplex) columns.im[i * stride() + j] = static_cast<R>(__builtin_nan(""));
+      }
+    }
   }
 
   void project(const void* tangent, int64_t index, bool by_u, Matrix target) {

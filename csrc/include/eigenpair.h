@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or signature below changes. Frontends refuse any other number. */
-#define EIGENPAIR_ABI_VERSION 4
+#define EIGENPAIR_ABI_VERSION 5
 
 EIGENPAIR_API int32_t eigenpair_abi_version(void);
 EIGENPAIR_API const char* eigenpair_version(void);
@@ -207,10 +207,19 @@ typedef struct eigenpair_complement_problem {
 /* What a rule does about eigenvalues that coincide, with its `parameter`: c, tol, eps, or nothing. */
 enum { EIGENPAIR_POLICY_CHECK = 0, EIGENPAIR_POLICY_MASK = 1, EIGENPAIR_POLICY_BROADEN = 2, EIGENPAIR_POLICY_RAW = 3 };
 
+/* What CHECK does about what it finds, as a sum; 0: NaN in either case. */
+enum {
+  EIGENPAIR_RULE_MASK_COUPLED = 1, /* forward: tangents of vectors that the perturbation couples leave out the turn */
+  EIGENPAIR_RULE_ZERO_REFUSED = 2  /* in reverse: gradients of a matrix that is refused are 0 */
+};
+
 /* First derivatives of a batch of Hermitian eigenproblems, by the rules of docs/derivations.md: forward from da and db
  * to dw, dv and du, or in reverse from dw, dv and du (cotangents) to da and db (gradients). What is NULL is zero on the
  * way in, and not wanted on the way out. All arrays are contiguous over the batch, and what is written serves as
  * scratch: it must not overlap what is read.
+ *
+ * Under CHECK, eigenvalues that rounding does not tell apart form clusters. The gradient of a matrix is NaN if its
+ * cotangents need a gap inside a cluster; the tangent of a vector, if da and db couple it to others of its cluster.
  *
  * Tangents da and db are read, and gradients written, by `triangle`. With `conjugated`, cotangents and gradients are
  * the complex conjugates of dL/dRe + i dL/dIm.
@@ -224,7 +233,7 @@ typedef struct eigenpair_hermitian_rule {
   int32_t policy;
   int32_t reverse;
   int32_t conjugated;
-  int32_t reserved; /* 0 */
+  int32_t options; /* EIGENPAIR_RULE_... */
   double parameter;
   int64_t n;
   int64_t batch;
@@ -237,7 +246,8 @@ typedef struct eigenpair_hermitian_rule {
   void* dw; /* batch x n, real */
   void* dv;
   void* du;
-  int32_t* refused; /* batch: 1 where the policy `check` refuses, and gradients are NaN; or NULL */
+  int32_t* refused; /* batch: 1 where the policy `check` refuses: gradients, or tangents of some of the vectors; or
+                       NULL */
 } eigenpair_hermitian_rule;
 
 /* ---- jobs ---------------------------------------------------------------------------------------------- */

@@ -187,6 +187,69 @@ TEST(clusters_are_judged) {
   CHECK(refused[1] == 0 && !isfinite(gradient[square + 1]), "%g", gradient[square + 1]);
 }
 
+TEST(tangents_of_coupled_vectors_are_nan) {
+  if (!have_kernels()) return;
+  enum { n = 5, square = n * n };
+  double w[n] = {0, 1, 1, 2, 3}, v[square] = {0}, da[square] = {0}, dw[n], dv[square];
+  for (int i = 0; i < n; ++i) v[i * (n + 1)] = 1;
+  /* Large beside the coupling, and nothing to do with it. */
+  da[square - 1] = 1e9;
+  da[3 * n + 1] = da[1 * n + 3] = 1;
+  for (int turn = 0; turn < 4; ++turn) {
+    const int couples = turn > 0, masked = turn == 3;
+    int32_t refused = 7;
+    da[1 * n + 2] = da[2 * n + 1] = couples ? 1e-9 : 0;
+    da[1 * n + 1] = turn == 2 ? 0.5 : 0;
+    eigenpair_hermitian_rule rule = rule_for(n, 1, w, v);
+    rule.da = da;
+    rule.dw = dw;
+    rule.dv = dv;
+    rule.refused = &refused;
+    rule.options = masked ? EIGENPAIR_RULE_MASK_COUPLED : 0;
+    apply(&rule, 1);
+    CHECK(refused == (couples && !masked), "turn %d", turn);
+    for (int i = 0; i < square; ++i) {
+      const int inside = i % n == 1 || i % n == 2;
+      CHECK(isnan(dv[i]) == (inside && couples && !masked), "turn %d, entry %d: %g", turn, i, dv[i]);
+    }
+    CHECK(dw[1] == da[n + 1] && dw[4] == 1e9, "turn %d: %g, %g", turn, dw[1], dw[4]);
+    CHECK(fabs(dv[1 * n + 3] - 1) < 1e-15, "turn %d: %g", turn, dv[1 * n + 3]);
+  }
+}
+
+TEST(refused_gradients_are_zero_where_asked) {
+  if (!have_kernels()) return;
+  for (int64_t n = 4; n <= 68; n += 64) {
+    const int64_t square = n * n;
+    double *w = malloc(sizeof *w * n), *v = calloc(square, sizeof *v), *dv = malloc(sizeof *dv * square),
+           *gradient = malloc(sizeof *gradient * square);
+    uint64_t seed = 4;
+    for (int64_t i = 0; i < n; ++i) {
+      w[i] = i == 1 ? 0 : (double)i;
+      v[i * (n + 1)] = 1;
+    }
+    for (int64_t i = 0; i < square; ++i) dv[i] = uniform(&seed);
+    for (int nan = 0; nan <= 1; ++nan) {
+      int32_t refused = 7;
+      if (nan) dv[square - 1] = NAN;
+      eigenpair_hermitian_rule rule = rule_for(n, 1, w, v);
+      rule.reverse = 1;
+      rule.dv = dv;
+      rule.da = gradient;
+      rule.refused = &refused;
+      rule.options = EIGENPAIR_RULE_ZERO_REFUSED;
+      apply(&rule, 1);
+      CHECK(refused == 1, "%d", (int)refused);
+      /* A cotangent that is NaN is not the fault of a cluster. */
+      for (int64_t i = 0; i < square; ++i) CHECK(nan ? isnan(gradient[i]) : gradient[i] == 0, "%g", gradient[i]);
+    }
+    free(w);
+    free(v);
+    free(dv);
+    free(gradient);
+  }
+}
+
 TEST(long_vectors_hide_nothing_of_short_ones) {
   if (!have_kernels()) return;
   enum { n = 6, square = n * n, turns = 5 };

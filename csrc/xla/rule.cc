@@ -7,8 +7,8 @@ namespace eigenpair::xla {
 namespace {
 
 ffi::Error hermitian_rule(ffi::ThreadPool pool, int32_t type, int32_t triangle, int32_t policy, double parameter,
-                          int32_t reverse, uint32_t residuals, uint32_t given, uint32_t wanted, ffi::RemainingArgs args,
-                          ffi::RemainingRets rets) {
+                          int32_t options, int32_t reverse, uint32_t residuals, uint32_t given, uint32_t wanted,
+                          ffi::RemainingArgs args, ffi::RemainingRets rets) {
   eigenpair_hermitian_rule rule{};
   const auto v = args.get<ffi::AnyBuffer>(1);
   if (v.has_error()) return v.error();
@@ -17,6 +17,7 @@ ffi::Error hermitian_rule(ffi::ThreadPool pool, int32_t type, int32_t triangle, 
   rule.triangle = triangle;
   rule.policy = policy;
   rule.parameter = parameter;
+  rule.options = options;
   rule.reverse = reverse;
   rule.conjugated = 1;  // JAX's convention
 
@@ -61,6 +62,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(HermitianRule, hermitian_rule,
                                   .Attr<int32_t>("triangle")
                                   .Attr<int32_t>("policy")
                                   .Attr<double>("parameter")
+                                  .Attr<int32_t>("options")
                                   .Attr<int32_t>("reverse")
                                   .Attr<uint32_t>("residuals")
                                   .Attr<uint32_t>("given")

@@ -1,7 +1,7 @@
 # The core's shared library: which one, what it must have, and what its refusals say.
 
 # The number of the header that the structs and signatures of native.jl and lapack.jl were written for.
-const ABI_VERSION = Int32(4)
+const ABI_VERSION = Int32(5)
 
 const ENTRY_POINTS = (
     :last_error, :lapack_create, :lapack_set_threading, :lapack_has, :lapack_destroy,

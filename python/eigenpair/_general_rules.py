@@ -10,14 +10,18 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ._hermitian_rules import without_tangent
 from ._linear_pair import LinearPair
 from ._matrices import adjoint, diagonal_matrix, identity, matmul, of_rank
-from ._rounding import finite_or_nan, norm, rounding_of_product
+from ._rounding import finite_or_nan, norm, rounding_of_form, rounding_of_product
 from .degeneracy import (
+    BASIS,
+    ORDER,
     ROUNDING_OF_COTANGENT,
     Policy,
     broaden,
     check,
+    coupled,
     explain,
     mask,
     nan_where,
@@ -132,9 +136,7 @@ def verdict(
     wrong = jnp.zeros_like(pair)
     if k_bar is not None:
         wrong |= ~(jnp.abs(lax.stop_gradient(k_bar)) <= small * lax.stop_gradient(kappa))
-        # A cluster of parallel vectors is a defective eigenvalue, and no coupling is small enough there.
-        worst = jnp.maximum(condition[..., :, None], condition[..., None, :])
-        wrong |= ~(10 * policy.c * math.sqrt(w.shape[-1]) * jnp.finfo(w.dtype).eps * worst**2 < 1)
+        wrong |= _defective(policy, condition)
     if w_bar is not None:
         w_bar = lax.stop_gradient(w_bar)
         split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
@@ -142,7 +144,7 @@ def verdict(
     wrong &= pair
     if policy.explain:
         rotates = jnp.zeros_like(pair) if k_bar is None else ~(jnp.abs(k_bar) <= small * kappa)
-        explain("eig", policy, w, wrong, rotates)
+        explain("eig", policy, w, wrong, jnp.where(rotates, BASIS, ORDER))
     return nan_where(wrong, reach.dtype)
 
 
@@ -170,18 +172,50 @@ def tangent(
         pencil = matmul(adjoint(u), matmul(db, v))
         moved, dw = moved - pencil * alpha[..., None, :], dw - w * jnp.diagonal(pencil, axis1=-2, axis2=-1)
     dw = jnp.where(jnp.isinf(w), jnp.nan, dw)
-    k = inverse_gaps(policy, w, reach) * moved
-    k = k + diagonal_matrix(_phase(v, k), v.dtype)
-    results = [dw] if outputs[0] else []
+    turn = inverse_gaps(policy, w, reach) * moved
+    k = turn + diagonal_matrix(_phase(v, turn), v.dtype)
+    lost = _coupled(policy, da, db, residuals, moved, turn)
+    results = [dw if lost is None else jnp.where(lost[..., 0, :], jnp.nan, dw)] if outputs[0] else []
     if outputs[1]:
-        results.append(matmul(v, k))
+        results.append(without_tangent(lost, matmul(v, k)))
     if outputs[2] or outputs[3]:
         du = -matmul(u, adjoint(k if pencil is None else k + pencil))
         if outputs[2]:
-            results.append(jax.jvp(normalize, (jnp.broadcast_to(u, du.shape),), (du,))[1])
+            dl = jax.jvp(normalize, (jnp.broadcast_to(u, du.shape),), (du,))[1]
+            results.append(without_tangent(lost, dl))
         if outputs[3]:
-            results.append(du)
+            results.append(without_tangent(lost, du))
     return results
+
+
+def _coupled(policy: Policy, da: Any, db: Any, residuals: Sequence[Any], moved: Array, turn: Array) -> Array | None:
+    """Which eigenpairs have no tangent, for the perturbation couples them with others of their cluster; `(…, 1, n)`."""
+    if not isinstance(policy, check) or policy.coupled != "nan":
+        return None
+    w, v, u, reach, condition = (lax.stop_gradient(x) for x in residuals)
+    moved, turn = lax.stop_gradient(moved), lax.stop_gradient(turn)
+    da, db = (None if x is None else lax.stop_gradient(x) for x in (da, db))
+    alpha, beta = _homogeneous(w)
+
+    def kappa() -> Array:
+        # What errors in the vectors make of it: of the right ones, and of the left ones.
+        rounding = norm(jnp.abs(turn) * reach[..., None, :], -1) + reach[..., :, None] * norm(turn, -2)
+        if da is not None:
+            rounding = rounding + rounding_of_form(u, da, v) * jnp.abs(beta)[..., None, :]
+        if db is not None:
+            rounding = rounding + rounding_of_form(u, db, v) * jnp.abs(alpha)[..., None, :]
+        return jnp.where(_defective(policy, condition), jnp.nan, finite_or_nan(rounding))
+
+    pair = clusters(policy, w, reach) & ~identity(w.shape[-1], w.ndim + 1)
+    return coupled(policy, "eig", w, pair, moved, kappa)
+
+
+def _defective(policy: check, condition: Array) -> Array:
+    """Pairs of vectors so close to parallel that in a cluster they mean a defective eigenvalue, where no coupling is
+    small enough to be left out."""
+    worst = jnp.maximum(condition[..., :, None], condition[..., None, :])
+    n = condition.shape[-1]
+    return ~(10 * policy.c * math.sqrt(n) * jnp.finfo(condition.dtype).eps * worst**2 < 1)
 
 
 def _phase(v: Array, k: Array) -> Array:

@@ -19,7 +19,9 @@ from .degeneracy import Policy, broaden, check, mask, raw
 
 # Forward, the core's products are for matrices that fit the cache; beyond, XLA's.
 FORWARD_LIMIT = 64
-_POLICIES = {check: 0, mask: 1, broaden: 2, raw: 3}  # as the C ABI numbers them
+# As the C ABI numbers them.
+_POLICIES = {check: 0, mask: 1, broaden: 2, raw: 3}
+_MASK_COUPLED = 1
 
 
 def on_cpu(
@@ -47,6 +49,7 @@ def on_cpu(
         "triangle": np.int32(TRIANGLES[triangle]),
         "policy": np.int32(_POLICIES[policy.__class__]),
         "parameter": np.float64(next(iter(vars(policy).values()), 0)),
+        "options": np.int32(_options(policy)),
         "reverse": np.int32(reverse),
         "residuals": np.uint32(3 + 4 * (type >= 2) + 8 * scaled),
         "given": _bits(given),
@@ -68,6 +71,10 @@ def on_cpu(
         )
 
     return kernel
+
+
+def _options(policy: Policy) -> int:
+    return _MASK_COUPLED * (isinstance(policy, check) and policy.coupled == "mask")
 
 
 def _bits(flags: Sequence[bool]) -> np.uint32:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ._matrices import adjoint, diagonal_matrix, hermitian_part, hermitian_part_transpose, matmul
-from ._rounding import at_most_of, norm, rounding_of_product
+from ._matrices import adjoint, diagonal_matrix, hermitian_part, hermitian_part_transpose, identity, matmul
+from ._rounding import at_most_of, norm, rounding_of_form, rounding_of_product
 from .degeneracy import (
     Policy,
+    check,
+    clusters,
+    coupled,
     inverse_gaps,
     noise,
     parts,
@@ -40,8 +44,9 @@ def scale_of(type: int, a: Array, b: Array | None, w: Array, x: Array, y: Array)
 
 def pushforward(
     da: Array | None, db: Array | None, w: Array, v: Array, u: Array | None, f: Array, type: int
-) -> tuple[Array, Array]:
-    """`dλ` and `K` (`dV = V K`, `dU = −U Kᴴ`) for Hermitian `dA`, `dB`."""
+) -> tuple[Array, Array, Array]:
+    """`dλ`, `K` (`dV = V K`, `dU = −U Kᴴ`) and `M + sL∘N`, which is what `K` divides by gaps, for Hermitian `dA`,
+    `dB`."""
     x, y = bases(type, v, u)
     moved = jnp.zeros((), v.dtype)
     n_ = None
@@ -55,7 +60,52 @@ def pushforward(
     k = f.astype(v.dtype) * moved
     if n_ is not None:
         k = k + (n_ / 2 if type == 3 else n_ / -2)
-    return dw, k
+    return dw, k, moved
+
+
+def turned(
+    policy: Policy,
+    da: Array | None,
+    db: Array | None,
+    w: Array,
+    v: Array,
+    u: Array | None,
+    f: Array,
+    scale: Array,
+    moved: Array,
+    type: int,
+    beyond: Any = 0,
+    largest: Any = 0,
+) -> Array | None:
+    """Which eigenvectors have no tangent, for the perturbation couples them with others of their cluster; `(…, 1, n)`.
+
+    Of a subset, `beyond` has the norms of the columns of `K` in what was left out, `(…, 1, k)`, and `largest` is what
+    is known of entries of `M` that are not in `moved`.
+    """
+    if not isinstance(policy, check):
+        return None
+    w, v, f, moved = (lax.stop_gradient(x) for x in (w, v, f, moved))
+    u, da, db = (None if x is None else lax.stop_gradient(x) for x in (u, da, db))
+
+    def kappa() -> Array:
+        x, y = bases(type, v, u)
+        turn = (
+            norm(f.astype(v.dtype) * moved, -2) + beyond
+        )  # what an error in the vectors, of the size of scale over gap, makes of it
+        rounding = scale[..., None] * (turn + jnp.swapaxes(turn, -1, -2))
+        if da is not None:
+            rounding = rounding + rounding_of_form(x, da)
+        if db is not None:
+            rounding = rounding + jnp.abs(w[..., :, None] + w[..., None, :]) / 2 * rounding_of_form(y, db)
+        rounding = rounding * math.sqrt(v.shape[-2] / v.shape[-1])
+        return at_most_of(moved, rounding, largest)
+
+    pair = clusters(policy, w, scale) & ~identity(w.shape[-1], w.ndim + 1)
+    return coupled(policy, "eigh", w, pair, moved, kappa)
+
+
+def without_tangent(columns: Array | None, x: Array) -> Array:
+    return x if columns is None else jnp.where(columns, jnp.nan, x)
 
 
 def _mean(w: Array, dtype: Any) -> Array:
@@ -87,9 +137,16 @@ def tangent(
 ) -> list[Array]:
     w, v, u, scale = unpack(residuals, type)
     da, db = (None if x is None else hermitian_part(x, triangle) for x in linear)
-    dw, k = pushforward(da, db, w, v, u, inverse_gaps(policy, w, scale), type)
-    results = (lambda: dw, lambda: matmul(v, k), lambda: -matmul(u, adjoint(k)))
-    return [result() for result, wanted in zip(results, outputs, strict=True) if wanted]
+    f = inverse_gaps(policy, w, scale)
+    dw, k, moved = pushforward(da, db, w, v, u, f, type)
+    results = [dw] if outputs[0] else []
+    if outputs[1] or outputs[2]:
+        lost = turned(policy, da, db, w, v, u, f, scale, moved, type)
+        if outputs[1]:
+            results.append(without_tangent(lost, matmul(v, k)))
+        if outputs[2]:
+            results.append(without_tangent(lost, -matmul(u, adjoint(k))))
+    return results
 
 
 def cotangent(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ._complement import complement_p
-from ._hermitian_rules import inner_of_b, pushforward
+from ._hermitian_rules import inner_of_b, pushforward, turned, without_tangent
 from ._linear_pair import LinearPair
 from ._matrices import adjoint, diagonal_matrix, hermitian_part, hermitian_part_transpose, matmul
 from ._rounding import at_most_of, norm, rounding_of_product
@@ -42,12 +42,17 @@ def _of_whole(policy: Policy, n: int, k: int) -> Policy:
     return dataclasses.replace(policy, c=policy.c * math.sqrt(n / k)) if isinstance(policy, check) else policy
 
 
-def _least_of_whole(v_bar: Array, residuals: Sequence[Array]) -> Array:
-    """A lower bound of the largest `|K̄ᵢⱼ|` with `i` in the whole problem: `‖v̄ⱼ‖² ≤ ‖B‖ Σᵢ|K̄ᵢⱼ|²`."""
+def _least_of_whole(columns: Array, residuals: Sequence[Array]) -> Array:
+    """A lower bound of the largest `|xᵢᴴ yⱼ|`, `yⱼ` in `columns` and `i` in the whole problem: `‖yⱼ‖² ≤ ‖B‖ Σᵢ|xᵢᴴ
+    yⱼ|²`."""
+    size = jnp.max(norm(lax.stop_gradient(columns), -2), axis=-1, keepdims=True, initial=0)
+    return size / (math.sqrt(columns.shape[-2]) * _root_of_b(residuals))
+
+
+def _root_of_b(residuals: Sequence[Array]) -> Any:
+    """`√‖B‖`, shape `(…, 1, 1)`."""
     _, _, _, _, _, *b = residuals
-    of_b = jnp.sqrt(norm(lax.stop_gradient(b[0]), (-2, -1))) if b else 1
-    size = jnp.max(norm(lax.stop_gradient(v_bar), -2), axis=-1, keepdims=True, initial=0)
-    return size / (math.sqrt(v_bar.shape[-2]) * of_b)
+    return jnp.sqrt(norm(lax.stop_gradient(b[0]), (-2, -1))) if b else 1
 
 
 def _open(policy: Policy, w: Array, edges: Array) -> Array | None:
@@ -75,16 +80,23 @@ def tangent(
     w, v, edges, *_ = residuals
     policy = _of_whole(policy, *v.shape[-2:])
     da, db = (None if x is None else hermitian_part(x, triangle) for x in linear)
-    f = inverse_gaps(policy, w, lax.stop_gradient(edges[..., 2:]))
-    dw, k = pushforward(da, db, w, v, None, f, type)
+    scale = lax.stop_gradient(edges[..., 2:])
+    f = inverse_gaps(policy, w, scale)
+    dw, k, moved = pushforward(da, db, w, v, None, f, type)
     results = [dw] if outputs[0] else []
     if outputs[1]:
         right = jnp.zeros((), v.dtype) if da is None else matmul(da, v)
         if db is not None:
             right = right - matmul(db, v) * w.astype(v.dtype)[..., None, :]
-        dv = matmul(v, k) - _outside(right, residuals, first)
-        unknown = _open(policy, *(lax.stop_gradient(x) for x in (w, edges)))
-        results.append(dv if unknown is None else jnp.where(unknown, jnp.nan, dv))
+        outside = _outside(right, residuals, first)
+        beyond = norm(lax.stop_gradient(outside), -2) * _root_of_b(residuals)
+        largest = _least_of_whole(right, residuals)
+        if da is not None:  # in the metric of B it has at least this norm, and n² entries
+            size = norm(lax.stop_gradient(da), (-2, -1))
+            largest = jnp.maximum(largest, size / (v.shape[-2] * _root_of_b(residuals) ** 2))
+        lost = turned(policy, da, db, w, v, None, f, scale, moved, type, beyond, largest)
+        dv = without_tangent(lost, matmul(v, k) - outside)
+        results.append(without_tangent(_open(policy, *(lax.stop_gradient(x) for x in (w, edges))), dv))
     return results
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ._matrices import matmul
 from .degeneracy import ROUNDING_OF_COTANGENT
 
 
@@ -37,6 +38,15 @@ def rounding_of_product(x: Array, x_bar: Array) -> Array:
     flat = large * jnp.max(bar, axis=-1, keepdims=True, initial=0)
     scaled = small * jnp.max(relative, axis=-1, keepdims=True, initial=0) * large
     return jnp.where(scaled < flat, scaled, flat)
+
+
+def rounding_of_form(x: Array, m: Array, y: Array | None = None) -> Array:
+    """How far rounding reaches in the entries of `xᴴ m y` (`y = x` when not given), in units of `√n·ε`: `|x|ᵀ |m| |y|`.
+
+    It follows `x` and `m` when both are scaled row by row, as in a graded problem.
+    """
+    left = jnp.abs(x)
+    return matmul(jnp.swapaxes(left, -1, -2), matmul(jnp.abs(m), left if y is None else jnp.abs(y)))
 
 
 def at_most_of(k_bar: Array, kappa: Array, largest: Any = 0) -> Array:

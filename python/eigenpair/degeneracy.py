@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import math
 import warnings
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -37,8 +38,13 @@ def _require_number(name: str, value: Any, *, positive: bool = False) -> None:
         raise ValueError(f"{name} must be {'positive' if positive else 'zero or positive'} and finite, got {value!r}")
 
 
+def _require_one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
+
+
 class DegeneracyWarning(UserWarning):
-    """A gradient is NaN because eigenvalues coincide and the loss depends on what that leaves undetermined."""
+    """A derivative is NaN because eigenvalues coincide and the loss depends on what that leaves undetermined."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +61,10 @@ class check(Policy):
     seen not to depend on the basis of the cluster; otherwise it is NaN for that matrix. Second derivatives through a
     cluster are NaN, and those through eigenvectors already at gaps of `√(c·√n·ε)·s`, for they divide by gaps twice.
 
-    Forward mode sees no cotangent: it leaves out the rotation inside clusters, which is right for losses that pass
-    the test.
+    Forward mode sees no loss, but it sees the perturbation. If that couples two vectors of one cluster (`vᵢᴴ dA vⱼ` is
+    more than rounding), they turn at once, and their tangents are NaN. All other tangents are right for every loss
+    that has a derivative. The tangents of eigenvalues are those of symmetric losses; for other losses they belong to
+    the subgradient that reverse mode gives (`eigh`) or are NaN where the perturbation couples (`eig`).
 
     **Limit.** The test is necessary, not sufficient: at `A = I` and `B = [[0, 1], [1, 0]]`, `tr(B V Λ Vᵀ)` and
     `mean(λ)·tr(B V Vᵀ)` hand over the same cotangents and have different derivatives, because the basis that LAPACK
@@ -68,16 +76,21 @@ class check(Policy):
     - `generic_basis`: turn the basis inside each cluster by a fixed, generic unitary, in the value as well. A loss that
         depends on the basis is then found out with probability one; in return, `eigh(I)` is no longer `I`.
         For Hermitian problems.
-    - `explain`: when a gradient is refused, say why in a `DegeneracyWarning`: which matrix, which eigenvalues, which
+    - `coupled`: what forward mode gives for what the perturbation couples inside a cluster: `"nan"`, or `"mask"`, the
+        tangent without the turn. That is right for losses that use the cluster through its invariant subspace and
+        symmetric functions of its eigenvalues only, and nothing checks that they do.
+    - `explain`: when a derivative is refused, say why in a `DegeneracyWarning`: which matrix, which eigenvalues, which
         test, and what to call instead. Works under `jit`, where the warning comes when the computation runs.
     """
 
     c: float = 10.0
     generic_basis: bool = False
     explain: bool = False
+    coupled: str = "nan"
 
     def __post_init__(self) -> None:
         _require_number("c", self.c, positive=True)
+        _require_one_of("coupled", self.coupled, ("nan", "mask"))
         for name in ("generic_basis", "explain"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
@@ -203,8 +216,31 @@ def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: 
         wrong |= ~(mixing <= small * kappa) & ~(split <= small * largest)
     wrong &= pair
     if policy.explain:
-        explain("eigh", policy, w, wrong, ~(rotation <= small * kappa))
+        explain("eigh", policy, w, wrong, jnp.where(rotation <= small * kappa, ORDER, BASIS))
     return nan_where(wrong, w.dtype)
+
+
+def coupled(
+    policy: Policy, function: str, w: Array, pair: Array, moved: Array, kappa: Callable[[], Array]
+) -> Array | None:
+    """Which columns have no tangent: those that the perturbation couples with others of their cluster; `(…, 1, n)`.
+
+    `pair` marks the pairs of a cluster, `moved` is what is divided by their gaps, and `kappa()` the size of what is
+    rounded in each entry of it. `None`: nothing to judge.
+    """
+    if not isinstance(policy, check) or policy.coupled != "nan" or w.shape[-1] == 0:
+        return None
+    w, moved = lax.stop_gradient(w), lax.stop_gradient(moved)
+    size = jnp.abs(moved)
+    # Two products more, which a matrix without clusters need not pay for.
+    bound = lax.cond(jnp.any(pair), lambda: lax.stop_gradient(kappa()), lambda: jnp.zeros_like(size))
+    small = ROUNDING_OF_COTANGENT * math.sqrt(w.shape[-1]) * jnp.finfo(w.dtype).eps
+    # `not <=` rather than `>`: a NaN in the tangent fails the test.
+    wrong = pair & ~(size <= small * bound)
+    wrong |= jnp.swapaxes(wrong, -1, -2)
+    if policy.explain:
+        explain(function, policy, w, wrong, COUPLED)
+    return jnp.any(wrong, axis=-2, keepdims=True)
 
 
 def noise(
@@ -238,33 +274,46 @@ def nan_where(wrong: Array, dtype: Any) -> Array:
     return jnp.where(jnp.any(wrong, axis=(-1, -2), keepdims=True), dtype.type(jnp.nan), dtype.type(1))
 
 
-def explain(function: str, policy: check, w: Array, wrong: Array, depends_on_basis: Array) -> None:
+# Why a pair of a cluster has no derivative.
+BASIS, ORDER, COUPLED = 1, 2, 3
+_REASONS = {
+    BASIS: "the loss depends on the choice of their eigenvectors, which is arbitrary",
+    ORDER: "the loss tells them apart, by their order alone, in a way that has no derivative",
+    COUPLED: "the perturbation couples their eigenvectors, which turn at once, so that their tangents do not exist",
+}
+
+
+def explain(function: str, policy: check, w: Array, wrong: Array, reason: Any) -> None:
     """Warns about the pairs marked `wrong`, when there are any and when the computation runs."""
     tell = functools.partial(_warn, function, policy)
     lax.cond(
         jnp.any(wrong),
         lambda *xs: jax.debug.callback(tell, *xs),
         lambda *xs: None,
-        *(w, wrong, jnp.broadcast_to(depends_on_basis, wrong.shape)),
+        *(w, jnp.where(wrong, jnp.asarray(reason, jnp.int8), jnp.int8(0))),
     )
 
 
-def _warn(function: str, policy: check, w: Any, wrong: Any, depends_on_basis: Any) -> None:
-    w, wrong, depends_on_basis = (np.asarray(x) for x in (w, wrong, depends_on_basis))
-    *batch, i, j = (int(index) for index in np.argwhere(wrong)[0])
+def _warn(function: str, policy: check, w: Any, reason: Any) -> None:
+    w, reason = np.asarray(w), np.asarray(reason)
+    *batch, i, j = (int(index) for index in np.argwhere(reason)[0])
+    why = int(reason[(*batch, i, j)])
     values = w[tuple(batch)] if w.ndim == len(batch) + 1 else w.reshape(-1, w.shape[-1])[0]
     where = f" of matrix {tuple(batch)}" if batch else ""
-    count = int(np.sum(np.any(wrong, axis=(-1, -2))))
-    reason = (
-        "the loss depends on the choice of their eigenvectors, which is arbitrary"
-        if depends_on_basis[(*batch, i, j)]
-        else "the loss tells them apart, by their order alone, in a way that has no derivative"
-    )
-    warnings.warn(
-        f"the gradient of {function} is NaN for {count} matrix(es): eigenvalues {i} and {j}{where}, {values[i]!s} and "
-        f"{values[j]!s}, are one cluster (they differ by {abs(values[i] - values[j]):.1e}), and {reason}. "
+    count = int(np.sum(np.any(reason, axis=(-1, -2))))
+    advice = (
         "If the loss is a function of the matrix, write it with spectral_map, spectral_sum or spectral_projector; "
-        f"if it needs these vectors, it has no derivative here. Policy: {policy}.",
+        "if it needs these vectors, it has no derivative here."
+    )
+    if why == COUPLED:
+        advice += (
+            " Reverse mode (jax.grad, jax.vjp) can see whether the loss needs them. If it only uses the space that "
+            'they span, check(coupled="mask") leaves the turn out.'
+        )
+    warnings.warn(
+        f"the {'tangent' if why == COUPLED else 'gradient'} of {function} is NaN for {count} matrix(es): eigenvalues "
+        f"{i} and {j}{where}, {values[i]!s} and {values[j]!s}, are one cluster (they differ by "
+        f"{abs(values[i] - values[j]):.1e}), and {_REASONS[why]}. {advice} Policy: {policy}.",
         DegeneracyWarning,
         stacklevel=2,
     )

@@ -174,18 +174,18 @@ def test_values_only_of_eigh_too():
     np.testing.assert_allclose(with_vectors, 2 * a, rtol=1e-12, atol=1e-13)
 
 
-def test_forward_mode_agrees_where_reverse_mode_answers():
+def test_masked_forward_mode_agrees_where_reverse_mode_answers():
+    """The default sees no loss, and so gives no number where the vectors turn: tests/python/test_coupled.py."""
     (a,) = degenerate(0, "complex128")
     for loss in SMOOTH:
-        assert_tangent(of_matrices(loss), (a,))
+        assert_tangent(of_matrices(loss, degeneracy=check(coupled="mask")), (a,))
 
 
-def test_forward_mode_is_finite():
-    """It sees no cotangent and so leaves out the rotation inside clusters; the derivative of `VᴴBV = I` stays exact."""
+def test_masked_forward_mode_keeps_the_normalization():
     a, b = degenerate(1)
     da, db = directions((a, b), 1)[0]
     da, db = (da + da.T) / 2, (db + db.T) / 2
-    (w, v), (dw, dv) = jax.jvp(lambda *m: eigh(*m), (a, b), (da, db))
+    (w, v), (dw, dv) = jax.jvp(lambda *m: eigh(*m, degeneracy=check(coupled="mask")), (a, b), (da, db))
     assert np.isfinite(dw).all()
     assert w.shape == (4,)
     np.testing.assert_allclose(dv.T @ b @ v + v.T @ db @ v + v.T @ b @ dv, 0, atol=1e-12)
