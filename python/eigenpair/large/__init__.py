@@ -1,0 +1,8 @@
+"""A few eigenpairs of large and sparse operators, with derivatives that never form the matrix. See `docs/large.md`."""
+
+from ._messages import ConvergenceWarning
+from .hermitian import eigsh
+from .results import EigsResult, EigshResult
+from .spectral import SpectralProjector, spectral_projector, spectral_sum
+
+__all__ = ["ConvergenceWarning", "EigsResult", "EigshResult", "SpectralProjector", "eigsh", "spectral_projector", "spectral_sum"]

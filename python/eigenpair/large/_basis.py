@@ -1,0 +1,57 @@
+"""Orthonormal bases of rows, in the metric of `B` or without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from .operators import combine, inner, lengths
+
+Map = Callable[[Array], Array]
+
+
+def noise(seed: Any, like: Array) -> Array:
+    """Rows without structure, of about unit length, spread over devices as `like` is. The bits of a counter, mixed: less to
+    compile than a generator whose numbers have to be good."""
+    count, n = like.shape
+    real = jnp.finfo(like.dtype).dtype
+
+    def uniform(seed: Any) -> Array:
+        row = lax.broadcasted_iota(jnp.uint32, like.shape, 0)
+        column = lax.broadcasted_iota(jnp.uint32, like.shape, 1)
+        x = column + jnp.uint32(0x9E3779B9) * (row + jnp.uint32(64) * jnp.asarray(seed, jnp.uint32) + jnp.uint32(1))
+        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B), (16, 0x2C1B3C6D), (15, 0x297A2D39)):
+            x = (x ^ (x >> shift)) * jnp.uint32(factor)
+        return (x >> 8).astype(real) * (2.0**-23) - 1
+
+    x = uniform(2 * seed)
+    if jnp.iscomplexobj(like):
+        x = lax.complex(x, uniform(2 * seed + 1))
+    return 0 * jnp.where(jnp.isfinite(like), like, 0) + x.astype(like.dtype) * (1.7 / max(n, 1) ** 0.5)
+
+
+def orthonormalized(x: Array, against: Array, b: Map | None, seed: Any) -> Array:
+    """An orthonormal basis of the rows of `x`, orthogonal to those of `against` (orthonormal, or zero). Directions that
+    are lost in rounding become random ones.
+
+    Twice by Gram matrices, which need no more of devices that share a vector than sums. A. Stathopoulos and K. Wu,
+    *A block orthogonalization procedure with constant synchronization requirements* (2002).
+    """
+    eps = jnp.finfo(x.dtype).eps
+    size = lengths(x)[:, None]
+    x = jnp.where(size > 0, x / jnp.where(size > 0, size, 1), x)
+
+    def attempt(count: Array, x: Array) -> Array:
+        x = x - combine(inner(x if b is None else b(x), against), against)
+        gram = inner(x if b is None else b(x), x)
+        d, u = jnp.linalg.eigh((gram + jnp.conj(gram).T) / 2)
+        largest = jnp.max(d)
+        # What the first projection leaves of a vector of unit length may be rounding and nothing else.
+        kept = (d > 1e2 * eps * largest) & (largest > jnp.where(count == 0, (1e3 * eps) ** 2, 0))
+        x = combine(jnp.conj(u).T / jnp.sqrt(jnp.where(kept, d, 1))[:, None], x)
+        return jnp.where(kept[:, None], x, jnp.where(count < 2, noise(seed + 7919 * count, x), 0))
+
+    return lax.fori_loop(0, 3, attempt, x)

@@ -1,0 +1,128 @@
+"""From a frame to eigenvectors: the rule inside the subspace, where gaps are divided by, under the policies of
+`eigenpair.degeneracy`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from .._linear_pair import LinearPair
+from .._matrices import adjoint, hermitian_part, matmul
+from .._rounding import at_most_of, norm, rounding_of_product
+from ..degeneracy import (
+    Policy,
+    check,
+    clusters,
+    inverse_gaps,
+    noise,
+    parts,
+    second_order_factor,
+    verdict,
+    width,
+    without,
+)
+
+
+def of_whole(policy: Policy, n: int, k: int) -> Policy:
+    """The policy with clusters as wide as in the whole problem."""
+    return dataclasses.replace(policy, c=policy.c * math.sqrt(n / k)) if isinstance(policy, check) else policy
+
+
+def open_clusters(policy: Policy, w: Array, edges: Array, scale: Array) -> Array | None:
+    """Which eigenvalues share a cluster with one that was left out, shape `(…, 1, k)`; `None` if no policy asks."""
+    if not isinstance(policy, check):
+        return None
+    reach = (width(policy, w) * scale)[..., None]
+    close = ~(jnp.abs(w[..., :, None] - edges[..., None, :]) > reach)
+    touched = jnp.any(close, axis=-1)
+    together = clusters(policy, w, scale)
+    return jnp.any(together & touched[..., None, :], axis=-1)[..., None, :]
+
+
+def tangent(
+    linear: Sequence[Any], residuals: Sequence[Any], *, inputs: Any, outputs: tuple[bool, ...], policy: Policy
+) -> list[Array]:
+    (moved,) = linear
+    w, v, edges, scale = residuals
+    policy = of_whole(policy, *v.shape[-2:])
+    moved = hermitian_part(moved)
+    results = [jnp.real(jnp.diagonal(moved, axis1=-2, axis2=-1))] if outputs[0] else []
+    if outputs[1]:
+        dv = matmul(v, inverse_gaps(policy, w, lax.stop_gradient(scale)) * moved)
+        unknown = open_clusters(policy, *(lax.stop_gradient(x) for x in (w, edges, scale)))
+        results.append(dv if unknown is None else jnp.where(unknown, jnp.nan, dv))
+    return results
+
+
+def cotangent(
+    cotangents: Sequence[Any], residuals: Sequence[Any], *, inputs: Any, outputs: tuple[bool, ...], policy: Policy
+) -> list[Array]:
+    w, v, edges, scale = residuals
+    n, k = v.shape[-2:]
+    policy = of_whole(policy, n, k)
+    w_bar, v_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
+    eye = jnp.eye(k, dtype=v.dtype)
+    if v_bar is None:
+        return [jnp.conj(eye * w_bar[..., None, :])]
+    scale = lax.stop_gradient(scale)
+    k_bar = matmul(adjoint(v), v_bar)
+    bar = jnp.max(norm(lax.stop_gradient(v_bar), -2), axis=-1, keepdims=True, initial=0)
+    length = jnp.min(norm(lax.stop_gradient(v), -2), axis=-1, keepdims=True, initial=jnp.inf)
+    kappa = at_most_of(k_bar, rounding_of_product(v, v_bar), bar * length / math.sqrt(n))
+    gap = w[..., None, :] - w[..., :, None]
+    nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
+    m_bar = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
+    if w_bar is not None:
+        m_bar = m_bar + eye * w_bar[..., None, :]
+    answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
+    unknown = open_clusters(policy, *(lax.stop_gradient(x) for x in (w, edges, scale)))
+    if unknown is not None and answer is not None:
+        used = jnp.any(unknown & (lax.stop_gradient(v_bar) != 0), axis=(-1, -2), keepdims=True)
+        answer = jnp.where(used, jnp.nan, answer)
+    result = jnp.conj(m_bar)
+    return [result if answer is None else result * answer]
+
+
+def second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], policy: Policy) -> Array:
+    w, v, edges, scale = residuals
+    policy = of_whole(policy, *v.shape[-2:])
+    near = lax.stop_gradient(open_clusters(policy, w, edges, scale)) if outputs[1] else None
+    factor = second_order_factor(policy, w, lax.stop_gradient(scale), outputs[1])
+    if near is None:
+        return factor
+    return jnp.where(jnp.any(near, axis=(-1, -2)), jnp.nan, factor)
+
+
+_pair = LinearPair("eigenpair_large", tangent, cotangent, second_order)
+
+
+def eigenvectors(policy: Policy, matrix: Array, v: Array, edges: Array, scale: Array) -> tuple[Array, Array]:
+    """Eigenvalues `(k,)` and vectors `(n, k)` from a frame `v` whose matrix, `(k, k)`, is diagonal."""
+    return _eigenvectors(policy, matrix, v, edges, scale)[:2]
+
+
+# Also returns the basis of eigenvectors within the frame: the identity, but with a derivative.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _eigenvectors(policy: Policy, matrix: Array, v: Array, edges: Array, scale: Array) -> tuple[Array, Array, Array]:
+    return jnp.real(jnp.diagonal(matrix)), v, jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+
+
+@functools.partial(_eigenvectors.defjvp, symbolic_zeros=True)
+def _eigenvectors_jvp(policy: Policy, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    matrix, frame, edges, scale = primals
+    w, v, q = result = _eigenvectors(policy, matrix, frame, edges, scale)
+    d_matrix, d_frame = (None if isinstance(t, jax.custom_derivatives.SymbolicZero) else t for t in tangents[:2])
+    if d_matrix is None:
+        return result, (jnp.zeros_like(w), jnp.zeros_like(v) if d_frame is None else d_frame, jnp.zeros_like(q))
+    moved = matmul(adjoint(q), matmul(d_matrix, q))
+    dw, dv = _pair([moved], [w, v, edges, scale], outputs=(True, True), policy=policy)
+    f = inverse_gaps(of_whole(policy, *v.shape), w, lax.stop_gradient(scale))
+    dq = matmul(q, f * hermitian_part(moved))
+    return result, (dw, dv if d_frame is None else dv + matmul(d_frame, q), dq)

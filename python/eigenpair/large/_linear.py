@@ -1,0 +1,106 @@
+"""Iterative solution of Hermitian systems, one for each row, all at once: conjugate gradients and MINRES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from .operators import lengths
+
+Map = Callable[[Array], Array]
+
+
+def _dot(x: Array, y: Array) -> Array:
+    """`Re ⟨xᵢ, yᵢ⟩` of rows, shape `(m, 1)`."""
+    return jnp.sum(jnp.real(x * jnp.conj(y)), axis=-1, keepdims=True)
+
+
+def _over(x: Array, y: Array) -> Array:
+    return jnp.where(y == 0, 0, x / jnp.where(y == 0, 1, y))
+
+
+def conjugate_gradients(a: Map, b: Array, tol: Any, most: int) -> tuple[Array, Array]:
+    """Solves `a x = b` for positive definite `a`. Returns `x` and whether each system was solved, shape `(m,)`.
+
+    A system in which `a` turns out not to be positive counts as not solved.
+    """
+    size = lengths(b)[:, None]
+
+    def residual_is_large(r: Array) -> Array:
+        return jnp.sqrt(_dot(r, r)) > tol * size
+
+    def more(state: Any) -> Array:
+        _, r, _, positive, count = state
+        return (count < most) & jnp.any(residual_is_large(r) & positive)
+
+    def step(state: Any) -> Any:
+        x, r, p, positive, count = state
+        going = residual_is_large(r) & positive
+        ap = a(p)
+        curvature = _dot(p, ap)
+        positive = positive & (~going | (curvature > 0))
+        rho = _dot(r, r)
+        alpha = jnp.where(going, _over(rho, curvature), 0).astype(b.dtype)
+        x, r = x + alpha * p, r - alpha * ap
+        beta = jnp.where(going, _over(_dot(r, r), rho), 0).astype(b.dtype)
+        return x, r, jnp.where(going, r + beta * p, p), positive, count + 1
+
+    start = (0 * b, b, b, size == size, 0)
+    x, r, _, positive, _ = lax.while_loop(more, step, start)
+    return x, (positive & ~residual_is_large(r))[:, 0]
+
+
+def minres(a: Map, b: Array, tol: Array, most: int, preconditioner: Map | None = None) -> tuple[Array, Array]:
+    """Solves `a x = b` for Hermitian `a`, which may be indefinite or, where `b` is in its range, singular.
+
+    **Arguments:** `tol`: `(m, 1)`, the relative residual to reach, measured in the preconditioner's norm.
+    `preconditioner`: positive definite, close to the inverse of `a`.
+
+    **Returns:** `x`, and how many iterations it took.
+
+    C. C. Paige and M. A. Saunders, *Solution of sparse indefinite systems of linear equations* (1975).
+    """
+    precondition = preconditioner if preconditioner is not None else lambda x: x
+    y = precondition(b)
+    beta1 = jnp.sqrt(jnp.maximum(_dot(b, y), 0))
+    one, zero = jnp.ones_like(beta1), jnp.zeros_like(beta1)
+    start = {
+        "x": 0 * b, "r1": 0 * b, "r2": b, "y": y, "w": 0 * b, "w2": 0 * b,
+        "oldb": one, "beta": beta1, "dbar": zero, "epsln": zero, "phibar": beta1, "cs": -one, "sn": zero,
+    }  # fmt: skip
+
+    def going(s: Any) -> Array:
+        return (s["phibar"] > tol * beta1) & (s["beta"] > 0)
+
+    def more(state: Any) -> Array:
+        s, count = state
+        return (count < most) & jnp.any(going(s))
+
+    def step(state: Any) -> Any:
+        s, count = state
+        v = s["y"] * _over(1, s["beta"])
+        y = a(v)
+        y = y - _over(s["beta"], s["oldb"]) * s["r1"]
+        alpha = _dot(v, y)
+        y = y - _over(alpha, s["beta"]) * s["r2"]
+        r1, r2 = s["r2"], y
+        y = precondition(r2)
+        beta = jnp.sqrt(jnp.maximum(_dot(r2, y), 0))
+        delta = s["cs"] * s["dbar"] + s["sn"] * alpha
+        gbar = s["sn"] * s["dbar"] - s["cs"] * alpha
+        gamma = jnp.sqrt(gbar**2 + beta**2)
+        cs, sn = _over(gbar, gamma), _over(beta, gamma)
+        w = (v - s["epsln"] * s["w2"] - delta * s["w"]) * _over(1, gamma)
+        new = {
+            "x": s["x"] + cs * s["phibar"] * w, "r1": r1, "r2": r2, "y": y, "w": w, "w2": s["w"],
+            "oldb": s["beta"], "beta": beta, "dbar": -s["cs"] * beta, "epsln": s["sn"] * beta,
+            "phibar": sn * s["phibar"], "cs": cs, "sn": sn,
+        }  # fmt: skip
+        live = going(s)
+        return {name: jnp.where(live, new[name], s[name]) for name in s}, count + 1
+
+    state, count = lax.while_loop(more, step, (start, 0))
+    return state["x"], count

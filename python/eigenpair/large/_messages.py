@@ -1,0 +1,88 @@
+"""What is said when an answer is NaN: a warning when the computation runs, under `jit` too."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+
+class ConvergenceWarning(UserWarning):
+    """An eigenpair, or a derivative of one, is NaN because an iteration did not converge or could not be trusted."""
+
+
+def _when(wrong: Array, tell: Any, *values: Array) -> None:
+    lax.cond(wrong, lambda *xs: jax.debug.callback(tell, *xs), lambda *xs: None, *values)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, ConvergenceWarning, stacklevel=2)
+
+
+def of_derivative(function: str, good: Array, lost: Array, size: Array, iterations: Array) -> None:
+    """Of the linear systems behind eigenvectors' derivatives."""
+    _when(~jnp.all(good), functools.partial(_of_derivative, function), good, lost, size, iterations)
+
+
+def _of_derivative(function: str, good: Any, lost: Any, size: Any, iterations: Any) -> None:
+    good, lost, size = (np.asarray(x) for x in (good, lost, size))
+    if np.all(good):  # under vmap both branches of a condition run
+        return
+    with np.errstate(all="ignore"):
+        relative = np.where(size > 0, lost / size, lost)
+    _warn(
+        f"a derivative of eigenvectors of {function} is NaN: after {int(np.max(iterations))} iterations, linear systems "
+        f"have relative residuals {np.array2string(relative, precision=1)}. Give a preconditioner, raise max_iterations, "
+        "or raise tol. An eigenvalue that was not asked for may be too close: then ask for one more or one less."
+    )
+
+
+def of_solution(function: str, converged: Array, complete: Array, residuals: Array, allowed: Array, iterations: Array) -> None:
+    """Of the eigenpairs themselves."""
+    _when(
+        ~jnp.all(converged), functools.partial(_of_solution, function), converged, complete, residuals, allowed, iterations
+    )
+
+
+def _of_solution(function: str, converged: Any, complete: Any, residuals: Any, allowed: Any, iterations: Any) -> None:
+    converged, residuals, allowed = (np.asarray(x) for x in (converged, residuals, allowed))
+    if np.all(converged):
+        return
+    if not np.all(np.isfinite(residuals)):
+        _warn(f"{function}: all is NaN, because the operator returned NaN or Inf, or b is not positive definite.")
+        return
+    count = int(np.sum(~(residuals <= allowed)))
+    shown = np.array2string(residuals, precision=1)
+    reason = (
+        f"{count} of {residuals.shape[-1]} eigenpairs did not converge"
+        if count
+        else "the search for copies of repeated eigenvalues did not come to its end"
+    )
+    _warn(
+        f"{function}: NaN, because {reason} in {int(np.max(iterations))} iterations. Residuals: {shown}; "
+        f"needed: {np.array2string(allowed, precision=1)}. Raise max_iterations, raise tol, give a preconditioner, or "
+        "start from v0."
+    )
+
+
+def of_symmetry(function: str, name: str, wrong: Array) -> None:
+    """Of an operator that is not Hermitian."""
+    _when(wrong, functools.partial(_of_symmetry, function, name), wrong)
+
+
+def _of_symmetry(function: str, name: str, wrong: Any) -> None:
+    if np.any(np.asarray(wrong)):
+        _warn(f"{function}: all is NaN, because {not_hermitian(name)}")
+
+
+def not_hermitian(name: str) -> str:
+    """The sentence, for errors and warnings alike."""
+    return (
+        f"{name} is not Hermitian: ⟨y, {name} x⟩ and ⟨{name} y, x⟩ differ for random x and y. "
+        f"Give its Hermitian part, ({name} + {name}ᴴ)/2, or use eigs."
+    )

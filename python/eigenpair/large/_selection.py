@@ -1,0 +1,34 @@
+"""Which eigenvalues of a projected problem are wanted, in which order, and what is next to them."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jax import Array
+
+WHICH = ("SA", "LA", "LM", "BE")
+
+
+def urgency(which: str, theta: Array, alive: Array) -> Array:
+    """The wanted ones have the lowest. `theta` is ascending but for dead entries, which come last anywhere."""
+    if which == "SA":
+        key = theta
+    elif which == "LA":
+        key = -theta
+    elif which == "LM":
+        key = -jnp.abs(theta)
+    else:
+        # From both ends in turns, beginning at the high one.
+        rank = jnp.cumsum(alive) - 1
+        count = jnp.sum(alive)
+        key = jnp.minimum(2 * rank + 1, 2 * (count - 1 - rank)).astype(theta.dtype)
+    return jnp.where(alive, key, jnp.inf)
+
+
+def edges(which: str, theta: Array, free: Array) -> tuple[Array, Array]:
+    """Indices of the lowest and highest eigenvalue that is `free`: not wanted, and not dead."""
+    return jnp.argmin(jnp.where(free, theta, jnp.inf)), jnp.argmax(jnp.where(free, theta, -jnp.inf))
+
+
+def sides(which: str) -> tuple[bool, bool]:
+    """Whether what was left out can come close to the wanted ones with its lowest and with its highest member."""
+    return which != "LA", which != "SA"

@@ -1,0 +1,177 @@
+"""A few eigenpairs of a large Hermitian operator or definite pair, with derivatives that never form the matrix."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from ..degeneracy import Policy, as_policy, broaden, check, mask
+from . import _gauge, _krylov, _messages
+from ._basis import noise
+from ._frame import Frame, Parameters, Spec, frame, operators
+from ._request import request, traced
+from .operators import Operator, inner, products
+from .results import EigshResult
+
+__all__ = ["eigsh"]
+
+
+def eigsh(
+    operator: Any,
+    k: int,
+    *,
+    b: Any = None,
+    sigma: float | None = None,
+    which: str = "SA",
+    v0: Any = None,
+    tol: float | None = None,
+    max_iterations: int | None = None,
+    preconditioner: Any = None,
+    solver: str | None = None,
+    degeneracy: Policy | None = None,
+    progress: bool = False,
+    callback: Callable[..., Any] | None = None,
+    n: int | None = None,
+    dtype: Any = None,
+) -> EigshResult:
+    """A few eigenvalues and eigenvectors of a large Hermitian operator, `A v = λ v`, or of a definite pair, `A v = λ B v`.
+    `scipy.sparse.linalg.eigsh`, differentiable.
+
+    **Arguments:**
+
+    - `operator`: a matrix (dense, BCOO or BCSR of `jax.experimental.sparse`, or SciPy's sparse ones), a lineax linear operator, or
+        a function of a vector `(n,)`, written in JAX. It is differentiated with respect to its own parameters: the
+        entries that a matrix stores, the arrays a lineax operator holds, and whatever a function closes over.
+    - `k`: how many eigenpairs, less than `n`.
+    - `b`: Hermitian positive definite, given as `operator` is.
+    - `sigma`: a number: the eigenvalues next to it, by factorization of `A − σB`. For matrices.
+    - `which`: `"SA"`, the lowest; `"LA"`, the highest; `"LM"`, the largest in modulus; `"BE"`, from both ends. With `sigma`,
+        of `1/(λ − σ)`; `"LM"` unless said otherwise.
+    - `v0`: where to start: a vector `(n,)` or, better, vectors `(n, m)`, such as the eigenvectors of the last step of an
+        optimization.
+    - `tol`: residuals `‖A v − λ B v‖` may be as large as `tol (‖A‖ + |λ|‖B‖)‖v‖`; `ε^0.8` by default, 3e-13 in double precision.
+    - `max_iterations`: restarts of a Krylov method or steps of LOBPCG, 300 by default.
+    - `preconditioner`: a Hermitian positive definite approximation of `A⁻¹`, given as `operator` is. It serves the solve and the
+        derivatives, and is not differentiated.
+    - `solver`: `"krylov"` (thick-restart block Krylov, on the device), `"lobpcg"` (the same, with a preconditioner), `"arpack"`,
+        `"primme"` (on the host, for matrices); chosen by what is given unless said, see `EigshResult.solver`.
+    - `degeneracy`: what derivatives do where eigenvalues coincide, see `eigenpair.degeneracy`: `check()` or `raw()`.
+    - `progress`, `callback`: a line on the standard error, and a function `(iteration, eigenvalues, residuals)`, in each iteration.
+    - `n`, `dtype`: of the vectors of a function, unless `v0` says them.
+
+    **Returns:** `EigshResult`, which unpacks to `(eigenvalues, eigenvectors)`. A pair that has not converged is NaN, and all are if the
+    search for missed copies of repeated eigenvalues has not come to its end; a `ConvergenceWarning` says why.
+
+    **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled; `ValueError` if the
+    operator is seen not to be Hermitian.
+
+    A call that is not traced can be interrupted. The derivatives of eigenvalues need no further solve, those of eigenvectors
+    one linear system for each, by MINRES. Inside a cluster of eigenvalues the law is that of `eigh`; the cluster that
+    `k` cuts in two has no derivatives of eigenvectors. See `docs/large.md`.
+    """
+    policy = as_policy(degeneracy)
+    if isinstance(policy, (mask, broaden)) or (isinstance(policy, check) and policy.generic_basis):
+        raise ValueError(
+            f"degeneracy: {policy} would have to know all eigenvectors; eigsh has check() and raw()"
+        )
+    spec, parameters, reason = request(
+        "eigsh", operator, k, b=b, sigma=sigma, which=which, v0=v0, tol=tol, max_iterations=max_iterations,
+        preconditioner=preconditioner, solver=solver, progress=progress, callback=callback, n=n, dtype=dtype,
+        choose=choose, block_of=block_of,
+    )  # fmt: skip
+    found = framed(spec, parameters)
+    w, v, converged, scale = judged(spec, found)
+    cluster = scale_of_clusters(policy, found, scale)
+    w, v = _gauge.eigenvectors(policy, found.matrix, found.rows.T, found.edges, cluster)
+    honest = jnp.where(converged, 1, jnp.nan).astype(w.dtype)
+    return EigshResult(
+        w * honest, v * honest, found.residuals / found.lengths, found.iterations, converged, reason
+    )
+
+
+def choose(
+    a: Operator, b: Operator | None, m: Operator | None, sigma: float | None, which: str, named: str | None
+) -> tuple[str, str]:
+    """The solver and why."""
+    return "krylov", "on the device"
+
+
+def block_of(n: int, k: int) -> int:
+    """How many vectors a block has."""
+    plan = _krylov.plan(n, k, "SA", 1.0, 1)
+    return 1 if plan is None else plan.block
+
+
+def framed(spec: Spec, parameters: Parameters) -> Frame:
+    """The frame, once the operators have been seen to be Hermitian."""
+    a, b, _ = operators(spec, parameters)
+    eager = not traced(parameters)
+    wrong = jnp.array(False)
+    for name, x in (("operator", a), ("b", b)):
+        if x is None:
+            continue
+        asymmetric = _asymmetric(x.form, lax.stop_gradient(x.parameters), spec.dtype)
+        if eager and bool(asymmetric):
+            raise ValueError(_messages.not_hermitian(name))
+        if not eager:
+            _messages.of_symmetry(spec.function, name, asymmetric)
+        wrong = wrong | asymmetric
+    found = frame(spec, solve, parameters)
+    return found._replace(complete=found.complete & ~wrong)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def _asymmetric(form: Any, parameters: Any, dtype: str) -> Array:
+    """Whether two products say that an operator is not Hermitian. NaN is not judged here."""
+    precision = jnp.dtype(dtype)
+    both = noise(3, jnp.zeros((2, form.n), precision))
+    y = products(Operator(form, parameters), precision)(both)
+    gram = inner(y, both)
+    size = jnp.sqrt(jnp.sum(jnp.abs(y) ** 2) * jnp.sum(jnp.abs(both) ** 2))
+    apart = jnp.max(jnp.abs(gram - jnp.conj(gram).T))
+    return apart > float(jnp.finfo(precision).eps) ** 0.6 * size / math.sqrt(form.n)
+
+
+def solve(spec: Spec, parameters: Parameters) -> _krylov.Found:
+    """What the chosen solver finds."""
+    a, b, _ = operators(spec, parameters)
+    plan = _krylov.plan(a.form.n, spec.k, spec.which, spec.tol, spec.cycles)
+    if plan is None:
+        return _small(spec, parameters)
+    return _krylov.solve(plan, a, b, parameters.start, spec.given, spec.watch, traced(parameters))
+
+
+def _small_problem(spec: Spec, parameters: Parameters) -> _krylov.Found:
+    a, b, _ = operators(spec, parameters)
+    return _krylov.small(spec.k, spec.which, a, b, jnp.dtype(spec.dtype))
+
+
+_small = jax.jit(_small_problem, static_argnums=0)
+
+
+def judged(spec: Spec, found: Frame) -> tuple[Array, Array, Array, Array]:
+    """Eigenvalues, vectors, which of them may be believed, and the size of what rounding comes from, `(1,)`."""
+    w = jnp.real(jnp.diagonal(found.matrix))
+    fixed = lax.stop_gradient(found)
+    size = fixed.scale[0] + (0 if spec.forms[1] is None else jnp.abs(lax.stop_gradient(w)) * fixed.scale[1])
+    allowed = spec.tol * size
+    relative = fixed.residuals / fixed.lengths
+    converged = (relative <= allowed) & fixed.complete
+    _messages.of_solution(spec.function, converged, fixed.complete, relative, allowed, fixed.iterations)
+    return w, found.rows, converged, jnp.max(size * fixed.lengths**2, keepdims=True)
+
+
+def scale_of_clusters(policy: Policy, found: Frame, scale: Array) -> Array:
+    """The size that makes clusters as wide as rounding and residuals reach, shape `(1,)`."""
+    if not isinstance(policy, check):
+        return scale
+    n = found.rows.shape[-1]
+    width = policy.c * math.sqrt(n) * float(jnp.finfo(scale.dtype).eps)
+    fixed = lax.stop_gradient(found)
+    return jnp.maximum(scale, 2 * jnp.max(fixed.residuals * fixed.lengths) / width)

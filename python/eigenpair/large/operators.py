@@ -1,0 +1,328 @@
+"""What counts as an operator, and its products with blocks of vectors.
+
+Blocks are rows, `(m, n)`: a vector is contiguous, and `jax.vmap` of a function of one vector moves no axes. An operator is split
+in two: its parameters, arrays that JAX differentiates, and its form, which is hashable and says how to multiply.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.experimental import sparse
+
+from .._arguments import array
+
+Parameters = tuple[Any, ...]
+
+_PRECISIONS = ("float32", "float64", "complex64", "complex128")
+
+
+def inner(x: Array, y: Array) -> Array:
+    """`⟨xᵢ, yⱼ⟩ = Σ xᵢ conj(yⱼ)` of rows: how much of `yⱼ` is in `xᵢ` when the `y` are orthonormal."""
+    return combine(x, jnp.conj(y).T)
+
+
+def combine(c: Array, x: Array) -> Array:
+    """Rows `Σⱼ cᵢⱼ xⱼ`."""
+    return jnp.matmul(c, x, precision=lax.Precision.HIGHEST)
+
+
+def lengths(x: Array) -> Array:
+    """2-norms of rows, shape `(m,)`."""
+    return jnp.sqrt(jnp.sum(jnp.real(x * jnp.conj(x)), axis=-1))
+
+
+def safe_lengths(x: Array) -> Array:
+    """The same, safe from overflow and underflow of the squares."""
+    size = jnp.max(jnp.abs(x), axis=-1, initial=0)
+    safe = jnp.where((size > 0) & jnp.isfinite(size), size, 1)
+    return safe * lengths(x / safe[:, None])
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How to multiply: all of an operator that is not an array."""
+
+    n: int
+    dtype: str
+
+    @property
+    def explicit(self) -> bool:
+        """Whether the entries of the matrix are at hand."""
+        return False
+
+    def apply(self, parameters: Parameters, x: Array) -> Array:
+        """The product with each row of `x`."""
+        raise NotImplementedError
+
+    def hermitian(self, parameters: Parameters, x: Array) -> Array:
+        """The product of the Hermitian part, whose derivative is what Hermitian problems use."""
+        return self.apply(parameters, x)
+
+    def adjoint(self, parameters: Parameters, x: Array) -> Array:
+        """The product of the conjugate transpose."""
+        example = jax.ShapeDtypeStruct((self.n,), jnp.dtype(self.dtype))
+
+        def one(v: Array) -> Array:
+            return self.apply(parameters, v[None])[0]
+
+        (transposed,) = jax.vmap(jax.linear_transpose(one, example))(jnp.conj(x))
+        return jnp.conj(transposed)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dense(Form):
+    """A matrix `(n, n)`."""
+
+    @property
+    def explicit(self) -> bool:
+        """True."""
+        return True
+
+    def apply(self, parameters: Parameters, x: Array) -> Array:
+        """As `Form.apply`."""
+        (a,) = parameters
+        return combine(x, a.T)
+
+    def hermitian(self, parameters: Parameters, x: Array) -> Array:
+        """As `Form.hermitian`."""
+        return (self.apply(parameters, x) + self.adjoint(parameters, x)) / 2
+
+    def adjoint(self, parameters: Parameters, x: Array) -> Array:
+        """As `Form.adjoint`."""
+        (a,) = parameters
+        return combine(x, jnp.conj(a))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sparse(Form):
+    """Entries `(nse,)` at `(nse, 2)` indices; entries at one place add up."""
+
+    @property
+    def explicit(self) -> bool:
+        """True."""
+        return True
+
+    def _product(self, data: Array, to: Array, of: Array, x: Array) -> Array:
+        def one(v: Array) -> Array:
+            return jnp.zeros(self.n, v.dtype).at[to].add(data * v[of], mode="drop")
+
+        # One row after the other: together they would need nse times as many numbers as there are rows.
+        return jax.vmap(one)(x) if x.shape[0] == 1 else lax.map(one, x)
+
+    def apply(self, parameters: Parameters, x: Array) -> Array:
+        """As `Form.apply`."""
+        data, indices = parameters
+        return self._product(data, indices[:, 0], indices[:, 1], x)
+
+    def adjoint(self, parameters: Parameters, x: Array) -> Array:
+        """As `Form.adjoint`."""
+        data, indices = parameters
+        return self._product(jnp.conj(data), indices[:, 1], indices[:, 0], x)
+
+    def hermitian(self, parameters: Parameters, x: Array) -> Array:
+        """As `Form.hermitian`."""
+        return (self.apply(parameters, x) + self.adjoint(parameters, x)) / 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Traced(Form):
+    """A function of one vector, as JAX traced it. Two are equal if they compute the same, so that a function written
+    anew in every step of an optimization is not compiled anew."""
+
+    key: Any
+    function: Callable[..., Any] = dataclasses.field(compare=False)
+
+    def apply(self, parameters: Parameters, x: Array) -> Array:
+        """As `Form.apply`."""
+        return jax.vmap(lambda v: self.function(*parameters, v)[0])(x)
+
+
+class Operator(NamedTuple):
+    """An operator, split in two."""
+
+    form: Form
+    parameters: Parameters
+
+
+def split(name: str, value: Any, n: int | None, dtype: Any) -> Operator:
+    """The operator that `value` is: a matrix, dense or sparse, a lineax operator, or a function.
+
+    **Raises:** `TypeError` or `ValueError` naming the argument.
+    """
+    if isinstance(value, Operator):
+        return value
+    if isinstance(value, (sparse.BCOO, sparse.BCSR)):
+        return _sparse(name, value)
+    if _is_scipy(value):
+        coo = value.tocoo()
+        indices = np.stack([coo.row, coo.col], axis=1)
+        return _sparse(name, sparse.BCOO((jnp.asarray(_floating(coo.data)), jnp.asarray(indices)), shape=coo.shape))
+    if callable(getattr(value, "mv", None)) and callable(getattr(value, "in_structure", None)):
+        return _lineax(name, value)
+    if callable(value) and not isinstance(value, (jax.Array, np.ndarray)):
+        if n is None or dtype is None:
+            raise TypeError(
+                f"{name} is a function: say for vectors of which size and type, eigsh(f, k, n=…, dtype=…), or give v0"
+            )
+        return traced(name, value, n, _precision("dtype", dtype))
+    a = array(name, value)
+    if a.ndim != 2 or a.shape[0] != a.shape[1]:
+        raise ValueError(f"{name} must be one square matrix (n, n), got shape {a.shape}; use jax.vmap for a batch")
+    return Operator(Dense(a.shape[0], str(a.dtype)), (a,))
+
+
+def traced(name: str, function: Callable[[Array], Any], n: int, dtype: str) -> Operator:
+    """A function of a vector `(n,)`. What it closes over becomes its parameters, traced values too."""
+    example = jax.ShapeDtypeStruct((n,), jnp.dtype(dtype))
+    closed, shape = jax.make_jaxpr(function, return_shape=True)(example)
+    if getattr(shape, "shape", None) != (n,):
+        raise ValueError(f"{name} must return a vector of shape ({n},) for one of shape ({n},), it returned {shape}")
+    if shape.dtype != example.dtype:
+        raise TypeError(
+            f"{name} returns {shape.dtype} for a vector of dtype {example.dtype}; "
+            f"cast its parameters, or say dtype={shape.dtype}"
+        )
+    constants = tuple(closed.consts)
+    jaxpr = closed.jaxpr
+
+    def evaluate(*operands: Any) -> Any:
+        return jax.core.eval_jaxpr(jaxpr, operands[: len(constants)], operands[-1])
+
+    return Operator(Traced(n, dtype, _Same.of(jaxpr), evaluate), constants)
+
+
+def _sparse(name: str, value: Any) -> Operator:
+    if isinstance(value, sparse.BCSR):
+        value = value.to_bcoo()
+    if value.n_batch or value.n_dense:
+        raise ValueError(f"{name} must be one sparse matrix without batch or dense axes; use jax.vmap for a batch")
+    if len(value.shape) != 2 or value.shape[0] != value.shape[1]:
+        raise ValueError(f"{name} must be square, got shape {value.shape}")
+    data = array(name, value.data)
+    return Operator(Sparse(value.shape[0], str(data.dtype)), (data, value.indices))
+
+
+def _lineax(name: str, value: Any) -> Operator:
+    structure = value.in_structure()
+    leaves = jax.tree.leaves(structure)
+    if len(leaves) != 1 or jax.tree.leaves(value.out_structure())[0].shape != leaves[0].shape:
+        raise ValueError(f"{name} must map one array to one of the same shape, it maps {structure}")
+    (leaf,) = leaves
+    tree = jax.tree.structure(structure)
+
+    def function(v: Array) -> Array:
+        (result,) = jax.tree.leaves(value.mv(jax.tree.unflatten(tree, [v.reshape(leaf.shape)])))
+        return result.reshape(-1)
+
+    n = int(np.prod(leaf.shape, dtype=np.int64))
+    return traced(name, function, n, _precision(name, leaf.dtype))
+
+
+def _precision(name: str, dtype: Any) -> str:
+    try:
+        found = jax.dtypes.canonicalize_dtype(np.dtype(dtype)).name
+    except TypeError:
+        raise TypeError(f"{name} must be one of {', '.join(_PRECISIONS)}, got {dtype!r}") from None
+    if found not in _PRECISIONS:
+        raise TypeError(f"{name} must be one of {', '.join(_PRECISIONS)}, got {dtype!r}")
+    return found
+
+
+def _floating(data: Any) -> Any:
+    return data if data.dtype.name in _PRECISIONS else data.astype(np.float64)
+
+
+def _is_scipy(value: Any) -> bool:
+    return type(value).__module__.startswith("scipy.sparse") and hasattr(value, "tocoo")
+
+
+class _Same:
+    """A jaxpr by what it computes: equations with their variables numbered, parameters compared by value, and what
+    cannot be compared by identity."""
+
+    def __init__(self, key: Any, alive: Any):
+        self._key, self._alive, self._hash = key, alive, hash(key)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._key == other._key
+
+    @staticmethod
+    def of(jaxpr: Any) -> _Same:
+        alive: list[Any] = []
+        return _Same(_key(jaxpr, alive), alive)
+
+
+def _key(jaxpr: Any, alive: list[Any]) -> Any:
+    numbers: dict[Any, int] = {}
+
+    def number(v: Any) -> Any:
+        if hasattr(v, "val"):
+            value = np.asarray(v.val)
+            return (str(value.dtype), value.shape, value.tobytes())
+        return numbers.setdefault(v, len(numbers)), str(v.aval)
+
+    def of(value: Any) -> Any:
+        if hasattr(value, "jaxpr") and hasattr(value, "consts"):
+            return (_key(value.jaxpr, alive), tuple(of(c) for c in value.consts))
+        if hasattr(value, "eqns"):
+            return _key(value, alive)
+        if isinstance(value, (tuple, list)):
+            return tuple(of(v) for v in value)
+        try:
+            hash(value)
+        except TypeError:
+            alive.append(value)  # so that its identity is not given to another
+            return id(value)
+        return value
+
+    head = tuple(number(v) for v in (*jaxpr.constvars, *jaxpr.invars))
+    body = tuple(
+        (
+            e.primitive,
+            tuple(number(v) for v in e.invars),
+            tuple((name, of(value)) for name, value in sorted(e.params.items())),
+            tuple(number(v) for v in e.outvars),
+        )
+        for e in jaxpr.eqns
+    )
+    return head, body, tuple(number(v) for v in jaxpr.outvars)
+
+
+def products(operator: Operator, dtype: Any, kind: str = "apply") -> Callable[[Array], Array]:
+    """`x ↦` products with its rows, in `dtype`, which may be complex where the operator is real."""
+    form, parameters = operator
+    method = getattr(form, kind)
+    if jnp.dtype(form.dtype) == jnp.dtype(dtype):
+        return lambda x: method(parameters, x)
+    real = jnp.finfo(dtype).dtype
+    if jnp.issubdtype(form.dtype, jnp.complexfloating):
+        return lambda x: method(parameters, x.astype(form.dtype)).astype(dtype)
+    if not jnp.issubdtype(dtype, jnp.complexfloating):
+        return lambda x: method(parameters, x.astype(form.dtype)).astype(dtype)
+
+    def both(x: Array) -> Array:
+        count = x.shape[0]
+        parts = jnp.concatenate([jnp.real(x), jnp.imag(x)]).astype(form.dtype)
+        y = method(parameters, parts).astype(real)
+        return lax.complex(y[:count], y[count:])
+
+    return both
+
+
+def common_dtype(operators: Sequence[Operator | None]) -> Any:
+    """The precision that holds all of them."""
+    found = [jnp.dtype(o.form.dtype) for o in operators if o is not None]
+    result = found[0]
+    for other in found[1:]:
+        result = jnp.promote_types(result, other)
+    return result
