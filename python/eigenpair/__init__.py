@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from . import degeneracy, engines, functions, native
+from . import degeneracy, engines, functions, large, native
 from ._remedies import missing_name
 from .gauge import fix_gauge
 from .general import EigBothResult, EigLeftResult, EigResult, condition_numbers, eig, eigvals
 from .hermitian import EighResult, eigh, eigvalsh
+from .large import EigshResult, eigsh
 from .spectral import spectral_map, spectral_projector, spectral_sum
 
 __version__ = "0.1.0"
@@ -16,15 +17,18 @@ __all__ = [
     "EigLeftResult",
     "EigResult",
     "EighResult",
+    "EigshResult",
     "condition_numbers",
     "degeneracy",
     "eig",
     "eigh",
+    "eigsh",
     "eigvals",
     "eigvalsh",
     "engines",
     "fix_gauge",
     "functions",
+    "large",
     "native",
     "spectral_map",
     "spectral_projector",

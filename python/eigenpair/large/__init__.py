@@ -2,7 +2,15 @@
 
 from ._messages import ConvergenceWarning
 from .hermitian import eigsh
-from .results import EigsResult, EigshResult
+from .results import EigshResult, EigsResult
 from .spectral import SpectralProjector, spectral_projector, spectral_sum
 
-__all__ = ["ConvergenceWarning", "EigsResult", "EigshResult", "SpectralProjector", "eigsh", "spectral_projector", "spectral_sum"]
+__all__ = [
+    "ConvergenceWarning",
+    "EigsResult",
+    "EigshResult",
+    "SpectralProjector",
+    "eigsh",
+    "spectral_projector",
+    "spectral_sum",
+]

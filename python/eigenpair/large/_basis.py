@@ -14,9 +14,9 @@ Map = Callable[[Array], Array]
 
 
 def noise(seed: Any, like: Array) -> Array:
-    """Rows without structure, of about unit length, spread over devices as `like` is. The bits of a counter, mixed: less to
-    compile than a generator whose numbers have to be good."""
-    count, n = like.shape
+    """Rows without structure, of about unit length, spread over devices as `like` is. The bits of a counter, mixed:
+    less to compile than a generator whose numbers have to be good."""
+    n = like.shape[-1]
     real = jnp.finfo(like.dtype).dtype
 
     def uniform(seed: Any) -> Array:

@@ -1,12 +1,15 @@
-"""An orthonormal frame of the wanted eigenvectors and the matrix of the operator in it, with the one derivative rule that all
-functions of a few eigenpairs share.
+"""An orthonormal frame of the wanted eigenvectors and the matrix of the operator in it, with the one derivative rule
+that all functions of a few eigenpairs share.
 
-The frame `V`, `(n, k)`, spans an invariant subspace, `A V = B V Λ`, `VᴴBV = I`, and its tangent is chosen orthogonal to it:
+The frame `V`, `(n, k)`, spans an invariant subspace, `A V = B V Λ`, `VᴴBV = I`, and its tangent is chosen orthogonal
+to it:
 
     dV = −G(dA V − dB V Λ) − V N/2        dΛ = M − (N Λ + Λ N)/2        M = Vᴴ dA V, N = Vᴴ dB V
 
-where `X = G(Y)` solves `A X − B X Λ = Y − B V VᴴY` with `VᴴBX = 0`. Nothing here divides by a gap inside the subspace, and
-everything is covariant under a change of basis of it, so that functions of the subspace have all derivatives at any degeneracy.
+where `X = G(Y)` solves `A X − B X Λ = Y − B V VᴴY` with `VᴴBX = 0`. Nothing here divides by a gap inside the
+subspace, and
+everything is covariant under a change of basis of it, so that functions of the subspace have all derivatives at any
+degeneracy.
 Eigenvalues and eigenvectors are those of `Λ`, a `k × k` matrix. See `docs/derivations.md`, "Large operators".
 
 In memory vectors are rows.
@@ -72,9 +75,7 @@ class Frame(NamedTuple):
 
 def operators(spec: Spec, parameters: Parameters) -> tuple[Operator, Operator | None, Operator | None]:
     """`A`, `B` and the preconditioner."""
-    a, b, m = (
-        None if form is None else Operator(form, p) for form, p in zip(spec.forms, parameters[:3], strict=True)
-    )
+    a, b, m = (None if form is None else Operator(form, p) for form, p in zip(spec.forms, parameters[:3], strict=True))
     return a, b, m  # type: ignore[return-value]
 
 
@@ -151,7 +152,7 @@ def _derivative(operator: Operator, tangents: Any, v: Array) -> Array | None:
 
 def outside(spec: Spec, parameters: Parameters, result: Frame, y: Array) -> Array:
     """`G(Y)`, as rows, differentiable with respect to everything."""
-    a, b, m = operators(spec, parameters)
+    a, b, _ = operators(spec, parameters)
     v, matrix = result.rows, result.matrix
     times_a = products(a, v.dtype, "hermitian")
     times_b = (lambda x: x) if b is None else products(b, v.dtype, "hermitian")
@@ -193,6 +194,7 @@ class _Solver(NamedTuple):
     """`(A − λⱼB) xⱼ = yⱼ` on the complement of `V`, for all `j` at once, by MINRES."""
 
     spec: Spec
+    parameters: Parameters
     operators: tuple[Map, Map | None, Map | None]
     v: Array
     bv: Array
@@ -204,7 +206,7 @@ class _Solver(NamedTuple):
     def of(spec: Spec, parameters: Parameters, result: Frame, w: Array, gap: Array) -> _Solver:
         v = result.rows
         a, b, m = (None if o is None else products(o, v.dtype) for o in operators(spec, parameters))
-        return _Solver(spec, (a, b, m), v, v if b is None else b(v), w, gap, result.scale)  # type: ignore[arg-type]
+        return _Solver(spec, parameters, (a, b, m), v, v if b is None else b(v), w, gap, result.scale)  # type: ignore[arg-type]
 
     def __call__(self, right: Array, shift: Array) -> Array:
         a, b, precondition = self.operators
@@ -228,8 +230,13 @@ class _Solver(NamedTuple):
         tol = jnp.maximum(self.spec.tol, 16 * eps * size / jnp.where(self.gap > 0, self.gap, size))[:, None]
         most = 200 * self.spec.cycles
         m = None if precondition is None else (lambda x: primal(precondition(dual(x))))
-        x, iterations = minres(system, y, tol, most, m)
-        x = primal(x)
+        from . import _host
+
+        if self.spec.solver in ("arpack", "primme"):
+            x, iterations = _host.complement(self.spec, self.parameters, v, self.w, tol, y, most)
+        else:
+            x, iterations = minres(system, y, tol, most, m)
+            x = primal(x)
         lost = lengths(y - system(x))
         # A preconditioner measures residuals in a norm of its own.
         slack = 30 if m is None else 1e3

@@ -67,6 +67,7 @@ def cotangent(
     w, v, edges, scale = residuals
     n, k = v.shape[-2:]
     policy = of_whole(policy, n, k)
+    w_bar: Any
     w_bar, v_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     eye = jnp.eye(k, dtype=v.dtype)
     if v_bar is None:

@@ -1,9 +1,11 @@
 """A thick-restart block Krylov method with full orthogonalization, on the device.
 
-One step multiplies a block of `p` vectors and orthogonalizes the result against the whole basis; a cycle takes `steps` of them and
-keeps the `r` Ritz vectors that are wanted most. Once the `k` wanted ones have converged, another *pass* begins: a random block,
-orthogonal to what was found, is iterated until the next eigenvalue beyond has come out. A copy of a repeated eigenvalue that was
-missed comes out as well, and takes its place. The last pass is the one that changes nothing.
+One step multiplies a block of `p` vectors and orthogonalizes the result against the whole basis; a cycle takes
+`steps` of them and
+keeps the `r` Ritz vectors that are wanted most. Once the `k` wanted ones have converged, another *pass* begins: a
+random block,
+orthogonal to what was found, is iterated until the next eigenvalue beyond has come out. A copy of a repeated
+eigenvalue that was missed comes out as well, and takes its place. The last pass is the one that changes nothing.
 
 K. Wu and H. Simon, *Thick-restart Lanczos method for large symmetric eigenvalue problems* (2000), in blocks, with the
 projected matrix computed rather than inferred.
@@ -53,11 +55,12 @@ class Plan:
 
 def plan(n: int, k: int, which: str, tol: float, cycles: int) -> Plan | None:
     """Sizes for `k` pairs of a problem with `n` unknowns; `None` where it is so small that the basis would fill it."""
-    block = min(8, max(2, -(-k // 2)))
-    kept = k + max(block, k // 2)
-    steps = max(4, -(-(kept + 4) // block))
-    result = Plan(k, which, tol, cycles, block, kept, steps)
-    return result if result.capacity + 2 * block < n / 2 else None
+    # Small blocks: what counts is the degree that a basis reaches. Two vectors, for a copy of what was found.
+    block = 2 if k <= 8 else min(8, -(-k // 4))
+    kept = k + max(4, k // 2)
+    most = -(-(max(3 * kept, 28) - kept) // block)
+    fitting = (n // 2 - 2 * block - kept) // block
+    return None if fitting < 4 else Plan(k, which, tol, cycles, block, kept, min(most, fitting))
 
 
 class State(NamedTuple):
@@ -78,16 +81,16 @@ class State(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What every solver returns. Rows are vectors."""
+    """What every solver returns, as arrays of JAX or of NumPy. Rows are vectors."""
 
-    values: Array  # (k,), ascending
-    vectors: Array  # (k, n), orthonormal in the metric of B
-    residuals: Array  # (k,), ‖A v − λ B v‖
-    lengths: Array  # (k,), ‖v‖
-    edges: Array  # (2,), the nearest that were left out, below and above; infinite where there is nothing
-    scale: Array  # (2,), sizes of A and B
-    iterations: Array
-    complete: Array  # whether the search for missed ones came to its end
+    values: Any  # (k,), ascending
+    vectors: Any  # (k, n), orthonormal in the metric of B
+    residuals: Any  # (k,), ‖A v − λ B v‖
+    lengths: Any  # (k,), ‖v‖
+    edges: Any  # (2,), the nearest that were left out, below and above; infinite where there is nothing
+    scale: Any  # (2,), sizes of A and B
+    iterations: Any
+    complete: Any  # whether the search for missed ones came to its end
 
 
 class _Problem(NamedTuple):
@@ -203,9 +206,7 @@ def cycle(plan: Plan, problem: _Problem, state: State) -> State:
         w = w - combine(c, basis)
         bw = problem.times_b(w)
         gram = inner(bw, w)
-        basis = lax.dynamic_update_slice_in_dim(
-            basis, orthonormalized(w, basis, problem.b, seed + s), at + p, axis=0
-        )
+        basis = lax.dynamic_update_slice_in_dim(basis, orthonormalized(w, basis, problem.b, seed + s), at + p, axis=0)
         length = lengths(x)
         size = jnp.stack([lengths(ax) / length, lengths(problem.times_b(x)) / length])
         # Blocks hold a zero row where a basis fills the space.
@@ -222,11 +223,11 @@ def cycle(plan: Plan, problem: _Problem, state: State) -> State:
     alive = jnp.concatenate([state.alive, lengths(basis[r:m]) > 0])
     finite = jnp.all(jnp.isfinite(h))
     largest = jnp.sqrt(jnp.sum(jnp.abs(h) ** 2))
-    beyond = 2 * largest + 1
+    beyond = jnp.where(largest > 0, 2 * largest, 1)
     h = jnp.where(alive[:, None] & alive[None, :], h, 0) + jnp.diag(jnp.where(alive, 0, beyond)).astype(h.dtype)
     theta, u = jnp.linalg.eigh(jnp.where(finite, h, jnp.eye(m, dtype=h.dtype)))
     s = jnp.conj(u).T
-    real = theta <= 1.5 * largest  # the others stand for rows that are not there
+    real = theta <= jnp.where(largest > 0, 1.5 * largest, 0.5)  # the others stand for rows that are not there
     order = jnp.argsort(_selection.urgency(plan.which, theta, real))
     last = s[:, m - p :]
     estimate = jnp.sqrt(jnp.maximum(jnp.real(jnp.sum(combine(last, gram) * jnp.conj(last), axis=-1)), 0))
@@ -237,13 +238,8 @@ def cycle(plan: Plan, problem: _Problem, state: State) -> State:
         allowed = plan.tol / 2 * (scale[0] / scale[1] + jnp.abs(theta))
     wanted = order[: plan.k]
     free = real & ~jnp.any(jnp.arange(m)[:, None] == wanted[None, :], axis=1)
-    guards = []
-    for index, matters in zip(_selection.edges(plan.which, theta, free), _selection.sides(plan.which), strict=True):
-        distance = jnp.min(jnp.abs(theta[index] - theta[wanted]))
-        known = estimate[index] <= jnp.maximum(allowed[index], OF_GAP * distance)
-        guards.append((theta[index], known | (not matters)))
+    guarded, edges = _guards(plan, theta, estimate, allowed, order, free)
     converged = jnp.all(estimate[wanted] <= allowed[wanted])
-    guarded = guards[0][1] & guards[1][1] & jnp.any(free)
     converged &= guarded | (state.passes == 0) | ~state.searching
 
     chosen = order[:r]
@@ -256,7 +252,7 @@ def cycle(plan: Plan, problem: _Problem, state: State) -> State:
         alive=real[chosen],
         scale=scale,
         residuals=jnp.where(finite, estimate[wanted], jnp.nan),
-        edges=jnp.stack([guards[1][0], guards[0][0]]),
+        edges=edges,
         cycle=state.cycle + 1,
         done=state.done | ~finite,
     )
@@ -265,6 +261,30 @@ def cycle(plan: Plan, problem: _Problem, state: State) -> State:
         return _new_pass(plan, problem, state, state.basis[: plan.k], state.theta[: plan.k])
 
     return lax.cond(converged & finite, finish, lambda state: state, state)
+
+
+def _guards(
+    plan: Plan, theta: Array, estimate: Array, allowed: Array, order: Array, free: Array
+) -> tuple[Array, Array]:
+    """Whether what was left out is known well enough to say that it belongs there, and its edges: the highest, which
+    may lie below wanted ones, and the lowest, which may lie above."""
+    wanted = theta[order[: plan.k]]
+
+    def known(index: Array) -> Array:
+        distance = jnp.min(jnp.abs(theta[index] - wanted))
+        return estimate[index] <= jnp.maximum(allowed[index], OF_GAP * distance)
+
+    low, high = _selection.edges(plan.which, theta, free)
+    if plan.which == "LM":
+        # The next in modulus bounds all others, on both sides; what the other side shows itself may be a better bound.
+        guard = order[plan.k]
+        reach = jnp.abs(theta[guard])
+        edges = [jnp.minimum(reach, theta[high] + estimate[high]), jnp.maximum(-reach, theta[low] - estimate[low])]
+        edges = [jnp.where(theta[guard] > 0, reach, edges[0]), jnp.where(theta[guard] > 0, edges[1], -reach)]
+        return known(guard) & jnp.any(free), jnp.stack(edges)
+    use = _selection.sides(plan.which)
+    good = (known(low) | (not use[0])) & (known(high) | (not use[1])) & jnp.any(free)
+    return good, jnp.stack([theta[high], theta[low]])
 
 
 def _padded(x: Array, size: int) -> Array:
@@ -313,7 +333,13 @@ def _problem(forms: Any, parameters: Any, dtype: Any) -> _Problem:
 
 
 def solve(
-    plan: Plan, a: Operator, b: Operator | None, start: Array, given: int, watch: Callable[..., None] | None, traced: bool
+    plan: Plan,
+    a: Operator,
+    b: Operator | None,
+    start: Array,
+    given: int,
+    watch: Callable[..., None] | None,
+    traced: bool,
 ) -> Found:
     """Runs cycles until done: from Python where values are at hand, so that the solve can be watched and interrupted,
     else as a loop on the device."""

@@ -53,54 +53,79 @@ def conjugate_gradients(a: Map, b: Array, tol: Any, most: int) -> tuple[Array, A
     return x, (positive & ~residual_is_large(r))[:, 0]
 
 
-def minres(a: Map, b: Array, tol: Array, most: int, preconditioner: Map | None = None) -> tuple[Array, Array]:
+def minres(
+    a: Map,
+    b: Any,
+    tol: Any,
+    most: int,
+    preconditioner: Map | None = None,
+    *,
+    metric: Map | None = None,
+    xp: Any = jnp,
+) -> tuple[Any, Any]:
     """Solves `a x = b` for Hermitian `a`, which may be indefinite or, where `b` is in its range, singular.
 
     **Arguments:** `tol`: `(m, 1)`, the relative residual to reach, measured in the preconditioner's norm.
-    `preconditioner`: positive definite, close to the inverse of `a`.
+    `preconditioner`: positive definite, close to the inverse of `a`. `metric`: positive definite, if `a` is Hermitian
+    with respect to it. `xp`: `jax.numpy`, or `numpy` to iterate on the host.
 
     **Returns:** `x`, and how many iterations it took.
 
     C. C. Paige and M. A. Saunders, *Solution of sparse indefinite systems of linear equations* (1975).
     """
-    precondition = preconditioner if preconditioner is not None else lambda x: x
+
+    def dot(x: Any, y: Any) -> Any:
+        x = x if metric is None else metric(x)
+        return xp.sum(xp.real(x * xp.conj(y)), axis=-1, keepdims=True)
+
+    def over(x: Any, y: Any) -> Any:
+        return xp.where(y == 0, 0, x / xp.where(y == 0, 1, y))
+
+    def precondition(x: Any) -> Any:
+        return x if preconditioner is None else preconditioner(x)
+
     y = precondition(b)
-    beta1 = jnp.sqrt(jnp.maximum(_dot(b, y), 0))
-    one, zero = jnp.ones_like(beta1), jnp.zeros_like(beta1)
-    start = {
+    beta1 = xp.sqrt(xp.maximum(dot(b, y), 0))
+    one, zero = xp.ones_like(beta1), xp.zeros_like(beta1)
+    start: Any = {
         "x": 0 * b, "r1": 0 * b, "r2": b, "y": y, "w": 0 * b, "w2": 0 * b,
         "oldb": one, "beta": beta1, "dbar": zero, "epsln": zero, "phibar": beta1, "cs": -one, "sn": zero,
     }  # fmt: skip
 
-    def going(s: Any) -> Array:
+    def going(s: Any) -> Any:
         return (s["phibar"] > tol * beta1) & (s["beta"] > 0)
 
-    def more(state: Any) -> Array:
+    def more(state: Any) -> Any:
         s, count = state
-        return (count < most) & jnp.any(going(s))
+        return (count < most) & xp.any(going(s))
 
     def step(state: Any) -> Any:
         s, count = state
-        v = s["y"] * _over(1, s["beta"])
+        v = s["y"] * over(1, s["beta"])
         y = a(v)
-        y = y - _over(s["beta"], s["oldb"]) * s["r1"]
-        alpha = _dot(v, y)
-        y = y - _over(alpha, s["beta"]) * s["r2"]
+        y = y - over(s["beta"], s["oldb"]) * s["r1"]
+        alpha = dot(v, y)
+        y = y - over(alpha, s["beta"]) * s["r2"]
         r1, r2 = s["r2"], y
         y = precondition(r2)
-        beta = jnp.sqrt(jnp.maximum(_dot(r2, y), 0))
+        beta = xp.sqrt(xp.maximum(dot(r2, y), 0))
         delta = s["cs"] * s["dbar"] + s["sn"] * alpha
         gbar = s["sn"] * s["dbar"] - s["cs"] * alpha
-        gamma = jnp.sqrt(gbar**2 + beta**2)
-        cs, sn = _over(gbar, gamma), _over(beta, gamma)
-        w = (v - s["epsln"] * s["w2"] - delta * s["w"]) * _over(1, gamma)
+        gamma = xp.sqrt(gbar**2 + beta**2)
+        cs, sn = over(gbar, gamma), over(beta, gamma)
+        w = (v - s["epsln"] * s["w2"] - delta * s["w"]) * over(1, gamma)
         new = {
             "x": s["x"] + cs * s["phibar"] * w, "r1": r1, "r2": r2, "y": y, "w": w, "w2": s["w"],
             "oldb": s["beta"], "beta": beta, "dbar": -s["cs"] * beta, "epsln": s["sn"] * beta,
             "phibar": sn * s["phibar"], "cs": cs, "sn": sn,
         }  # fmt: skip
         live = going(s)
-        return {name: jnp.where(live, new[name], s[name]) for name in s}, count + 1
+        return {name: xp.where(live, new[name], s[name]) for name in s}, count + 1
 
-    state, count = lax.while_loop(more, step, (start, 0))
-    return state["x"], count
+    state: Any = (start, 0)
+    if xp is jnp:
+        solved, count = lax.while_loop(more, step, state)
+        return solved["x"], count
+    while more(state):
+        state = step(state)
+    return state[0]["x"], state[1]

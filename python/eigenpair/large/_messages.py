@@ -36,16 +36,25 @@ def _of_derivative(function: str, good: Any, lost: Any, size: Any, iterations: A
     with np.errstate(all="ignore"):
         relative = np.where(size > 0, lost / size, lost)
     _warn(
-        f"a derivative of eigenvectors of {function} is NaN: after {int(np.max(iterations))} iterations, linear systems "
-        f"have relative residuals {np.array2string(relative, precision=1)}. Give a preconditioner, raise max_iterations, "
-        "or raise tol. An eigenvalue that was not asked for may be too close: then ask for one more or one less."
+        f"a derivative of eigenvectors of {function} is NaN: after {int(np.max(iterations))} iterations, linear "
+        f"systems have relative residuals {np.array2string(relative, precision=1)}. Give a preconditioner, raise "
+        "max_iterations, or raise tol. An eigenvalue that was not asked for may be too close: then ask for one more "
+        "or one less."
     )
 
 
-def of_solution(function: str, converged: Array, complete: Array, residuals: Array, allowed: Array, iterations: Array) -> None:
+def of_solution(
+    function: str, converged: Array, complete: Array, residuals: Array, allowed: Array, iterations: Array
+) -> None:
     """Of the eigenpairs themselves."""
     _when(
-        ~jnp.all(converged), functools.partial(_of_solution, function), converged, complete, residuals, allowed, iterations
+        ~jnp.all(converged),
+        functools.partial(_of_solution, function),
+        converged,
+        complete,
+        residuals,
+        allowed,
+        iterations,
     )
 
 
@@ -86,3 +95,15 @@ def not_hermitian(name: str) -> str:
         f"{name} is not Hermitian: ⟨y, {name} x⟩ and ⟨{name} y, x⟩ differ for random x and y. "
         f"Give its Hermitian part, ({name} + {name}ᴴ)/2, or use eigs."
     )
+
+
+def warn(message: str) -> None:
+    """A `ConvergenceWarning`."""
+    _warn(message)
+
+
+def of_factor(spec: Any, error: Exception) -> str:
+    """Why a factorization could not be used."""
+    if type(error).__name__ == "Indefinite":
+        return "b must be positive definite, and is not: check its signs, or solve with eigs"
+    return f"sigma={spec.sigma} is an eigenvalue, or too close to one for a factorization ({error}): move it a little"

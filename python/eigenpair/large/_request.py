@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from .._arguments import array
 from . import _progress, operators
 from ._basis import noise
 from ._frame import Parameters, Spec
@@ -73,12 +74,14 @@ def start(v0: Any, n: int, k: int, dtype: Any, block: int) -> tuple[Any, int]:
     given = 0
     rows = None
     if v0 is not None:
-        v0 = operators.array("v0", v0)
+        v0 = array("v0", v0)
         rows = v0[None] if v0.ndim == 1 else v0.T
         if v0.ndim not in (1, 2) or rows.shape[1] != n:
             raise ValueError(f"v0 must be a vector ({n},) or vectors in the columns of ({n}, m), got shape {v0.shape}")
         if jnp.iscomplexobj(rows) and not jnp.issubdtype(dtype, jnp.complexfloating):
-            raise TypeError(f"v0 is complex, but the operator is real ({dtype}); give its real part, or a complex operator")
+            raise TypeError(
+                f"v0 is complex, but the operator is real ({dtype}); give its real part, or a complex operator"
+            )
         rows = jax.lax.stop_gradient(rows.astype(dtype))[:k]
         given = rows.shape[0]
     count = k if given > block else block
@@ -122,9 +125,11 @@ def request(
 ) -> tuple[Spec, Parameters, str]:
     """The problem, and in words what will solve it and why."""
     k = integer("k", k, 1)
-    choice("which", which, WHICH)
+    if sigma is not None and which not in (None, "LM"):
+        raise ValueError(f"with sigma the eigenvalues next to it are wanted; leave out which, got {which!r}")
+    which = choice("which", "SA" if which is None else which, WHICH) if sigma is None else "LM"
     if v0 is not None:
-        v0 = operators.array("v0", v0)
+        v0 = array("v0", v0)
         n = v0.shape[0] if n is None and v0.ndim else n
         dtype = v0.dtype if dtype is None else dtype
     if n is not None:
@@ -159,5 +164,6 @@ def request(
         watch,
         function,
     )
-    parameters = Parameters(a.parameters, *(None if x is None else x.parameters for x in others), rows)
+    of_b, of_m = (None if x is None else x.parameters for x in others)
+    parameters = Parameters(a.parameters, of_b, of_m, rows)
     return spec, parameters, f"{chosen}: {reason}"

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ..degeneracy import Policy, as_policy, broaden, check, mask
-from . import _gauge, _krylov, _messages
+from . import _gauge, _host, _krylov, _lobpcg, _messages
 from ._basis import noise
 from ._frame import Frame, Parameters, Spec, frame, operators
 from ._request import request, traced
-from .operators import Operator, inner, products
+from .operators import Operator, Sparse, inner, products
 from .results import EigshResult
 
 __all__ = ["eigsh"]
@@ -28,7 +28,7 @@ def eigsh(
     *,
     b: Any = None,
     sigma: float | None = None,
-    which: str = "SA",
+    which: str | None = None,
     v0: Any = None,
     tol: float | None = None,
     max_iterations: int | None = None,
@@ -40,46 +40,50 @@ def eigsh(
     n: int | None = None,
     dtype: Any = None,
 ) -> EigshResult:
-    """A few eigenvalues and eigenvectors of a large Hermitian operator, `A v = λ v`, or of a definite pair, `A v = λ B v`.
-    `scipy.sparse.linalg.eigsh`, differentiable.
+    """A few eigenvalues and eigenvectors of a large Hermitian operator, `A v = λ v`, or of a definite pair, `A v = λ
+    B v`. `scipy.sparse.linalg.eigsh`, differentiable.
 
     **Arguments:**
 
-    - `operator`: a matrix (dense, BCOO or BCSR of `jax.experimental.sparse`, or SciPy's sparse ones), a lineax linear operator, or
+    - `operator`: a matrix (dense, BCOO or BCSR of `jax.experimental.sparse`, or SciPy's sparse ones), a lineax linear
+        operator, or
         a function of a vector `(n,)`, written in JAX. It is differentiated with respect to its own parameters: the
         entries that a matrix stores, the arrays a lineax operator holds, and whatever a function closes over.
     - `k`: how many eigenpairs, less than `n`.
     - `b`: Hermitian positive definite, given as `operator` is.
     - `sigma`: a number: the eigenvalues next to it, by factorization of `A − σB`. For matrices.
-    - `which`: `"SA"`, the lowest; `"LA"`, the highest; `"LM"`, the largest in modulus; `"BE"`, from both ends. With `sigma`,
-        of `1/(λ − σ)`; `"LM"` unless said otherwise.
-    - `v0`: where to start: a vector `(n,)` or, better, vectors `(n, m)`, such as the eigenvectors of the last step of an
-        optimization.
-    - `tol`: residuals `‖A v − λ B v‖` may be as large as `tol (‖A‖ + |λ|‖B‖)‖v‖`; `ε^0.8` by default, 3e-13 in double precision.
+    - `which`: `"SA"`, the lowest, unless said otherwise; `"LA"`, the highest; `"LM"`, the largest in modulus; `"BE"`,
+        from both ends. Not with `sigma`.
+    - `v0`: where to start: a vector `(n,)` or, better, vectors `(n, m)`, such as the eigenvectors of the last step of
+        an optimization.
+    - `tol`: residuals `‖A v − λ B v‖` may be as large as `tol (‖A‖ + |λ|‖B‖)‖v‖`; `ε^0.8` by default, 3e-13 in double
+        precision.
     - `max_iterations`: restarts of a Krylov method or steps of LOBPCG, 300 by default.
-    - `preconditioner`: a Hermitian positive definite approximation of `A⁻¹`, given as `operator` is. It serves the solve and the
-        derivatives, and is not differentiated.
-    - `solver`: `"krylov"` (thick-restart block Krylov, on the device), `"lobpcg"` (the same, with a preconditioner), `"arpack"`,
+    - `preconditioner`: a Hermitian positive definite approximation of `A⁻¹`, given as `operator` is. It serves the
+        solve and the derivatives, and is not differentiated.
+    - `solver`: `"krylov"` (thick-restart block Krylov, on the device), `"lobpcg"` (the same, with a preconditioner),
+        `"arpack"`,
         `"primme"` (on the host, for matrices); chosen by what is given unless said, see `EigshResult.solver`.
     - `degeneracy`: what derivatives do where eigenvalues coincide, see `eigenpair.degeneracy`: `check()` or `raw()`.
-    - `progress`, `callback`: a line on the standard error, and a function `(iteration, eigenvalues, residuals)`, in each iteration.
+    - `progress`, `callback`: a line on the standard error, and a function `(iteration, eigenvalues, residuals)`, in
+        each iteration.
     - `n`, `dtype`: of the vectors of a function, unless `v0` says them.
 
-    **Returns:** `EigshResult`, which unpacks to `(eigenvalues, eigenvectors)`. A pair that has not converged is NaN, and all are if the
+    **Returns:** `EigshResult`, which unpacks to `(eigenvalues, eigenvectors)`. A pair that has not converged is NaN,
+    and all are if the
     search for missed copies of repeated eigenvalues has not come to its end; a `ConvergenceWarning` says why.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled; `ValueError` if the
     operator is seen not to be Hermitian.
 
-    A call that is not traced can be interrupted. The derivatives of eigenvalues need no further solve, those of eigenvectors
+    A call that is not traced can be interrupted. The derivatives of eigenvalues need no further solve, those of
+    eigenvectors
     one linear system for each, by MINRES. Inside a cluster of eigenvalues the law is that of `eigh`; the cluster that
     `k` cuts in two has no derivatives of eigenvectors. See `docs/large.md`.
     """
     policy = as_policy(degeneracy)
     if isinstance(policy, (mask, broaden)) or (isinstance(policy, check) and policy.generic_basis):
-        raise ValueError(
-            f"degeneracy: {policy} would have to know all eigenvectors; eigsh has check() and raw()"
-        )
+        raise ValueError(f"degeneracy: {policy} would have to know all eigenvectors; eigsh has check() and raw()")
     spec, parameters, reason = request(
         "eigsh", operator, k, b=b, sigma=sigma, which=which, v0=v0, tol=tol, max_iterations=max_iterations,
         preconditioner=preconditioner, solver=solver, progress=progress, callback=callback, n=n, dtype=dtype,
@@ -90,16 +94,50 @@ def eigsh(
     cluster = scale_of_clusters(policy, found, scale)
     w, v = _gauge.eigenvectors(policy, found.matrix, found.rows.T, found.edges, cluster)
     honest = jnp.where(converged, 1, jnp.nan).astype(w.dtype)
-    return EigshResult(
-        w * honest, v * honest, found.residuals / found.lengths, found.iterations, converged, reason
-    )
+    return EigshResult(w * honest, v * honest, found.residuals / found.lengths, found.iterations, converged, reason)
 
 
 def choose(
     a: Operator, b: Operator | None, m: Operator | None, sigma: float | None, which: str, named: str | None
 ) -> tuple[str, str]:
-    """The solver and why."""
-    return "krylov", "on the device"
+    """The solver, and why it."""
+    matrices = a.form.explicit and (b is None or b.form.explicit)
+    ends = which in ("SA", "LA")
+    if sigma is not None:
+        if not matrices:
+            raise ValueError(
+                "sigma needs a factorization, and so matrices: give operator and b as arrays or sparse matrices, or "
+                "leave out sigma"
+            )
+        if named not in (None, "arpack"):
+            raise ValueError(f"sigma is for the solver 'arpack', got {named!r}")
+        return "arpack", "shift-invert with SuperLU, for sigma" if named is None else "as asked, shift-invert"
+    if named in ("arpack", "primme"):
+        if not matrices or b is not None:
+            raise ValueError(
+                f"solver={named!r} is for A v = λ v with a matrix, or with sigma; 'krylov' solves this problem"
+            )
+        if named == "primme" and not ends:
+            raise ValueError("solver='primme' has which='SA' and 'LA'; 'krylov' and 'arpack' have the others")
+        if named == "primme" and not _host.has_primme():
+            raise ImportError("solver='primme' needs the package primme: pip install 'eigenpair[large]'")
+        return named, "as asked"
+    if named == "lobpcg" and not ends:
+        raise ValueError("solver='lobpcg' has which='SA' and 'LA'; 'krylov' has the others")
+    if named is not None:
+        return named, "as asked"
+    if m is not None and ends:
+        return "lobpcg", "there is a preconditioner"
+    if isinstance(a.form, Sparse) and b is None and jax.default_backend() == "cpu" and a.form.n >= HOST_FROM:
+        # Products with a sparse matrix are SciPy's faster work.
+        if ends and _host.has_primme():
+            return "primme", "a sparse matrix on CPU"
+        return "arpack", "a sparse matrix on CPU" + (", primme not being installed" if ends else "")
+    return "krylov", "products on the device"
+
+
+# Smaller problems are formed as matrices by the solver on the device.
+HOST_FROM = 200
 
 
 def block_of(n: int, k: int) -> int:
@@ -141,10 +179,18 @@ def _asymmetric(form: Any, parameters: Any, dtype: str) -> Array:
 def solve(spec: Spec, parameters: Parameters) -> _krylov.Found:
     """What the chosen solver finds."""
     a, b, _ = operators(spec, parameters)
+    eager = not traced(parameters)
+    if spec.solver in ("arpack", "primme"):
+        return _host.solve(spec, parameters, not eager)
+    if spec.solver == "lobpcg":
+        steps = _lobpcg.plan(a.form.n, spec.k, spec.which, spec.tol, spec.cycles)
+        if steps is None:
+            return _small(spec, parameters)
+        return _lobpcg.solve(steps, spec.forms, parameters[:3], parameters.start, spec.watch, not eager)
     plan = _krylov.plan(a.form.n, spec.k, spec.which, spec.tol, spec.cycles)
     if plan is None:
         return _small(spec, parameters)
-    return _krylov.solve(plan, a, b, parameters.start, spec.given, spec.watch, traced(parameters))
+    return _krylov.solve(plan, a, b, parameters.start, spec.given, spec.watch, not eager)
 
 
 def _small_problem(spec: Spec, parameters: Parameters) -> _krylov.Found:

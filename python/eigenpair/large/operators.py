@@ -1,6 +1,7 @@
 """What counts as an operator, and its products with blocks of vectors.
 
-Blocks are rows, `(m, n)`: a vector is contiguous, and `jax.vmap` of a function of one vector moves no axes. An operator is split
+Blocks are rows, `(m, n)`: a vector is contiguous, and `jax.vmap` of a function of one vector moves no axes. An
+operator is split
 in two: its parameters, arrays that JAX differentiates, and its form, which is hashable and says how to multiply.
 """
 
@@ -14,7 +15,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
-from jax.experimental import sparse
 
 from .._arguments import array
 
@@ -158,12 +158,15 @@ def split(name: str, value: Any, n: int | None, dtype: Any) -> Operator:
     """
     if isinstance(value, Operator):
         return value
-    if isinstance(value, (sparse.BCOO, sparse.BCSR)):
+    if type(value).__name__ in ("BCOO", "BCSR") and hasattr(value, "n_batch"):
         return _sparse(name, value)
-    if _is_scipy(value):
+    if type(value).__module__.startswith("scipy.sparse") and hasattr(value, "tocoo"):
         coo = value.tocoo()
-        indices = np.stack([coo.row, coo.col], axis=1)
-        return _sparse(name, sparse.BCOO((jnp.asarray(_floating(coo.data)), jnp.asarray(indices)), shape=coo.shape))
+        if coo.shape[0] != coo.shape[1]:
+            raise ValueError(f"{name} must be square, got shape {coo.shape}")
+        data = array(name, coo.data if coo.data.dtype.name in _PRECISIONS else coo.data.astype(np.float64))
+        indices = jnp.asarray(np.stack([coo.row, coo.col], axis=1))
+        return Operator(Sparse(coo.shape[0], str(data.dtype)), (data, indices))
     if callable(getattr(value, "mv", None)) and callable(getattr(value, "in_structure", None)):
         return _lineax(name, value)
     if callable(value) and not isinstance(value, (jax.Array, np.ndarray)):
@@ -199,7 +202,7 @@ def traced(name: str, function: Callable[[Array], Any], n: int, dtype: str) -> O
 
 
 def _sparse(name: str, value: Any) -> Operator:
-    if isinstance(value, sparse.BCSR):
+    if type(value).__name__ == "BCSR":
         value = value.to_bcoo()
     if value.n_batch or value.n_dense:
         raise ValueError(f"{name} must be one sparse matrix without batch or dense axes; use jax.vmap for a batch")
@@ -233,14 +236,6 @@ def _precision(name: str, dtype: Any) -> str:
     if found not in _PRECISIONS:
         raise TypeError(f"{name} must be one of {', '.join(_PRECISIONS)}, got {dtype!r}")
     return found
-
-
-def _floating(data: Any) -> Any:
-    return data if data.dtype.name in _PRECISIONS else data.astype(np.float64)
-
-
-def _is_scipy(value: Any) -> bool:
-    return type(value).__module__.startswith("scipy.sparse") and hasattr(value, "tocoo")
 
 
 class _Same:

@@ -24,7 +24,8 @@ class EigshResult:
     - `eigenvalues`: real and ascending, shape `(k,)`.
     - `eigenvectors`: in the columns of `(n, k)`.
     - `residuals`: `‖A v − λ B v‖/‖v‖`, shape `(k,)`.
-    - `iterations`: restarts of a Krylov method, steps of LOBPCG, products with the operator where a library counts these.
+    - `iterations`: restarts of a Krylov method, steps of LOBPCG, products with the operator where a library counts
+        these.
     - `converged`: which pairs are numbers; the others are NaN. Shape `(k,)`.
     - `solver`: what computed them, and on what grounds it was chosen.
     """

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .. import _arguments, spectral
-from ..degeneracy import check
 from .._matrices import adjoint, matmul
+from ..degeneracy import check
 from . import _gauge
-from .hermitian import block_of, choose, framed, judged, scale_of_clusters
 from ._request import request
+from .hermitian import block_of, choose, framed, judged, scale_of_clusters
 
 __all__ = ["SpectralProjector", "spectral_projector", "spectral_sum"]
 
@@ -24,8 +24,8 @@ __all__ = ["SpectralProjector", "spectral_projector", "spectral_sum"]
 class SpectralProjector:
     """`P = V Vᴴ` with an orthonormal basis `V` of the subspace (`VᴴBV = I` of a pair), never formed.
 
-    `P @ x` for a vector `(n,)` or vectors `(n, m)`, `P.diagonal()`, `P.todense()`. The basis itself is kept from sight: only what
-    does not depend on its choice has a derivative.
+    `P @ x` for a vector `(n,)` or vectors `(n, m)`, `P.diagonal()`, `P.todense()`. The basis itself is kept from
+    sight: only what does not depend on its choice has a derivative.
     """
 
     def __init__(self, frame: Array):
@@ -76,27 +76,26 @@ class SpectralProjector:
 def spectral_projector(operator: Any, k: int, **options: Any) -> SpectralProjector:
     """The projector on the eigenvectors of the `k` lowest eigenvalues of a Hermitian operator, or of a pair.
 
-    Only the gap after the `k`-th eigenvalue matters to its derivatives, of any order; degeneracy on either side does not. Where that
-    gap is no larger than rounding there is no such projector: all is NaN.
+    Only the gap after the `k`-th eigenvalue matters to its derivatives, of any order; degeneracy on either side does
+    not. Where that
+    gap is no larger than rounding there is no such projector: all is NaN. With `sigma`, those of the `k` next to it.
 
-    **Arguments:** `operator`, `k` and `options` (`b`, `sigma`, `v0`, `tol`, `max_iterations`, `preconditioner`, `solver`, `progress`,
-    `callback`, `n`, `dtype`) as for `eigsh`.
+    **Arguments:** `operator`, `k` and `options` (`b`, `sigma`, `v0`, `tol`, `max_iterations`, `preconditioner`,
+    `solver`, `progress`, `callback`, `n`, `dtype`) as for `eigsh`.
 
     **Returns:** a `SpectralProjector`. NaN where the eigenpairs have not converged.
     """
-    matrix, frame = _subspace("spectral_projector", operator, k, options)
-    return SpectralProjector(frame)
+    return SpectralProjector(_subspace("spectral_projector", operator, k, options)[1])
 
 
 def spectral_sum(f: Callable[[Array], Array], operator: Any, k: int, **options: Any) -> Array:
     """`Σ f(λᵢ)` over the `k` lowest eigenvalues of a Hermitian operator, or of a pair, differentiable at any degeneracy
     but one that `k` cuts, where it is NaN.
 
-    **Arguments:** `f` as for `eigenpair.spectral_sum`, the others as for `eigenpair.large.spectral_projector`. The eigenvalues
-    have to be the lowest: `which` is not an option.
+    **Arguments:** `f` as for `eigenpair.spectral_sum`, the others as for `eigenpair.large.spectral_projector`. With
+    `sigma`, over the `k` next to it; `which` is not an option.
     """
-    matrix, _ = _subspace("spectral_sum", operator, k, options)
-    return spectral.spectral_sum(f, matrix)
+    return spectral.spectral_sum(f, _subspace("spectral_sum", operator, k, options)[0])
 
 
 def _subspace(function: str, operator: Any, k: int, options: dict[str, Any]) -> tuple[Array, Array]:
@@ -109,7 +108,7 @@ def _subspace(function: str, operator: Any, k: int, options: dict[str, Any]) -> 
     if wrong:
         raise TypeError(f"{function} has no argument {wrong[0]!r}; there are {', '.join(sorted(known))}")
     spec, parameters, _ = request(
-        function, operator, k, which="SA", choose=choose, block_of=block_of, **{**known, **options}
+        function, operator, k, which=None, choose=choose, block_of=block_of, **{**known, **options}
     )
     found = framed(spec, parameters)
     w, rows, converged, scale = judged(spec, found)
