@@ -7,7 +7,7 @@ from ._remedies import missing_name
 from .gauge import fix_gauge
 from .general import EigBothResult, EigLeftResult, EigResult, condition_numbers, eig, eigvals
 from .hermitian import EighResult, eigh, eigvalsh
-from .large import EigshResult, eigsh
+from .large import EigshResult, EigsResult, eigs, eigsh
 from .spectral import spectral_map, spectral_projector, spectral_sum
 
 __version__ = "0.1.0"
@@ -17,11 +17,13 @@ __all__ = [
     "EigLeftResult",
     "EigResult",
     "EighResult",
+    "EigsResult",
     "EigshResult",
     "condition_numbers",
     "degeneracy",
     "eig",
     "eigh",
+    "eigs",
     "eigsh",
     "eigvals",
     "eigvalsh",

@@ -1,6 +1,7 @@
 """A few eigenpairs of large and sparse operators, with derivatives that never form the matrix. See `docs/large.md`."""
 
 from ._messages import ConvergenceWarning
+from .general import eigs
 from .hermitian import eigsh
 from .results import EigshResult, EigsResult
 from .spectral import SpectralProjector, spectral_projector, spectral_sum
@@ -10,6 +11,7 @@ __all__ = [
     "EigsResult",
     "EigshResult",
     "SpectralProjector",
+    "eigs",
     "eigsh",
     "spectral_projector",
     "spectral_sum",

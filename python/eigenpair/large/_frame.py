@@ -128,7 +128,7 @@ def _zero(x: Array) -> Any:
     return np.zeros(x.shape, jax.dtypes.float0)
 
 
-def _derivative(operator: Operator, tangents: Any, v: Array) -> Array | None:
+def _derivative(operator: Operator, tangents: Any, v: Array, kind: str = "hermitian") -> Array | None:
     """`dA V` as rows; `None` where nothing moves."""
     form, parameters = operator
     zero = jax.custom_derivatives.SymbolicZero
@@ -145,7 +145,7 @@ def _derivative(operator: Operator, tangents: Any, v: Array) -> Array | None:
     def product(*values: Any) -> Array:
         left = iter(values)
         merged = tuple(next(left) if flag else p for p, flag in zip(parameters, inexact, strict=True))
-        return products(Operator(form, merged), v.dtype, "hermitian")(v)
+        return products(Operator(form, merged), v.dtype, kind)(v)
 
     return jax.jvp(product, tuple(moving), tuple(dots))[1]
 

@@ -20,6 +20,7 @@ from ..degeneracy import (
     Policy,
     check,
     clusters,
+    coupled,
     inverse_gaps,
     noise,
     parts,
@@ -55,10 +56,34 @@ def tangent(
     moved = hermitian_part(moved)
     results = [jnp.real(jnp.diagonal(moved, axis1=-2, axis2=-1))] if outputs[0] else []
     if outputs[1]:
-        dv = matmul(v, inverse_gaps(policy, w, lax.stop_gradient(scale)) * moved)
-        unknown = open_clusters(policy, *(lax.stop_gradient(x) for x in (w, edges, scale)))
-        results.append(dv if unknown is None else jnp.where(unknown, jnp.nan, dv))
+        f = inverse_gaps(policy, w, lax.stop_gradient(scale)).astype(v.dtype)
+        dv = matmul(v, f * moved)
+        fixed = tuple(lax.stop_gradient(x) for x in (w, edges, scale))
+        turning = _turning(policy, fixed, f, moved, v.shape[-2])
+        for unknown in (open_clusters(policy, *fixed), turning):
+            dv = dv if unknown is None else jnp.where(unknown, jnp.nan, dv)
+        results.append(dv)
     return results
+
+
+def _turning(policy: Policy, spectrum: tuple[Array, Array, Array], f: Array, moved: Array, n: int) -> Array | None:
+    """Which vectors have no tangent, for the perturbation couples them with others of their cluster; `(…, 1, k)`."""
+    if not isinstance(policy, check):
+        return None
+    w, edges, scale = spectrum
+    k = w.shape[-1]
+    f, moved = lax.stop_gradient(f), lax.stop_gradient(moved)
+
+    def kappa() -> Array:
+        # An error in the vectors, of the size of scale over gap, and what it makes of the perturbation.
+        largest = jnp.max(jnp.abs(moved), axis=(-1, -2), keepdims=True, initial=0)
+        gap = jnp.min(jnp.abs(w[..., :, None] - edges[..., None, :]), axis=-1)[..., None, :]
+        turn = norm(f * moved, -2) + largest / jnp.where(gap > 0, gap, jnp.inf)
+        rounding = largest + scale[..., None] * (turn + jnp.swapaxes(turn, -1, -2))
+        return at_most_of(moved, rounding * math.sqrt(n / k))
+
+    pair = clusters(policy, w, scale) & ~jnp.eye(k, dtype=bool)
+    return coupled(policy, "eigsh", w, pair, moved, kappa)
 
 
 def cotangent(
