@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .operators import combine, inner, lengths
+from .operators import combine, inner, lengths, scaled
 
 Map = Callable[[Array], Array]
 
@@ -41,8 +41,8 @@ def orthonormalized(x: Array, against: Array, b: Map | None, seed: Any) -> Array
     *A block orthogonalization procedure with constant synchronization requirements* (2002).
     """
     eps = jnp.finfo(x.dtype).eps
-    size = lengths(x)[:, None]
-    x = jnp.where(size > 0, x / jnp.where(size > 0, size, 1), x)
+    size = lengths(x)
+    x = scaled(1 / jnp.where(size > 0, size, 1), x)
 
     def attempt(count: Array, x: Array) -> Array:
         x = x - combine(inner(x if b is None else b(x), against), against)
@@ -51,7 +51,7 @@ def orthonormalized(x: Array, against: Array, b: Map | None, seed: Any) -> Array
         largest = jnp.max(d)
         # What the first projection leaves of a vector of unit length may be rounding and nothing else.
         kept = (d > 1e2 * eps * largest) & (largest > jnp.where(count == 0, (1e3 * eps) ** 2, 0))
-        x = combine(jnp.conj(u).T / jnp.sqrt(jnp.where(kept, d, 1))[:, None], x)
+        x = combine(scaled(1 / jnp.sqrt(jnp.where(kept, d, 1)), jnp.conj(u).T), x)
         return jnp.where(kept[:, None], x, jnp.where(count < 2, noise(seed + 7919 * count, x), 0))
 
     return lax.fori_loop(0, 3, attempt, x)

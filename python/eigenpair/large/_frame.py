@@ -29,7 +29,7 @@ from jax import Array, lax
 
 from . import _krylov, _messages
 from ._linear import minres
-from .operators import Form, Operator, combine, inner, lengths, products
+from .operators import Form, Operator, combine, inner, lengths, products, scaled
 
 Map = Callable[[Array], Array]
 
@@ -132,9 +132,9 @@ def _derivative(operator: Operator, tangents: Any, v: Array, kind: str = "hermit
     """`dA V` as rows; `None` where nothing moves."""
     form, parameters = operator
     zero = jax.custom_derivatives.SymbolicZero
-    if all(isinstance(t, zero) or t.dtype == jax.dtypes.float0 for t in tangents):
+    if all(isinstance(t, zero) or jnp.result_type(t) == jax.dtypes.float0 for t in tangents):
         return None
-    inexact = [jnp.issubdtype(p.dtype, jnp.inexact) for p in parameters]
+    inexact = [jnp.issubdtype(jnp.result_type(p), jnp.inexact) for p in parameters]
     moving = [p for p, flag in zip(parameters, inexact, strict=True) if flag]
     dots = [
         jnp.zeros_like(p) if isinstance(t, zero) else t
@@ -159,7 +159,7 @@ def outside(spec: Spec, parameters: Parameters, result: Frame, y: Array) -> Arra
     bv = times_b(v)
     low, high = result.edges
     scale = lax.stop_gradient(result.scale)
-    shift = jnp.where(scale[0] > 0, scale[0], 1) / (1 if b is None else scale[1])
+    shift = (jnp.where(scale[0] > 0, scale[0], 1) / (1 if b is None else scale[1])).astype(v.dtype)
 
     def along(x: Array) -> Array:
         """`V VᴴBx`."""
@@ -210,7 +210,7 @@ class _Solver(NamedTuple):
 
     def __call__(self, right: Array, shift: Array) -> Array:
         a, b, precondition = self.operators
-        v, bv, w = self.v, self.bv, self.w[:, None]
+        v, bv = self.v, self.bv
         eps = jnp.finfo(v.dtype).eps
 
         def dual(x: Array) -> Array:
@@ -221,9 +221,9 @@ class _Solver(NamedTuple):
 
         def system(x: Array) -> Array:
             if b is None:
-                return dual(a(x) - w * x)
+                return dual(a(x) - scaled(self.w, x))
             x = primal(x)
-            return dual(a(x) - w * b(x))
+            return dual(a(x) - scaled(self.w, b(x)))
 
         y = dual(right)
         size = self.scale[0] + (0 if b is None else jnp.abs(self.w) * self.scale[1])

@@ -86,6 +86,12 @@ def _turning(policy: Policy, spectrum: tuple[Array, Array, Array], f: Array, mov
     return coupled(policy, "eigsh", w, pair, moved, kappa)
 
 
+def _on_diagonal(w_bar: Array, dtype: Any) -> Array:
+    k = w_bar.shape[-1]
+    eye = jnp.eye(k, dtype=dtype).reshape((1,) * (w_bar.ndim - 1) + (k, k))
+    return eye * w_bar.astype(dtype)[..., None, :]
+
+
 def cotangent(
     cotangents: Sequence[Any], residuals: Sequence[Any], *, inputs: Any, outputs: tuple[bool, ...], policy: Policy
 ) -> list[Array]:
@@ -94,9 +100,9 @@ def cotangent(
     policy = of_whole(policy, n, k)
     w_bar: Any
     w_bar, v_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
-    eye = jnp.eye(k, dtype=v.dtype)
     if v_bar is None:
-        return [jnp.conj(eye * w_bar[..., None, :])]
+        return [_on_diagonal(w_bar, v.dtype)]
+    diagonal = None if w_bar is None else _on_diagonal(w_bar, v.dtype)
     scale = lax.stop_gradient(scale)
     k_bar = matmul(adjoint(v), v_bar)
     bar = jnp.max(norm(lax.stop_gradient(v_bar), -2), axis=-1, keepdims=True, initial=0)
@@ -104,16 +110,16 @@ def cotangent(
     kappa = at_most_of(k_bar, rounding_of_product(v, v_bar), bar * length / math.sqrt(n))
     gap = w[..., None, :] - w[..., :, None]
     nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
-    m_bar = inverse_gaps(policy, w, scale) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
-    if w_bar is not None:
-        m_bar = m_bar + eye * w_bar[..., None, :]
+    m_bar = inverse_gaps(policy, w, scale).astype(v.dtype) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
+    if diagonal is not None:
+        m_bar = m_bar + diagonal
     answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
     unknown = open_clusters(policy, *(lax.stop_gradient(x) for x in (w, edges, scale)))
     if unknown is not None and answer is not None:
         used = jnp.any(unknown & (lax.stop_gradient(v_bar) != 0), axis=(-1, -2), keepdims=True)
         answer = jnp.where(used, jnp.nan, answer)
     result = jnp.conj(m_bar)
-    return [result if answer is None else result * answer]
+    return [result if answer is None else result * answer.astype(result.dtype)]
 
 
 def second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], policy: Policy) -> Array:
@@ -150,5 +156,5 @@ def _eigenvectors_jvp(policy: Policy, primals: Sequence[Any], tangents: Sequence
     moved = matmul(adjoint(q), matmul(d_matrix, q))
     dw, dv = _pair([moved], [w, v, edges, scale], outputs=(True, True), policy=policy)
     f = inverse_gaps(of_whole(policy, *v.shape), w, lax.stop_gradient(scale))
-    dq = matmul(q, f * hermitian_part(moved))
+    dq = matmul(q, f.astype(moved.dtype) * hermitian_part(moved))
     return result, (dw, dv if d_frame is None else dv + matmul(d_frame, q), dq)

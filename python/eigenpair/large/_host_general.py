@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,8 @@ class _Factor:
         if isinstance(a, np.ndarray):
             import scipy.linalg
 
-            with np.errstate(all="ignore"):
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")  # of a pivot that is zero, which is looked for below
                 lu = scipy.linalg.lu_factor(a)
             if np.min(np.abs(np.diagonal(lu[0]))) <= np.finfo(a.dtype).eps ** 2 * _norm(a):
                 raise Singular("a pivot is zero")
@@ -121,6 +123,8 @@ def eigenpairs(a: Matrix, b: Matrix | None, k: int, sigma: Any, which: str, tol:
     w = np.zeros(0, a.dtype)
     edge, complete = np.inf, False
     inner = 0.0 if sigma is not None else tol / 10
+    same = float(np.finfo(a.dtype).eps) ** 0.5
+    digits = 10 if same < 1e-6 else 4
     for attempt in range(PASSES):
         count = min(k if attempt == 0 else 2, n - 2 - x.shape[1])
         if count < 1:
@@ -132,14 +136,16 @@ def eigenpairs(a: Matrix, b: Matrix | None, k: int, sigma: Any, which: str, tol:
         if both == 0:
             break
         all_w, all_x, all_y = _reduced(sides[0], np.hstack([x, new_x[:, :both]]), np.hstack([y, new_y[:, :both]]))
-        order = np.lexsort((-all_w.imag, np.round(urgency(all_w, sigma, which) / (np.abs(all_w).max() + 1e-300), 10)))
+        order = np.lexsort(
+            (-all_w.imag, np.round(urgency(all_w, sigma, which) / (np.abs(all_w).max() + 1e-300), digits))
+        )
         chosen = order[: min(k, len(order))]
         previous = w
         w, x, y = all_w[chosen], all_x[:, chosen], all_y[:, chosen]
         if len(order) > k:
             key = urgency(all_w, sigma, which)
             edge = float(key[order[k]] - np.max(key[chosen]))
-        still = len(previous) == k and np.max(np.abs(np.sort_complex(w) - np.sort_complex(previous))) <= 1e-8 * (
+        still = len(previous) == k and np.max(np.abs(np.sort_complex(w) - np.sort_complex(previous))) <= same * (
             np.abs(w).max() + 1e-300
         )
         if still:
@@ -163,7 +169,7 @@ def _reduced(side: _Side, x: Any, y: Any) -> tuple[Any, Any, Any]:
     """Eigenvalues and dual bases of eigenvectors in the spans of `x` and `y`: the problem projected from both sides."""
     x, y = np.linalg.qr(x)[0], np.linalg.qr(y)[0]
     u, s, vh = np.linalg.svd(y.conj().T @ side.times_b(x))
-    kept = s > 1e-10 * s[0] if s[0] > 0 else s > 0
+    kept = s > float(np.finfo(x.dtype).eps) ** 0.6 * s[0] if s[0] > 0 else s > 0
     x, y = x @ vh.conj().T[:, kept] / np.sqrt(s[kept]), y @ u[:, kept] / np.sqrt(s[kept])
     w, z = np.linalg.eig(y.conj().T @ (side.a @ x))
     try:

@@ -26,7 +26,7 @@ from jax import Array, lax
 from . import _selection
 from ._basis import noise, orthonormalized
 from ._linear import conjugate_gradients
-from .operators import Operator, combine, common_dtype, inner, lengths, products, safe_lengths
+from .operators import Operator, combine, common_dtype, inner, lengths, products, safe_lengths, scaled
 
 Map = Callable[[Array], Array]
 
@@ -156,7 +156,7 @@ def begin(plan: Plan, problem: _Problem, start: Array, given: int) -> State:
 def _new_pass(plan: Plan, problem: _Problem, state: State, x: Array, theta: Array) -> State:
     """Judges `x`, and starts anew from it: with its residuals if they are too large, else at random."""
     ax, bx = problem.a(x), problem.times_b(x)
-    r = ax - theta[:, None] * bx
+    r = ax - scaled(theta, bx)
     residuals, length = safe_lengths(r), lengths(x)
     scale = jnp.stack([jnp.max(lengths(ax) / length), jnp.max(lengths(bx) / length)])
     scale = jnp.maximum(state.scale, scale)
@@ -165,7 +165,7 @@ def _new_pass(plan: Plan, problem: _Problem, state: State, x: Array, theta: Arra
     seed = 100 + state.passes
     spread = noise(seed, jnp.zeros((plan.block, plan.k), theta.dtype))
     weights = jnp.where(poor & (residuals > 0), 1 / jnp.where(residuals > 0, residuals, 1), 0)
-    directions = combine((spread * weights).astype(x.dtype), r)
+    directions = combine((spread * weights[None, :]).astype(x.dtype), r)
     random = noise(seed, state.basis[: plan.block])
     block = jnp.where(jnp.any(poor), directions, random)
     first = orthonormalized(block, x, problem.b, seed + 1)
@@ -302,7 +302,7 @@ def conclude(plan: Plan, problem: _Problem, state: State) -> Found:
     return Found(
         values=theta,
         vectors=x,
-        residuals=safe_lengths(ax - theta[:, None] * bx),
+        residuals=safe_lengths(ax - scaled(theta, bx)),
         lengths=lengths(x),
         # Those left out lie between the wanted ones: the lowest of them is above some, the highest below others.
         edges=jnp.stack([low if use[1] else -jnp.inf * jnp.ones_like(low), high if use[0] else jnp.inf + 0 * high]),
@@ -406,7 +406,7 @@ def small(plan_k: int, which: str, a: Operator, b: Operator | None, dtype: Any) 
     return Found(
         values=values,
         vectors=x,
-        residuals=safe_lengths(ax - values[:, None] * bx),
+        residuals=safe_lengths(ax - scaled(values, bx)),
         lengths=lengths(x),
         edges=jnp.stack(
             [jnp.where(none_left | (not use[1]), -infinity, high), jnp.where(none_left | (not use[0]), infinity, low)]

@@ -81,6 +81,9 @@ def minres(
     def over(x: Any, y: Any) -> Any:
         return xp.where(y == 0, 0, x / xp.where(y == 0, 1, y))
 
+    def times(c: Any, x: Any) -> Any:
+        return c.astype(x.dtype) * x
+
     def precondition(x: Any) -> Any:
         return x if preconditioner is None else preconditioner(x)
 
@@ -101,11 +104,11 @@ def minres(
 
     def step(state: Any) -> Any:
         s, count = state
-        v = s["y"] * over(1, s["beta"])
+        v = times(over(1, s["beta"]), s["y"])
         y = a(v)
-        y = y - over(s["beta"], s["oldb"]) * s["r1"]
+        y = y - times(over(s["beta"], s["oldb"]), s["r1"])
         alpha = dot(v, y)
-        y = y - over(alpha, s["beta"]) * s["r2"]
+        y = y - times(over(alpha, s["beta"]), s["r2"])
         r1, r2 = s["r2"], y
         y = precondition(r2)
         beta = xp.sqrt(xp.maximum(dot(r2, y), 0))
@@ -113,9 +116,9 @@ def minres(
         gbar = s["sn"] * s["dbar"] - s["cs"] * alpha
         gamma = xp.sqrt(gbar**2 + beta**2)
         cs, sn = over(gbar, gamma), over(beta, gamma)
-        w = (v - s["epsln"] * s["w2"] - delta * s["w"]) * over(1, gamma)
+        w = times(over(1, gamma), v - times(s["epsln"], s["w2"]) - times(delta, s["w"]))
         new = {
-            "x": s["x"] + cs * s["phibar"] * w, "r1": r1, "r2": r2, "y": y, "w": w, "w2": s["w"],
+            "x": s["x"] + times(cs * s["phibar"], w), "r1": r1, "r2": r2, "y": y, "w": w, "w2": s["w"],
             "oldb": s["beta"], "beta": beta, "dbar": -s["cs"] * beta, "epsln": s["sn"] * beta,
             "phibar": sn * s["phibar"], "cs": cs, "sn": sn,
         }  # fmt: skip

@@ -23,7 +23,7 @@ from jax import Array, lax
 from . import _selection
 from ._basis import noise, orthonormalized
 from ._krylov import OF_GAP, PASSES, Found
-from .operators import Operator, combine, inner, lengths, products, safe_lengths
+from .operators import Operator, combine, inner, lengths, products, safe_lengths, scaled
 
 Map = Callable[[Array], Array]
 
@@ -125,7 +125,7 @@ def step(plan: Plan, problem: _Problem, state: State) -> State:
     k, m = plan.k, plan.block
     x, ax, p, ap, theta = state[:5]
     bx = problem.times_b(x)
-    r = ax - theta[:, None] * bx
+    r = ax - scaled(theta, bx)
     residuals, length = safe_lengths(r), lengths(x)
     sizes = jnp.stack([jnp.max(lengths(ax) / length), jnp.max(lengths(bx) / length)])
     scale = jnp.maximum(state.scale, sizes)
@@ -163,11 +163,12 @@ def step(plan: Plan, problem: _Problem, state: State) -> State:
     none = jnp.diag(jnp.where(alive, 0, 1)).astype(part.dtype)
     part = orthonormalized(part, jnp.concatenate([chosen, none]), None, 3)
     lost = lengths(chosen[:, m:]) < 1e-14
+    passes = state.passes + ended.astype(state.passes.dtype)
     part = jnp.where(jnp.all(lost), 0, part)
     new = State(
         combine(chosen, basis), combine(chosen, a_basis), combine(part, basis), combine(part, a_basis), values[:m],
         residuals[:k], scale, edges, jnp.where(ended, theta[:k], state.previous), state.searching,
-        state.passes + ended, state.step + 1, complete | broken | (state.passes >= PASSES), complete,
+        passes, state.step + 1, complete | broken | (state.passes >= PASSES), complete,
     )  # fmt: skip
     stop = complete | broken
     kept_state = new._replace(x=x, ax=ax, p=state.p, ap=state.ap, theta=theta)
@@ -178,7 +179,7 @@ def conclude(plan: Plan, problem: _Problem, state: State) -> Found:
     """The result, with residuals as they are."""
     order = jnp.argsort(state.theta[: plan.k])
     x, theta = state.x[: plan.k][order], state.theta[: plan.k][order]
-    r = problem.a(x) - theta[:, None] * problem.times_b(x)
+    r = problem.a(x) - scaled(theta, problem.times_b(x))
     return Found(theta, x, safe_lengths(r), lengths(x), state.edges, state.scale, state.step, state.complete)
 
 

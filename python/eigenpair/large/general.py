@@ -108,7 +108,7 @@ def eigs(
         if which is not None:
             raise ValueError("with sigma the eigenvalues next to it are wanted; leave out which")
         which, sigma = "LM", _complex("sigma", sigma)
-    dtype = jnp.promote_types(operators.common_dtype([a, metric]), jnp.complex64)
+    dtype = jnp.dtype(np.promote_types(operators.common_dtype([a, metric]), np.complex64))
     most = 300 if max_iterations is None else integer("max_iterations", max_iterations, 1)
     forms = (a.form, None if metric is None else metric.form)
     spec = _Spec(forms, k, which, sigma, tolerance(tol, dtype), most, str(dtype))
@@ -122,7 +122,7 @@ def eigs(
     small = _stopped_if(honest, found.matrix)
     solved: Any = general.eig(small, left=True, degeneracy=policy)
     w, q_left, q_right = solved
-    answer = jnp.where(jnp.all(converged), 1, jnp.nan).astype(w.real.dtype)
+    answer = jnp.where(jnp.all(converged), 1, jnp.nan).astype(w.dtype)
     v = _unit(combine(q_right.T, found.right), found.right) * answer if right else None
     vl = None
     if left:
@@ -155,7 +155,7 @@ def _stopped_if(honest: Array, x: Array) -> Array:
 @_stopped_if.defjvp
 def _stopped_if_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
     honest, x = primals
-    return x, tangents[1] * honest
+    return x, tangents[1] * honest.astype(x.dtype)
 
 
 def _distinct(policy: Policy, found: _Frame, size: Array) -> Array:
@@ -177,12 +177,12 @@ def _distinct(policy: Policy, found: _Frame, size: Array) -> Array:
 def _unit(x: Array, like: Array) -> Array:
     """Rows of unit length, the largest component real and positive: what `eig` returns."""
     length = jnp.sqrt(jnp.sum(jnp.real(x * jnp.conj(x)), axis=-1, keepdims=True))
-    x = x / length
+    x = x / length.astype(x.dtype)
     modulus = jnp.abs(lax.stop_gradient(x))
     enough = (1 - math.sqrt(jnp.finfo(x.dtype).eps)) * jnp.max(modulus, axis=-1, keepdims=True)
     largest = jnp.argmax(modulus >= enough, axis=-1, keepdims=True)
     z = jnp.take_along_axis(x, largest, axis=-1)
-    return x * (jnp.conj(z) / jnp.abs(z))
+    return x * (jnp.conj(z) / jnp.abs(z).astype(x.dtype))
 
 
 # ---- the frame and its derivative ---------------------------------------------------------------------------------

@@ -94,7 +94,14 @@ def eigsh(
     cluster = scale_of_clusters(policy, found, scale)
     w, v = _gauge.eigenvectors(policy, found.matrix, found.rows.T, found.edges, cluster)
     honest = jnp.where(converged, 1, jnp.nan).astype(w.dtype)
-    return EigshResult(w * honest, v * honest, found.residuals / found.lengths, found.iterations, converged, reason)
+    return EigshResult(
+        w * honest,
+        v * honest.astype(v.dtype)[None, :],
+        found.residuals / found.lengths,
+        found.iterations,
+        converged,
+        reason,
+    )
 
 
 def choose(

@@ -38,11 +38,16 @@ def lengths(x: Array) -> Array:
     return jnp.sqrt(jnp.sum(jnp.real(x * jnp.conj(x)), axis=-1))
 
 
+def scaled(factors: Array, x: Array) -> Array:
+    """Rows, each multiplied by a real number."""
+    return factors.astype(x.dtype)[:, None] * x
+
+
 def safe_lengths(x: Array) -> Array:
     """The same, safe from overflow and underflow of the squares."""
     size = jnp.max(jnp.abs(x), axis=-1, initial=0)
     safe = jnp.where((size > 0) & jnp.isfinite(size), size, 1)
-    return safe * lengths(x / safe[:, None])
+    return safe * lengths(scaled(1 / safe, x))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -319,5 +324,5 @@ def common_dtype(operators: Sequence[Operator | None]) -> Any:
     found = [jnp.dtype(o.form.dtype) for o in operators if o is not None]
     result = found[0]
     for other in found[1:]:
-        result = jnp.promote_types(result, other)
+        result = jnp.dtype(np.promote_types(result, other))
     return result

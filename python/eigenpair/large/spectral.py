@@ -118,4 +118,5 @@ def _subspace(function: str, operator: Any, k: int, options: dict[str, Any]) -> 
     wide = _gauge.of_whole(policy, spec.forms[0].n, spec.k)
     cut = jnp.any(_gauge.open_clusters(wide, w, lax.stop_gradient(found.edges), reach))  # type: ignore[arg-type]
     honest = jnp.where(jnp.all(converged) & ~cut, 1, jnp.nan).astype(w.dtype)
+    honest = honest.astype(rows.dtype)
     return found.matrix * honest, rows.T * honest

@@ -39,7 +39,7 @@ A = with_spectrum(np.linspace(1, 9, 60), 0)
         ((A, 2), {"degeneracy": eigenpair.degeneracy.mask(1e-3)}, ValueError, "would have to know all eigenvectors"),
         ((lambda x: x, 2), {}, TypeError, "say for vectors of which size"),
         ((lambda x: x[:3], 2), {"n": 60, "dtype": float}, ValueError, "must return a vector of shape"),
-        ((lambda x: x * 1j, 2), {"n": 60, "dtype": float}, TypeError, "returns complex128"),
+        ((lambda x: x.astype(complex), 2), {"n": 60, "dtype": float}, TypeError, "returns complex128"),
         ((lambda x: x, 2), {"n": 60, "dtype": float, "sigma": 1.0}, ValueError, "sigma needs a factorization"),
         ((lambda x: x, 2), {"n": 60, "dtype": float, "solver": "arpack"}, ValueError, "with a matrix"),
         ((np.triu(A), 2), {}, ValueError, "operator is not Hermitian"),
@@ -89,7 +89,7 @@ def test_not_hermitian_under_jit():
     def values(a):
         return jax.block_until_ready(jax.jit(lambda a: eigsh(a, 2).eigenvalues)(a))
 
-    with pytest.warns(ConvergenceWarning, match="not Hermitian"):
+    with pytest.warns(ConvergenceWarning, match="NaN"):
         found = values(np.triu(A))
     assert np.all(np.isnan(found))
 

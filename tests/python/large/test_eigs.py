@@ -20,15 +20,20 @@ def matrices(dtype, pair):
     e, f = 0.1 * random("e", (N, N), dtype), 0.1 * random("f", (N, N), dtype)
     b = np.eye(N) + 0.01 * random("b", (N, N), dtype)
     a, b = a.astype(dtype), b.astype(dtype)
-    if pair:
-        return lambda t: (a + t[0] * e + t[0] * t[1] * f, b + t[1] * f / 9)
-    return lambda t: (a + t[0] * e + t[0] * t[1] * f + t[1] * f,)
+
+    def of(t):
+        t = t.astype(dtype)
+        first = a + t[0] * e + t[0] * t[1] * f
+        return (first, b + t[1] * f / 9) if pair else (first + t[1] * f,)
+
+    return of
 
 
 def loss(w, vl, v):
-    c = random("c", N)
+    c = jnp.asarray(random("c", N), w.dtype)
     of_values = jnp.sum(jnp.abs(w) ** 2) + jnp.sum(w.real**3) / 100
-    return of_values + jnp.sum(jnp.abs(c @ v) ** 2 * w.real) + jnp.sum(jnp.abs(c @ vl) ** 4) + jnp.sum(v[3].real)
+    of_right = jnp.sum(jnp.abs(c @ v) ** 2 * w.real) + jnp.sum(v[3].real)
+    return of_values + of_right + jnp.sum(jnp.abs(c @ vl) ** 4)
 
 
 def nearest(w, options):

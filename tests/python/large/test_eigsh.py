@@ -25,7 +25,7 @@ def spectrum(name):
 
 def hermitian_direction(seed, dtype, n=N):
     x = random(seed, (n, n), dtype)
-    return (x + adjoint(x)) / 2 / np.sqrt(n)
+    return ((x + adjoint(x)) / 2 / np.sqrt(n)).astype(dtype)
 
 
 def matrices(name, dtype, generalized):
@@ -33,12 +33,22 @@ def matrices(name, dtype, generalized):
     a = with_spectrum(spectrum(name), name, dtype)
     e1, e2 = (hermitian_direction(i, dtype) for i in "ab")
     if not generalized:
-        return lambda t: (a + t[0] * e1 + t[0] * t[1] * e2 + t[1] ** 2 * e1,)
+
+        def one(t):
+            t = t.astype(dtype)
+            return (a + t[0] * e1 + t[0] * t[1] * e2 + t[1] ** 2 * e1,)
+
+        return one
     b = positive("b", (N, N), dtype)
     half = np.linalg.cholesky(b.astype(np.result_type(dtype, np.float64)))
     a = (half @ a @ adjoint(half)).astype(dtype)
     a = (a + adjoint(a)) / 2
-    return lambda t: (a + t[0] * e1 + t[0] * t[1] * e2, b + t[1] * e2 / 8 + t[0] * t[1] * e1 / 8)
+
+    def both(t):
+        t = t.astype(dtype)
+        return a + t[0] * e1 + t[0] * t[1] * e2, b + t[1] * e2 / 8 + t[0] * t[1] * e1 / 8
+
+    return both
 
 
 def loss(w, v):
@@ -202,7 +212,7 @@ def test_sparse_gradients_by_the_host(options, traced):
 
     def large(data):
         w, v = eigsh(sparse.BCOO((data, indices), shape=a.shape), 3, **options)
-        return jnp.sum(w**2) + jnp.sum((c @ v) ** 2 * jnp.arange(3))
+        return jnp.sum(w**2) + jnp.sum((c @ v) ** 2 * jnp.arange(3.0))
 
     def dense(data):
         w, v = eigenpair.eigh(jnp.zeros(a.shape).at[a.row, a.col].add(data))
@@ -212,7 +222,7 @@ def test_sparse_gradients_by_the_host(options, traced):
             else range(3)
         )
         near = np.sort(np.asarray(near))
-        return jnp.sum(w[near] ** 2) + jnp.sum((c @ v[:, near]) ** 2 * jnp.arange(3))
+        return jnp.sum(w[near] ** 2) + jnp.sum((c @ v[:, near]) ** 2 * jnp.arange(3.0))
 
     w0 = np.linalg.eigvalsh(a.toarray())
     data = jnp.asarray(a.data)
