@@ -60,7 +60,7 @@ def plan(n: int, k: int, which: str, tol: float, cycles: int) -> Plan | None:
     kept = k + max(4, k // 2)
     most = -(-(max(3 * kept, 28) - kept) // block)
     fitting = (n // 2 - 2 * block - kept) // block
-    return None if fitting < 4 else Plan(k, which, tol, cycles, block, kept, min(most, fitting))
+    return None if fitting < 6 else Plan(k, which, tol, cycles, block, kept, min(most, fitting))
 
 
 class State(NamedTuple):
