@@ -144,6 +144,12 @@ bool load_hermitian(const T* source, int64_t n, int32_t triangle, int32_t layout
   return finite;
 }
 
+// Zeros above the diagonal.
+template <typename T>
+void clear_above(T* a, int64_t n) {
+  for (int64_t j = 1; j < n; ++j) std::fill(a + j * n, a + j * n + j, T(0));
+}
+
 // Entries above the diagonal become what stands below it.
 template <typename T>
 void mirror_lower(T* a, int64_t n) {

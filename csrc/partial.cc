@@ -163,6 +163,10 @@ class PartialProblem final : public Problem {
         std::copy(scratch_.diagonal.get(), scratch_.diagonal.get() + n, parts.diagonal);
         std::copy(scratch_.beside.get(), scratch_.beside.get() + n, parts.beside);
         std::fill(parts.down, parts.down + n, T(down));
+        // What is never read is a number all the same: JAX looks for NaN in all that it holds, under `jax_debug_nans`.
+        parts.tau[n - 1] = parts.beside[n - 1] = T(0);
+        clear_above(parts.reflectors, n);
+        if (b_in != nullptr) clear_above(parts.cholesky, n);
       }
       if (edges != nullptr) {
         R largest = 0;

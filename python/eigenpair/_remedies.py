@@ -81,6 +81,11 @@ GENERAL = {
     "deg_thresh": "degeneracy=eigenpair.degeneracy.mask(tol)",
     "driver": "leave it out: LAPACK has one",
 }
+GENERAL_VALUES = {
+    **GENERAL,
+    **dict.fromkeys(("left", "right", "compute_left_eigenvectors", "compute_right_eigenvectors"), "eig has vectors"),
+    "eigvals_only": "leave it out: no vectors are returned; eig has them",
+}
 _REDUCED = (
     "spectral functions take one matrix; reduce the pair first: with l = jnp.linalg.cholesky(b), l⁻¹ a l⁻ᴴ has the "
     "eigenvalues of the pair"

@@ -22,7 +22,7 @@ from . import _arguments, cuda, engines, native
 from ._general_rules import conditioning, normalize, pair
 from ._linear_pair import batched, by_jit
 from ._matrices import adjoint, finite_or_identity, matmul
-from ._remedies import GENERAL, with_remedies
+from ._remedies import GENERAL, GENERAL_VALUES, with_remedies
 from ._rounding import largest_column, norm
 from .degeneracy import Policy, as_policy, check
 
@@ -103,7 +103,7 @@ def eig(
     return EigLeftResult(w, vectors[0]) if left else w
 
 
-@with_remedies(GENERAL)
+@with_remedies(GENERAL_VALUES)
 def eigvals(a: Any, b: Any = None, *, degeneracy: Policy | None = None) -> Array:
     """Eigenvalues alone: complex, `(…, n)`. Arguments, order and errors as for `eig`.
 
@@ -115,7 +115,7 @@ def eigvals(a: Any, b: Any = None, *, degeneracy: Policy | None = None) -> Array
     return w
 
 
-@with_remedies(GENERAL)
+@with_remedies(GENERAL_VALUES)
 def condition_numbers(a: Any, b: Any = None) -> Array:
     """How strongly each eigenvalue answers to a perturbation of `a`: `‖y‖‖x‖/|yᴴx|` (`/|yᴴBx|` for a pair), real,
     shape `(…, n)`.

@@ -89,9 +89,11 @@ def lowering(
     def rule(ctx: Any, *operands: Any) -> Any:
         avals = [*ctx.avals_in, *ctx.avals_out]
         batch = min(len(aval.shape) for aval in avals) - 1 if given is None else given
-        extra: dict[str, Any] = {
-            "mhlo.frontend_attributes": ir.DictAttr.get({"num_batch_dims": ir.StringAttr.get(str(batch))})
-        }
+        notes: dict[str, Any] = {"num_batch_dims": ir.StringAttr.get(str(batch))}
+        if getattr(ctx.module_context.lowering_parameters, "for_export", False):
+            # JAX refuses to export custom calls other than its own, and prints them: so it prints what to do.
+            notes["to_export"] = ir.StringAttr.get("pass disabled_checks=eigenpair.native.export_checks()")
+        extra: dict[str, Any] = {"mhlo.frontend_attributes": ir.DictAttr.get(notes)}
         static = all(isinstance(size, int) for aval in avals for size in aval.shape)
         if static and getattr(jax.config, "jax_use_shardy_partitioner", True):
             extra["sdy.sharding_rule"] = ir.Attribute.parse(_sharding_rule(ctx.avals_in, ctx.avals_out, batch))

@@ -100,11 +100,12 @@ def _arguments_of(f: Any, a: Any) -> tuple[Callable[[Array], Array], Array]:
 
     try:
         result = jax.eval_shape(one, jax.ShapeDtypeStruct((), precision))
-    except TypeError as error:
+    except jax.errors.JAXTypeError as error:
         raise TypeError(
-            f"f must be written with jax.numpy, so that JAX can trace it, {f!r} raised {type(error).__name__}; "
-            f"{instead_of(f)}"
+            f"f must be written with jax.numpy, so that JAX can trace it, and {f!r} is not; {instead_of(f)}"
         ) from error
+    except TypeError as error:
+        raise TypeError(f"f must take one number and be written with jax.numpy; {f!r} raised: {error}") from error
     if getattr(result, "shape", None) != ():
         raise TypeError(f"f must return a number for a number, it is called with one at a time; it returned {result}")
     if result.dtype not in _arguments.PRECISIONS:
