@@ -61,11 +61,13 @@ include("spectral_forms.jl")
 include("spectral.jl")
 include("spectral_rules.jl")
 include("duals.jl")
+include("remedies.jl")
 
 # What a precompiled image would carry over of these is an address in a process that is gone.
 function __init__()
     CORE[] = nothing
     DEFAULT_LAPACK[] = nothing
+    Base.Experimental.register_error_hint(print_remedies, MethodError)
     return nothing
 end
 

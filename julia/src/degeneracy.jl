@@ -97,9 +97,14 @@ checked_policy(policy::DegeneracyPolicy) = policy
 checked_policy(policy) = throw(
     ArgumentError(
         "`degeneracy` must be EigenPair.check(), EigenPair.mask(tol), EigenPair.broaden(eps) or EigenPair.raw(), \
-        got $(repr(policy))$(policy isa Function ? "; call it" : "")"
+        got $(repr(policy))$(meant_policy(policy))"
     )
 )
+
+# Which policy somebody may have meant.
+meant_policy(_) = ""
+meant_policy(::Function) = "; call it"
+meant_policy(policy::Real) = "; EigenPair.mask($policy) leaves out gaps up to that number"
 
 function tolerance(name, x::Real)
     (isfinite(x) && x >= 0) ||

@@ -16,7 +16,12 @@ function fix_gauge(v)
     return v .* phases(v, pivots)
 end
 
-check_columns(v) = throw(ArgumentError("`v` must be an array with vectors in its columns, got $(repr(v))"))
+check_columns(v) = throw(
+    ArgumentError(
+        "`v` must be an array with vectors in its columns, got " *
+            (hasproperty(v, :eigenvectors) ? "a whole $(nameof(typeof(v))); pass its `eigenvectors`" : repr(v))
+    )
+)
 function check_columns(v::AbstractArray{T}) where {T}
     T <: Number || throw(ArgumentError("`v` must have numbers as elements, got elements of type $T"))
     ndims(v) >= 2 || throw(

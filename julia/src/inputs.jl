@@ -53,7 +53,7 @@ function hermitian_problem(a, b, options)
     (; type, lower, subset_by_index) = options
     degeneracy = as_policy(options.degeneracy)
     (lower === nothing || lower isa Bool) ||
-        throw(ArgumentError("`lower` must be nothing (the Hermitian part), true or false, got $(repr(lower))"))
+        throw(ArgumentError("`lower` must be nothing (the Hermitian part), true or false, got $(repr(lower))$(meant_triangle(lower))"))
     type in (1, 2, 3) || throw(
         ArgumentError("`type` must be 1 (A v = λ B v), 2 (A B v = λ v) or 3 (B A v = λ v), got $(repr(type))")
     )
@@ -84,6 +84,12 @@ function hermitian_problem(a, b, options)
     )
 end
 
+# Which triangle somebody may have meant.
+function meant_triangle(lower)
+    letter = lower isa Union{AbstractString, AbstractChar, Symbol} ? uppercase(first(string(lower) * " ")) : ' '
+    return letter == 'L' ? "; write `lower = true`" : letter == 'U' ? "; write `lower = false`" : ""
+end
+
 check_matrices(name, x) = throw(
     ArgumentError("`$name` must be a matrix, or an array of matrices along its first two dimensions, got $(repr(x))")
 )
@@ -91,7 +97,7 @@ function check_matrices(name, x::AbstractArray)
     ndims(x) >= 2 || throw(
         DimensionMismatch(
             "`$name` must be a matrix, or an array of matrices along its first two dimensions, got an array of \
-            size $(size(x)); a diagonal matrix is Diagonal(x)"
+            size $(size(x)); $(x isa AbstractRange ? "a range of indices is subset_by_index" : "a diagonal matrix is Diagonal(x)")"
         )
     )
     Base.require_one_based_indexing(x)

@@ -59,7 +59,11 @@ end
 spectral_problem(a) = hermitian_problem(a, nothing, (; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = Raw()))
 
 function spectral_problem(f, a)
-    is_function(f) || throw(ArgumentError("`f` must be a function of a number, got $(repr(f))"))
+    is_function(f) || throw(
+        ArgumentError(
+            "`f` must be a function of a number, got $(repr(f))$(a isa Function ? "; the order is `f, a`" : "")"
+        )
+    )
     return spectral_problem(a)
 end
 is_function(f) = f isa Function || f isa Type || applicable(f, 1.0)

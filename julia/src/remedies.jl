@@ -1,0 +1,48 @@
+# Keywords of other packages that these functions do not have, and what takes their place: printed below the MethodError.
+
+const TRIANGLE_REMEDY = "`lower = true` reads the lower triangle, `lower = false` the upper; `Symmetric(a, :L)` and `Hermitian(a, :L)` select it themselves"
+const SUBSET_REMEDY = "`subset_by_index = 1:k` selects the k lowest, a range of 1-based indices"
+const DRIVER_REMEDY = "leave it out: LAPACK's driver is chosen by size and by what is asked for"
+
+const HERMITIAN_REMEDIES = Dict(
+    :uplo => TRIANGLE_REMEDY,
+    :UPLO => TRIANGLE_REMEDY,
+    :itype => "the kind of problem is `type`: 1, 2 or 3",
+    :sortby => "leave it out: eigenvalues are ascending",
+    :alg => DRIVER_REMEDY,
+    :driver => DRIVER_REMEDY,
+    :k => SUBSET_REMEDY,
+    :nev => SUBSET_REMEDY,
+    :irange => SUBSET_REMEDY,
+    :subset_by_value => SUBSET_REMEDY,
+    :vl => SUBSET_REMEDY,
+    :vu => SUBSET_REMEDY,
+    :deg_thresh => "`degeneracy = EigenPair.mask(tol)` leaves out gaps up to `tol`",
+    :policy => "`degeneracy` takes the policy",
+    :left => "a Hermitian matrix has the same left and right vectors; `eig` has `left`",
+    :right => "`eigvals_only = true` returns eigenvalues alone",
+)
+const GENERAL_REMEDIES = Dict(
+    :sortby => "leave it out: eigenvalues are in order of their real, then imaginary part",
+    :permute => "leave it out: LAPACK balances the matrix as it sees fit",
+    :scale => "leave it out: LAPACK balances the matrix as it sees fit",
+    :jobvl => "`left = true`",
+    :jobvr => "`right = false` leaves them out",
+    :lower => "`eigh` has it, for Hermitian matrices; here every entry is read",
+    :type => "`eigh` has it, for Hermitian pairs; here it is A v = λ B v",
+    :eigvals_only => "`EigenPair.eigvals` returns eigenvalues alone",
+    :subset_by_index => "all eigenvalues are computed: take those that are wanted from the result",
+    :policy => "`degeneracy` takes the policy",
+)
+
+remedies(::Union{typeof(eigh), typeof(eigvalsh)}) = HERMITIAN_REMEDIES
+remedies(::Union{typeof(eig), typeof(eigvals)}) = GENERAL_REMEDIES
+remedies(_) = Dict{Symbol, String}()
+
+function print_remedies(io, exception, _, keywords)
+    known = remedies(exception.f)
+    for (name, _) in keywords
+        haskey(known, name) && print(io, "\nThere is no keyword `", name, "`: ", known[name], '.')
+    end
+    return nothing
+end
