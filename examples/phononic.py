@@ -30,11 +30,11 @@ SHARPNESS = 200.0
 
 def dynamical(springs: Array, k: Array):
     """The dynamical matrix at wave number `k`, as a function of complex displacements; unit masses."""
-    phase = jnp.exp(1j * k)
+    phase = jax.lax.complex(jnp.cos(k), jnp.sin(k))
 
     def product(u: Array) -> Array:
         stretch = jnp.append(u[1:], phase * u[0]) - u
-        force = springs * stretch
+        force = springs.astype(u.dtype) * stretch
         return -(force - jnp.append(jnp.conj(phase) * force[-1], force[:-1]))
 
     return product
