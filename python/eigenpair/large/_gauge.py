@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from .._linear_pair import LinearPair
-from .._matrices import adjoint, hermitian_part, matmul
+from .._matrices import adjoint, hermitian_part, identity, matmul
 from .._rounding import at_most_of, norm, rounding_of_product
 from ..degeneracy import (
     Policy,
@@ -82,7 +82,7 @@ def _turning(policy: Policy, spectrum: tuple[Array, Array, Array], f: Array, mov
         rounding = largest + scale[..., None] * (turn + jnp.swapaxes(turn, -1, -2))
         return at_most_of(moved, rounding * math.sqrt(n / k))
 
-    pair = clusters(policy, w, scale) & ~jnp.eye(k, dtype=bool)
+    pair = clusters(policy, w, scale) & ~identity(k, w.ndim + 1)
     return coupled(policy, "eigsh", w, pair, moved, kappa)
 
 
