@@ -62,7 +62,7 @@ def _told(name: str, value: Any, error: str = "") -> str:
         return "a function; the order is f, a" if name == "a" else f"a function, {value!r}"
     if hasattr(value, "todense"):
         method = "toarray" if hasattr(value, "toarray") else "todense"
-        return f"{kind}, which is sparse; eigenpair solves dense matrices: {name}.{method}()"
+        return f"{kind}, which is sparse; give a dense matrix, {name}.{method}(), or call eigsh or eigs"
     if getattr(value, "requires_grad", False):
         return f"{kind} that requires grad; give {name}.detach().numpy(), for derivatives end where libraries meet"
     dtype = getattr(value, "dtype", None)
