@@ -9,10 +9,11 @@ namespace {
 
 enum Method : int { kEvd, kBatched, kJacobi, kPair };
 
+// Which routine is faster where: docs/gpu.md has the measurements.
+// Up to here Jacobi's method runs inside one thread block, and beats XsyevBatched.
+constexpr int64_t kJacobiLimit = 32;
 // Beyond it, one matrix at a time fills a device, and a batch costs memory for nothing.
 constexpr int64_t kBatchedLimit = 512;
-// The size up to which Jacobi's method runs inside one thread block.
-constexpr int64_t kJacobiLimit = 32;
 // XsyevBatched refuses batches of about 32,000 and more, which its documentation does not say; syevjBatched counts its
 // workspace in 32 bits.
 constexpr int64_t kMostTogether = 16384;
@@ -90,10 +91,10 @@ class Solver {
     if (p_.driver == EIGENPAIR_DRIVER_BATCHED) return kBatched;
     if (p_.driver == EIGENPAIR_DRIVER_JACOBI) return kJacobi;
     if (p_.driver == EIGENPAIR_DRIVER_EVD) return kEvd;
+    if (p_.n <= kJacobiLimit) return kJacobi;
     // With the lower triangle, XsyevBatched of some versions fails on complex64 at random (CUDA.jl's tests found it).
     const bool reliable = !(p_.dtype == EIGENPAIR_COMPLEX64 && fill_ == kLower);
-    if (p_.batch > 1 && p_.n <= kBatchedLimit && has_batched && reliable) return kBatched;
-    return p_.n <= kJacobiLimit ? kJacobi : kEvd;
+    return p_.batch > 1 && p_.n <= kBatchedLimit && has_batched && reliable ? kBatched : kEvd;
   }
 
   Plan plan() {

@@ -90,15 +90,15 @@ static void expect_calls(const char* library, problem_spec spec, int evd, int ba
 TEST(routines_by_size_batch_and_version) {
   const int32_t dtype = EIGENPAIR_FLOAT64;
   const problem_spec small = {.dtype = dtype, .n = 32, .batch = 3}, large = {.dtype = dtype, .n = 33, .batch = 3};
-  problem_spec one = small, lower = small, pair = small;
-  expect_calls(FAKE_CUDA, small, 0, 1, 0, 0);
+  problem_spec one = large, lower = large, pair = small;
+  expect_calls(FAKE_CUDA, small, 0, 0, 1, 0);
   expect_calls(FAKE_CUDA, large, 0, 1, 0, 0);
   expect_calls(FAKE_CUDA_OLD, small, 0, 0, 1, 0);
   expect_calls(FAKE_CUDA_OLD, large, 3, 0, 0, 0);
   one.batch = 1;
-  expect_calls(FAKE_CUDA, one, 0, 0, 1, 0);
-  one.n = 40;
   expect_calls(FAKE_CUDA, one, 1, 0, 0, 0);
+  one.n = 32;
+  expect_calls(FAKE_CUDA, one, 0, 0, 1, 0);
   pair.type = 2;
   expect_calls(FAKE_CUDA, pair, 0, 0, 0, 3);
   expect_calls(FAKE_CUDA_OLD, pair, 0, 0, 0, 3);
@@ -106,7 +106,7 @@ TEST(routines_by_size_batch_and_version) {
   lower.triangle = EIGENPAIR_LOWER;
   expect_calls(FAKE_CUDA, lower, 0, 1, 0, 0);
   lower.dtype = EIGENPAIR_COMPLEX64;
-  expect_calls(FAKE_CUDA, lower, 0, 0, 1, 0);
+  expect_calls(FAKE_CUDA, lower, 3, 0, 0, 0);
 }
 
 TEST(drivers_are_obeyed) {
@@ -120,12 +120,17 @@ TEST(drivers_are_obeyed) {
 
 /* XsyevBatched refuses more than some 32,000 matrices, and syevjBatched's workspace outgrows an int. */
 TEST(large_batches_are_cut) {
-  for (int old = 0; old < 2; ++old) {
-    test_cuda opened = open_cuda(old ? FAKE_CUDA_OLD : FAKE_CUDA);
-    problem_data data =
-        device_problem((problem_spec){.dtype = EIGENPAIR_FLOAT32, .n = 2, .batch = 40000, .want = WANT_VECTORS});
+  for (int jacobi = 0; jacobi < 2; ++jacobi) {
+    test_cuda opened = open_cuda(FAKE_CUDA);
+    problem_data data = device_problem((problem_spec){
+        .dtype = EIGENPAIR_FLOAT32,
+        .n = 2,
+        .batch = 40000,
+        .want = WANT_VECTORS,
+        .driver = jacobi ? EIGENPAIR_DRIVER_JACOBI : EIGENPAIR_DRIVER_BATCHED,
+    });
     solve(&opened, &data);
-    const int calls = atomic_load(old ? &opened.fake->jacobi : &opened.fake->batched);
+    const int calls = atomic_load(jacobi ? &opened.fake->jacobi : &opened.fake->batched);
     CHECK(calls == 3, "%d calls", calls);
     all_solved(&data);
     free_problem(&data);

@@ -38,14 +38,13 @@ ffi::Error solve(void* stream, ffi::ScratchAllocator& scratch, const Problem& pr
   return error_of(solve_on(cuda, &problem, stream, memory, bytes));
 }
 
-// The frontend hands over the whole Hermitian matrix, so either triangle would do. cuSOLVER's routines have failed with
-// the lower one: XsyevBatched on complex64, Xsyevd on complex128.
-ffi::Error hermitian(void* stream, ffi::ScratchAllocator scratch, int32_t type, int32_t driver, bool vectors, bool dual,
-                     ffi::RemainingArgs args, ffi::RemainingRets rets) {
+// The frontend hands over the whole Hermitian matrix, so either triangle will do.
+ffi::Error hermitian(void* stream, ffi::ScratchAllocator scratch, int32_t type, int32_t driver, bool lower,
+                     bool vectors, bool dual, ffi::RemainingArgs args, ffi::RemainingRets rets) {
   eigenpair_hermitian_problem problem{};
   if (ffi::Error error = describe(args, problem); error.failure()) return error;
   problem.layout = EIGENPAIR_COLUMN_MAJOR;
-  problem.triangle = EIGENPAIR_UPPER;
+  problem.triangle = lower ? EIGENPAIR_LOWER : EIGENPAIR_UPPER;
   problem.type = type;
   problem.driver = driver;
   size_t index = 0;
@@ -103,6 +102,7 @@ XLA_FFI_DEFINE_HANDLER_SYMBOL(CudaHermitian, hermitian,
                                   .Ctx<ffi::ScratchAllocator>()
                                   .Attr<int32_t>("type")
                                   .Attr<int32_t>("driver")
+                                  .Attr<bool>("lower")
                                   .Attr<bool>("vectors")
                                   .Attr<bool>("dual")
                                   .RemainingArgs()

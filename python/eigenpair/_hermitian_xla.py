@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ._hermitian_rules import bases, scale_of
-from ._matrices import adjoint, finite_or_identity, hermitian_part, matmul
+from ._matrices import adjoint, all_finite, finite_part, hermitian_part, matmul
 from .degeneracy import Policy, check, generic_rotation
 
 
@@ -23,8 +25,8 @@ def solve_by_xla(
 ) -> Sequence[Array]:
     """What the primitive of `eigenpair.hermitian` returns, on XLA's own `eigh` or on that of `kernels`, a module like
     `eigenpair.cuda`."""
-    parts = [hermitian_part(x, triangle) for x in operands]
-    finite, (a, *b) = finite_or_identity(*parts)
+    finite = functools.reduce(operator.and_, [all_finite(x, triangle) for x in operands])
+    a, *b = (hermitian_part(finite_part(x), triangle) for x in operands)
     eigh_ = _eigh_by_xla if kernels is None else kernels.eigh
     if type == 0:
         results, solved = eigh_(a, vectors)
@@ -33,14 +35,10 @@ def solve_by_xla(
     else:
         factor = lax.linalg.cholesky(b[0], symmetrize_input=False)
         solve = _triangular_solver(factor)
-        if type == 1:
-            a = hermitian_part(solve(adjoint(solve(a))), "hermitian")
-        else:
-            a = hermitian_part(matmul(adjoint(factor), matmul(a, factor)), "hermitian")
+        a = solve(adjoint(solve(a))) if type == 1 else matmul(adjoint(factor), matmul(a, factor))
         # Cholesky has failed where B is not positive definite.
-        reduced, (a,) = finite_or_identity(a)
-        finite = finite & reduced
-        results, solved = eigh_(a, vectors)
+        finite = finite & all_finite(a)
+        results, solved = eigh_(hermitian_part(finite_part(a)), vectors)
         if vectors:
             w, y = results
             primal, dual = solve(y, adjoint=True), matmul(factor, y)

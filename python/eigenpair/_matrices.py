@@ -60,3 +60,20 @@ def finite_or_identity(*xs: Array) -> tuple[Array, list[Array]]:
     for x in xs:
         finite = finite & jnp.all(jnp.isfinite(x), axis=(-1, -2), keepdims=True)
     return finite, [jnp.where(finite, x, identity(x.shape[-1], x.ndim, x.dtype)) for x in xs]
+
+
+def all_finite(x: Array, triangle: str | None = None) -> Array:
+    """Which of the matrices are finite in all entries, or in those that `triangle` reads; shape `(…, 1, 1)`."""
+    finite = jnp.isfinite(x)
+    if triangle in ("lower", "upper"):
+        # Of the diagonal the real part is read.
+        finite = jnp.where(identity(x.shape[-1], x.ndim), jnp.isfinite(jnp.real(x)), finite)
+        unread = jnp.triu(jnp.ones_like(finite), 1)
+        finite = finite | (unread if triangle == "lower" else jnp.swapaxes(unread, -1, -2))
+    return jnp.all(finite, axis=(-1, -2), keepdims=True)
+
+
+def finite_part(x: Array) -> Array:
+    """Zeros in place of NaN and Inf: what a solver may see of a matrix whose results will be thrown away. Some answer
+    NaN with finite numbers, or never. Entry by entry, so that it takes no pass over the matrix of its own."""
+    return jnp.where(jnp.isfinite(x), x, 0)

@@ -24,8 +24,14 @@ from . import native
 # As the C ABI numbers them.
 DRIVERS = {"auto": 0, "evd": 1, "batched": 4, "jacobi": 5}
 
-# The driver of standard problems. For measurements: what is compiled already keeps its own.
+# The settings below are for measurements: what is compiled already keeps its own.
+
+# The driver of standard problems.
 DRIVER = "auto"
+
+# The triangle that cuSOLVER reads. Its routines have failed with the lower one: XsyevBatched on complex64, Xsyevd on
+# complex128.
+LOWER = False
 
 # sygvd solves one pair after the other and counts its workspace in 32 bits. Batches, and what is larger, are reduced to
 # a standard problem instead.
@@ -139,6 +145,7 @@ def _hermitian(operands: tuple[Array, ...], type: int, vectors: bool, dual: bool
         attributes=(
             ("type", np.int32(type)),
             ("driver", np.int32(DRIVERS[DRIVER])),
+            ("lower", LOWER),
             ("vectors", vectors),
             ("dual", dual),
         ),
