@@ -13,7 +13,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 SOURCES := CMakeLists.txt pyproject.toml README.md \
   $(shell find csrc python julia/src julia/ext julia/Project.toml -type f ! -path '*/tests/*' ! -path '*/__pycache__/*')
 
-.PHONY: all demo test bench docs lint format sanitize cases cuda-headers clean
+.PHONY: all demo test test-elementwise bench docs lint format sanitize cases cuda-headers clean
 all: $(VENV)/package
 
 demo: $(VENV)/package
@@ -21,6 +21,10 @@ demo: $(VENV)/package
 
 test: $(VENV)/package
 	@python tools/run_tests.py $(SUITES)
+
+# Hermitian problems of n ≤ 8 without the core, as platforms without kernels solve them.
+test-elementwise: $(VENV)/package
+	EIGENPAIR_KERNELS=off python -m pytest -q tests/conformance/test_python.py -k "eigh or eigvalsh or spectral"
 
 sanitize: $(VENV)/package
 	@python tools/run_tests.py address thread

@@ -2,7 +2,8 @@
 
 python benchmarks/gpu.py TIMES.json SECONDS
 
-In rounds that go around the contenders, the median of each; rows that no time is left for are left out and named.
+In rounds that go around the contenders, the median of each, and the time of one call among many that nobody waits for;
+rows that no time is left for are left out and named. `python benchmarks/gpu.py profile` prints the time of each kernel.
 `tools/gpu_check.py` puts the table into docs/gpu.md.
 """
 
@@ -12,8 +13,10 @@ import functools
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ import numpy as np
 jax.config.update("jax_enable_x64", True)
 
 import eigenpair  # noqa: E402 - after the choice of precision
-from eigenpair import cuda  # noqa: E402
+from eigenpair import _elementwise, cuda  # noqa: E402
 
 try:
     import torch
@@ -32,25 +35,36 @@ except ImportError:
     torch = None
 
 # (what, n, batch, dtype): what matters most comes first.
+SMALL = ((3, 10000), (4, 10000), (2, 10000), (3, 1_000_000), (4, 1_000_000))
 PLAN = [
-    *(("forward", n, batch, "float64") for n, batch in ((4, 10000), (32, 1000), (64, 256), (512, 1), (2048, 1))),
-    *(("gradient", n, batch, "float64") for n, batch in ((4, 10000), (64, 256), (512, 1), (2048, 1))),
+    *(("forward", n, batch, "float64") for n, batch in (*SMALL, (8, 10000), (32, 1000), (64, 256), (512, 1))),
+    *(("gradient", n, batch, "float64") for n, batch in (*SMALL[:2], (64, 256), (512, 1))),
+    *(("chained", n, batch, dtype) for dtype in ("float64", "float32") for n, batch in (*SMALL[:2], SMALL[3])),
+    *(("call", n, 10000, "float64") for n in (5, 8, 16)),
+    *(("call", n, 1000, "float64") for n in (24, 32, 40, 64)),
+    *(("call", n, 100, "float64") for n in (128, 256)),
+    *(("call", n, 10, "float64") for n in (256, 512, 1024)),
+    *(("call", n, 1, "float64") for n in (16, 32, 64, 128, 256, 512, 1024, 2048)),
     *(("pair", n, batch, "float64") for n, batch in ((4, 10000), (64, 256), (512, 1), (2048, 1))),
-    *(("drivers", n, batch, "float64") for n, batch in ((4, 10000), (32, 1000), (64, 256), (256, 32), (512, 8))),
+    *(("forward", n, batch, "float32") for n, batch in ((3, 10000), (4, 1_000_000), (64, 256))),
+    ("forward", 2048, 1, "float64"),
+    *(("call", n, 1000, "float32") for n in (8, 16, 32, 64)),
+    *(("call", n, batch, "float32") for n, batch in ((256, 10), (512, 10), (512, 1), (1024, 1))),
+    *(("call", n, batch, "complex128") for n, batch in ((8, 1000), (32, 1000), (64, 100), (256, 10), (512, 1))),
+    *(("forward", n, batch, "complex128") for n, batch in ((3, 10000), (16, 1000), (512, 1))),
     *(("values", n, batch, "float64") for n, batch in ((4, 10000), (512, 1), (2048, 1))),
-    *(("forward", n, batch, "float64") for n, batch in ((4, 1), (8, 10000), (16, 10000), (128, 64), (1024, 1))),
-    *(("forward", n, batch, "float32") for n, batch in ((4, 10000), (64, 256), (2048, 1))),
-    *(("forward", n, batch, "complex128") for n, batch in ((4, 10000), (64, 256), (1024, 1))),
-    ("forward", 4096, 1, "float64"),
-    ("gradient", 4096, 1, "float64"),
-    ("drivers", 1024, 4, "float64"),
-    ("drivers", 16, 1, "float64"),
+    ("gradient", 2048, 1, "float64"),
+    *(("forward", n, 1, "float64") for n in (4, 16, 128, 4096)),
     ("pair", 4096, 1, "float64"),
+    ("gradient", 4096, 1, "float64"),
     ("forward", 8192, 1, "float64"),
     ("gradient", 8192, 1, "float32"),
 ]
 
-Run = Callable[[], None]
+CHAIN = 30  # solves in one program, of which only the first waits for Python
+
+Run = Callable[..., Any]
+Ready = Callable[[], tuple[Run, Run]]  # makes two functions: enqueue it, and wait for it
 
 
 def matrices(n: int, batch: int, dtype: str, positive: bool = False) -> np.ndarray:
@@ -70,29 +84,34 @@ def loss(w: Any, v: Any) -> Any:
     return (w**2).sum() + (abs(v) ** 4).sum()
 
 
-def of_jax(f: Callable[..., Any], *operands: np.ndarray) -> Run:
-    """Compiled, run once, then to be timed."""
-    compiled, arrays = jax.jit(f), [jax.device_put(x, jax.devices("cuda")[0]) for x in operands]
+def of_jax(f: Callable[..., Any], *operands: np.ndarray) -> Ready:
+    """Lowered now, under the settings of now; compiled when the result is called."""
+    arrays = [jax.device_put(x, jax.devices()[0]) for x in operands]
+    lowered = jax.jit(f).lower(*arrays)
 
-    def run() -> None:
+    def ready() -> tuple[Run, Run]:
+        compiled = lowered.compile()
         jax.block_until_ready(compiled(*arrays))
+        return lambda: compiled(*arrays), jax.block_until_ready
 
-    run()
-    return run
+    return ready
 
 
-def of_torch(f: Callable[..., Any], *operands: np.ndarray, gradient: bool = False) -> Run:
+def of_torch(f: Callable[..., Any], *operands: np.ndarray, gradient: bool = False) -> Ready:
     """The same for PyTorch."""
-    arrays = [torch.from_numpy(x).cuda().requires_grad_(gradient) for x in operands]
 
-    def run() -> None:
-        result = f(*arrays)
-        if gradient:
-            torch.autograd.grad(result, arrays)
+    def ready() -> tuple[Run, Run]:
+        arrays = [torch.from_numpy(x).cuda().requires_grad_(gradient) for x in operands]
+
+        def run() -> Any:
+            result = f(*arrays)
+            return torch.autograd.grad(result, arrays) if gradient else result
+
+        run()
         torch.cuda.synchronize()
+        return run, lambda _: torch.cuda.synchronize()
 
-    run()
-    return run
+    return ready
 
 
 def reduced(a: Any, b: Any) -> Any:
@@ -105,17 +124,26 @@ def reduced(a: Any, b: Any) -> Any:
     return w, solve(y, transpose_a=True, conjugate_a=True)
 
 
-def by_driver(name: str) -> Callable[[Any], Any]:
-    """`eigh` compiled with one driver."""
+def chained(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """`f` again and again, as part of a larger program."""
 
-    def f(a: Any) -> Any:
-        return eigenpair.eigh(a)
+    def many(a: Any) -> Any:
+        return jax.lax.fori_loop(0, CHAIN, lambda _, x: x + 1e-3 * f(x), a)
 
-    f.__name__ = f"eigh_{name}"
-    return f
+    return many
 
 
-def contenders(what: str, n: int, batch: int, dtype: str) -> dict[str, Callable[[], Run]]:
+def touched(a: Any) -> Any:
+    """Reads and writes what `eigh` has to."""
+    return a[..., 0] * 2, a * 2
+
+
+def call(a: Any) -> Any:
+    """The core's call alone."""
+    return cuda.eigh(a, True)
+
+
+def contenders(what: str, n: int, batch: int, dtype: str) -> dict[str, Callable[[], Ready]]:
     """What makes each ready, by name."""
     a = matrices(n, batch, dtype)
     if what == "pair":
@@ -126,10 +154,24 @@ def contenders(what: str, n: int, batch: int, dtype: str) -> dict[str, Callable[
             "sygvd": lambda: with_settings(lambda: of_jax(lambda x, y: eigenpair.eigh(x, y), a, b), PAIR_BATCH=2**31),
             "reduced": lambda: with_settings(lambda: of_jax(lambda x, y: eigenpair.eigh(x, y), a, b), PAIR_BATCH=0),
         }
-    if what == "drivers":
+    if what == "call":
+        found = {"jnp": functools.partial(of_jax, jnp.linalg.eigh, a)}
+        # Small matrices go to cuSOLVER here, so the driver is what is compared.
+        for name in ("evd", "batched", "jacobi"):
+            if (name == "evd" and batch > 100) or (name == "jacobi" and n > 256):
+                continue
+            for lower in (False, True):
+                found[name + " lower" * lower] = functools.partial(
+                    with_settings, functools.partial(of_jax, call, a), DRIVER=name, LOWER=lower
+                )
+        if n <= 8:
+            found["rounds"] = functools.partial(of_jax, lambda x: _elementwise.eigh(x, True), a)
+        return found
+    if what == "chained":
         return {
-            name: functools.partial(with_settings, functools.partial(of_jax, by_driver(name), a), DRIVER=name)
-            for name in cuda.DRIVERS
+            "eigenpair": lambda: of_jax(chained(lambda x: eigenpair.eigh(x)[1]), a),
+            "jnp": lambda: of_jax(chained(lambda x: jnp.linalg.eigh(x)[1]), a),
+            "copy": lambda: of_jax(chained(lambda x: x), a),
         }
     ours = {
         "forward": lambda x: eigenpair.eigh(x),
@@ -142,7 +184,9 @@ def contenders(what: str, n: int, batch: int, dtype: str) -> dict[str, Callable[
         "gradient": jax.value_and_grad(lambda x: loss(*jnp.linalg.eigh(x))),
     }
     found = {"eigenpair": lambda: of_jax(ours[what], a), "jnp": lambda: of_jax(theirs[what], a)}
-    if torch is not None and torch.cuda.is_available():
+    if what == "forward" and n <= 8:
+        found["copy"] = lambda: of_jax(touched, a)
+    if torch is not None and torch.cuda.is_available() and n * batch < 100_000 and (n > 100 or batch == 1 or n < 33):
         torches = {
             "forward": torch.linalg.eigh,
             "values": torch.linalg.eigvalsh,
@@ -152,50 +196,75 @@ def contenders(what: str, n: int, batch: int, dtype: str) -> dict[str, Callable[
     return found
 
 
-def with_settings(make: Callable[[], Run], **settings: Any) -> Run:
-    """Compiles under other settings of `eigenpair.cuda`. Nothing compiled before may be met again."""
+def with_settings(lower: Callable[[], Ready], **settings: Any) -> Ready:
+    """Lowers under other settings of `eigenpair.cuda`. What was traced before may not be met again."""
     before = {name: getattr(cuda, name) for name in settings}
     jax.clear_caches()
     try:
         for name, value in settings.items():
             setattr(cuda, name, value)
-        return make()
+        return lower()
     finally:
         for name, value in before.items():
             setattr(cuda, name, value)
         jax.clear_caches()
 
 
-def measure(what: str, n: int, batch: int, dtype: str) -> dict[str, float | str]:
-    """Milliseconds by contender, or why there are none."""
-    results: dict[str, float | str] = {}
-    runs = {}
-    for name, make in contenders(what, n, batch, dtype).items():
+def prepare(pool: futures.ThreadPoolExecutor, row: tuple[str, int, int, str]) -> dict[str, Any]:
+    """Everything lowered, one after the other, and being compiled in the pool; or why not."""
+    found: dict[str, Any] = {}
+    for name, lower in contenders(*row).items():
         try:
-            runs[name] = make()
+            found[name] = pool.submit(lower())
+        except Exception as error:
+            found[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return found
+
+
+def measure(prepared: dict[str, Any]) -> dict[str, list[float] | str]:
+    """By contender: milliseconds of a call that is waited for, and of one among many; or why there are none."""
+    results: dict[str, list[float] | str] = {name: why for name, why in prepared.items() if isinstance(why, str)}
+    runs = {}
+    for name, future in prepared.items():
+        if isinstance(future, str):
+            continue
+        try:
+            runs[name] = future.result()
         except Exception as error:  # too large for this card, or for this library
             results[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
     samples: dict[str, list[float]] = {name: [] for name in runs}
     start = time.monotonic()
-    while (rounds := len(next(iter(samples.values()), [0] * 99))) < 3 or (rounds < 30 and time.monotonic() < start + 1):
-        for name, run in runs.items():
+    while (rounds := len(next(iter(samples.values()), [0] * 99))) < 3 or (
+        rounds < 50 and time.monotonic() < start + 0.5
+    ):
+        for name, (run, wait) in runs.items():
             begin = time.perf_counter()
-            run()
+            wait(run())
             samples[name].append(1e3 * (time.perf_counter() - begin))
-    return results | {name: statistics.median(times) for name, times in samples.items()}
+    for name, (run, wait) in runs.items():
+        median = statistics.median(samples[name])
+        count = max(3, min(50, int(100 / median)))
+        begin = time.perf_counter()
+        for _ in range(count):
+            last = run()
+        wait(last)
+        results[name] = [median, 1e3 * (time.perf_counter() - begin) / count]
+    return results
 
 
-def cell(x: float | str | None) -> str:
+def cell(x: list[float] | str | None) -> str:
     """A time, or a dash for what failed."""
-    return "–" if x is None or isinstance(x, str) else f"{x:.3g}"
+    return "–" if x is None or isinstance(x, str) else " / ".join(f"{t:.3g}" for t in x)
 
 
 def table(rows: list[dict[str, Any]], left_out: list[str]) -> str:
     """Markdown."""
-    names = ("eigenpair", "jnp", "torch", "sygvd", "reduced", *cuda.DRIVERS)
+    names = list(dict.fromkeys(name for row in rows for name in row["times"]))
     text = "\n".join(
         [
-            "Milliseconds, medians; `–`: not there, or it failed.\n",
+            "Milliseconds: the median of calls that are waited for / of one call among many. "
+            "`call`: the core's call alone, by driver and triangle. "
+            f"`chained`: {CHAIN} in one program. `–`: not there, or it failed.\n",
             "| what | n | batch | type | " + " | ".join(names) + " |",
             "|---|---|---|---|" + "---|" * len(names),
             *(
@@ -209,22 +278,64 @@ def table(rows: list[dict[str, Any]], left_out: list[str]) -> str:
     return text + (f"\n\nNo time was left for: {'; '.join(left_out)}." if left_out else "")
 
 
+def profile(name: str, f: Callable[[Any], Any], a: np.ndarray) -> None:
+    """Prints how long each kernel takes on the device."""
+    array, times = jax.device_put(a), 10
+    compiled = jax.jit(f).lower(array).compile()
+    jax.block_until_ready(compiled(array))
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder):
+            for _ in range(times):
+                jax.block_until_ready(compiled(array))
+        (path,) = Path(folder).rglob("*.xplane.pb")
+        data = jax.profiler.ProfileData.from_file(str(path))
+        total: dict[str, float] = {}
+        for plane in data.planes:
+            for line in plane.lines if "GPU" in plane.name else ():
+                for event in line.events if line.name.startswith("Stream") else ():
+                    total[event.name] = total.get(event.name, 0) + event.duration_ns / 1e3 / times
+    print(f"profile {name}: {sum(total.values()):.1f} us on the device")
+    for kernel, time_ in sorted(total.items(), key=lambda item: -item[1])[:12]:
+        print(f"  {time_:9.1f} us  {kernel[:100]}")
+    sys.stdout.flush()
+
+
+def profiles() -> None:
+    """Where the time goes, ours and JAX's own, side by side."""
+    for n, batch in ((3, 10000), (4, 10000), (32, 1000), (64, 256), (512, 1)):
+        a = matrices(n, batch, "float64")
+        for name, f in (("eigenpair", eigenpair.eigh), ("jnp", jnp.linalg.eigh)):
+            profile(f"{name} {n}x{batch}", lambda x, f=f: f(x), a)
+
+
 def main() -> None:
     """The command line."""
-    output, deadline = Path(sys.argv[1]), time.monotonic() + float(sys.argv[2])
+    if sys.argv[1] == "profile":
+        profiles()
+        return
+    output, seconds, start = Path(sys.argv[1]), float(sys.argv[2]), time.monotonic()
+    part = int(sys.argv[3]) if len(sys.argv) > 3 else 12  # rows prepared together
     rows: list[dict[str, Any]] = []
-    left_out = []
-    for what, n, batch, dtype in PLAN:
-        if time.monotonic() > deadline:
-            left_out.append(f"{what} {n}, {batch}, {dtype}")
-            continue
-        times = measure(what, n, batch, dtype)
-        rows.append({"what": what, "n": n, "batch": batch, "dtype": dtype, "times": times})
-        print(what, n, batch, dtype, times, flush=True)
-        # After every row: whoever is out of patience finds what there is.
-        output.write_text(json.dumps({"rows": rows, "left_out": left_out, "table": table(rows, left_out)}, indent=1))
-    if left_out:
-        output.write_text(json.dumps({"rows": rows, "left_out": left_out, "table": table(rows, left_out)}, indent=1))
+    left = list(PLAN)
+    with futures.ThreadPoolExecutor() as pool:
+        while left and time.monotonic() < start + seconds:
+            # Nothing is compiled while something is timed.
+            now, left = left[:part], left[part:]
+            prepared = [prepare(pool, row) for row in now]
+            futures.wait([future for row in prepared for future in row.values() if not isinstance(future, str)])
+            for (what, n, batch, dtype), row in zip(now, prepared, strict=True):
+                if time.monotonic() > start + seconds:
+                    left.insert(0, (what, n, batch, dtype))
+                    continue
+                times = measure(row)
+                rows.append({"what": what, "n": n, "batch": batch, "dtype": dtype, "times": times})
+                print(what, n, batch, dtype, {name: cell(t) for name, t in times.items()}, flush=True)
+                del row
+                # After every row: whoever is out of patience finds what there is.
+                left_out = [" ".join(map(str, row)) for row in left]
+                output.write_text(
+                    json.dumps({"rows": rows, "left_out": left_out, "table": table(rows, left_out)}, indent=1)
+                )
 
 
 if __name__ == "__main__":

@@ -50,6 +50,13 @@ if PLATFORM:
     jax.config.update("jax_default_matmul_precision", "highest")
 
 
+if os.environ.get("EIGENPAIR_ELEMENTWISE") == "off":
+    # The cases are small, and would not see cuSOLVER.
+    from eigenpair import cuda
+
+    cuda.ELEMENTWISE = 0
+
+
 def pytest_sessionstart():
     if PLATFORM:
         try:

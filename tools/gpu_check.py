@@ -25,6 +25,9 @@ BUILD = ROOT / "build" / "gpu"
 PAGE = ROOT / "docs" / "gpu.md"
 TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
+# Of every process: several share the card, and what they say is read while they run.
+SETTINGS = {"PYTHONUNBUFFERED": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
 NEEDED = ("scikit-build-core>=0.10", "nanobind>=2.2", "threadpoolctl>=3.5", "pytest>=8", "cmake>=3.26", "ninja>=1.11")
 
 # What a card must have done, with JAX alone: whether there is one, and its name.
@@ -73,28 +76,42 @@ class Check:
 
     def step(self, name: str, command: list[object], *, limit: float = 1e9, **environment: str) -> str | None:
         """The output of a process, or `None` if it failed or was out of time."""
+        text, good = self.together(name, [(name, command, environment)], limit)
+        return text if good else None
+
+    def together(
+        self, name: str, processes: list[tuple[str, list[object], dict[str, str]]], limit: float
+    ) -> tuple[str, bool]:
+        """The outputs of processes `(log's name, command, environment)` that run at once, and whether all went well."""
         print(f"── {name} ({self.left():.0f} s left)", flush=True)
-        seconds = max(min(self.left(), limit), 1)
-        # Outputs go through a file, so that what a process said before it was ended is there to read.
-        log = self.output / f"{name}.log"
-        with log.open("w") as stream:
-            try:
-                code = subprocess.run(
+        deadline = time.monotonic() + max(min(self.left(), limit), 1)
+        started = []
+        for log, command, environment in processes:
+            # Outputs go through files, so that what a process said before it was ended is there to read.
+            path = self.output / f"{log}.log"
+            with path.open("w") as stream:
+                process = subprocess.Popen(
                     [str(x) for x in command],
                     cwd=ROOT,
                     stdout=stream,
                     stderr=subprocess.STDOUT,
-                    timeout=seconds,
-                    check=False,
-                    env={**os.environ, **environment},
-                ).returncode
-                why = f"exit status {code}"
+                    env={**os.environ, **SETTINGS, **environment},
+                )
+            started.append((path, process))
+        why, text = [], ""
+        for path, process in started:
+            try:
+                code = process.wait(max(deadline - time.monotonic(), 0.1))
+                why += [f"exit status {code}"] if code else []
             except subprocess.TimeoutExpired:
-                code, why = 1, f"not done after {seconds:.0f} s"
-        text = log.read_text(errors="replace")
-        print("\n".join(text.strip().splitlines()[-8:]), flush=True)
-        (self.failed if code else self.passed).append(f"{name} ({why})" if code else name)
-        return None if code else text
+                process.kill()
+                process.wait()
+                why.append(f"not done after {limit:.0f} s")
+            said = path.read_text(errors="replace").strip()
+            print("\n".join(said.splitlines()[-8 if len(started) == 1 else -1 :]), flush=True)
+            text += said + "\n"
+        (self.failed if why else self.passed).append(f"{name} ({', '.join(dict.fromkeys(why))})" if why else name)
+        return text, not why
 
 
 def find_card() -> tuple[str, str]:
@@ -129,6 +146,13 @@ def write_page(rows: str, card: str, jax: str, report: str, conformance: str) ->
     PAGE.write_text(TABLE.sub(lambda match: match[1] + text + match[2], page), encoding="utf-8")
 
 
+def sum_up(outputs: str) -> str:
+    """Of several runs of pytest."""
+    counts = {word: sum(map(int, re.findall(rf"(\d+) {word}", outputs))) for word in ("passed", "failed", "error")}
+    failed = sorted(set(re.findall(r"^FAILED \S+\[(\S+)\]", outputs, re.MULTILINE)))
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) + "".join(f"; {x}" for x in failed)
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -149,14 +173,33 @@ def main() -> int:
     if check.step("build", install, limit=180, PATH=path) is None:
         return 1
     report = check.step("report", [python, "-m", "eigenpair"]) or ""
+    suite = [python, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", "tests/conformance/test_python.py"]
+    parts = max((os.cpu_count() or 2) // 2 - 1, 1)
+    # Small matrices are solved by XLA, and once more by cuSOLVER.
+    processes = [
+        (
+            f"conformance-{which}-{i + 1}",
+            suite,
+            {
+                "EIGENPAIR_PLATFORM": "cuda",
+                "EIGENPAIR_CASES": "few",
+                "EIGENPAIR_PART": f"{i + 1}/{parts}",
+                "EIGENPAIR_ELEMENTWISE": which,
+            },
+        )
+        for which in ("on", "off")
+        for i in range(parts)
+    ]
+    accuracy = [*suite[:-1], "tests/python/test_elementwise.py", "-k", "not forced"]
+    processes.append(("elementwise", accuracy, {"EIGENPAIR_PLATFORM": "cuda", "EIGENPAIR_PART": "1/1"}))
+    conformance, _ = check.together("conformance", processes, max(0.35 * check.left(), 60))
+    said = sum_up(conformance)
+    print(said, flush=True)
+    bench = [python, ROOT / "benchmarks" / "gpu.py"]
+    check.step("profile", [*bench, "profile"], limit=max(0.15 * check.left(), 25))
+    check.step("leaks", [python, "-c", LEAKS], limit=60)
     times = options.output / "times.json"
-    # The table first, but not all of the time: a part of the conformance suite is worth more than the last rows.
-    measure = [python, ROOT / "benchmarks" / "gpu.py", times]
-    check.step("times", [*measure, max(0.35 * check.left(), 30)], XLA_PYTHON_CLIENT_PREALLOCATE="false")
-    check.step("leaks", [python, "-c", LEAKS], limit=60, XLA_PYTHON_CLIENT_PREALLOCATE="false")
-    suite = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/conformance/test_python.py"]
-    conformance = check.step("conformance", suite, EIGENPAIR_PLATFORM="cuda", XLA_PYTHON_CLIENT_PREALLOCATE="false")
-    said = conformance.strip().splitlines()[-1].strip("= ") if conformance else check.failed[-1]
+    check.step("times", [*bench, times, max(check.left() - 15, 10)])
     if times.exists():
         write_page(json.loads(times.read_text())["table"], card, jax, report, said)
         (options.output / "gpu.md").write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")

@@ -1,19 +1,20 @@
-"""Small Hermitian problems as element-wise operations over the batch, which XLA fuses into a few kernels on any platform.
+"""Small Hermitian problems as element-wise operations over the batch, which XLA fuses into a few kernels.
 
 Jacobi's method: a rotation of rows and columns p and q makes the entry (p, q) zero, and sweeps over all pairs converge
 quadratically. It is backward stable. Two forms of it:
 
-- up to n = 4, one array for each entry of the matrix and a fixed number of sweeps, written out. Barriers cut the program
-  into pieces of some 300 operations: XLA makes one kernel of each, and its compile time grows with the square of a piece.
-- beyond, one array for the matrix, in which n/2 disjoint pairs are rotated at once; a loop ends when all have converged.
+- by rounds: one array for the matrix, in which n/2 disjoint pairs are rotated at once; a loop ends when all have
+  converged.
+- by entries, for GPUs up to n = 4: one array for each entry of the matrix and a fixed number of sweeps, written out.
+  Barriers cut the program into pieces of some 300 operations: XLA for GPUs makes one kernel of each, and its compile
+  time grows with the square of a piece. XLA for CPUs gives every result a kernel of its own, and compiles for minutes.
 
-Sources: G. H. Golub, C. F. Van Loan, *Matrix Computations*, 4th ed., section 8.5; R. P. Brent, F. T. Luk, SIAM J. Sci. Stat.
-Comput. 6 (1985), for the order of the pairs.
+Sources: G. H. Golub, C. F. Van Loan, *Matrix Computations*, 4th ed., section 8.5; R. P. Brent, F. T. Luk, SIAM J. Sci.
+Stat. Comput. 6 (1985), for the order of the pairs.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,11 +22,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ._matrices import identity, of_rank
+
 # The largest order that is solved this way.
 LARGEST = 8
 
-# Up to this order the matrix is taken apart into its entries.
-_LARGEST_OF_ENTRIES = 4
+# And by entries.
+LARGEST_BY_ENTRIES = 4
 
 # Sweeps that are enough for every matrix tried (random, graded, clustered, singular), and one more.
 _SWEEPS = {2: 1, 3: 6, 4: 7}
@@ -33,19 +36,20 @@ _MOST_SWEEPS = 30
 _PIECE = 300  # operations between two barriers
 
 
-def eigh(a: Array, vectors: bool) -> tuple[list[Array], Array]:
-    """`[w]` or `[w, v]` of Hermitian matrices `(…, n, n)`, of which the upper triangle is read, `w` ascending; and which
-    of them were solved, `(…)`."""
+def eigh(a: Array, vectors: bool, *, by_entries: bool = False) -> tuple[list[Array], Array]:
+    """`[w]` or `[w, v]` of finite Hermitian matrices `(…, n, n)`, `w` ascending; and which of them were solved, `(…)`.
+    `by_entries`: where that is possible, for GPUs."""
     n = a.shape[-1]
     factor = _scaling(a)
     scaled = a * factor[..., None, None].astype(a.dtype)
     if n <= 1:
-        w, v = jnp.real(jnp.diagonal(scaled, axis1=-2, axis2=-1)), jnp.ones_like(a)
+        w, v = jnp.real(jnp.diagonal(scaled, axis1=-2, axis2=-1)), jnp.ones_like(a) if vectors else None
         solved = jnp.ones(a.shape[:-2], bool)
     else:
-        w, v, solved = (_solve_by_entries if n <= _LARGEST_OF_ENTRIES else _solve_by_rounds)(scaled, vectors)
+        solve = _solve_by_entries if by_entries and n <= LARGEST_BY_ENTRIES else _solve_by_rounds
+        w, v, solved = solve(scaled, vectors)
     w = w / factor[..., None]
-    return [w, v][: 1 + vectors], solved
+    return ([w] if v is None else [w, v]), solved
 
 
 def _scaling(a: Array) -> Array:
@@ -67,8 +71,8 @@ def _rotation(app: Array, aqq: Array, apq: Array) -> tuple[Array, Array, Array]:
     safe = jnp.where(zero, size.dtype.type(1), size)
     tau = (aqq - app) / (2 * safe)
     sign = jnp.where(zero, 0, jnp.where(tau < 0, -1, 1)).astype(size.dtype)
-    # Divisions come last: XLA repeats cheap operations in every kernel that needs their result, and would repeat all that
-    # went before with them.
+    # Divisions come last: XLA repeats cheap operations in every kernel that needs their result, and would repeat all
+    # that went before with them.
     t = sign / (jnp.abs(tau) + jnp.sqrt(1 + tau * tau))
     c = 1 / jnp.sqrt(1 + t * t)
     s = t * c
@@ -80,7 +84,7 @@ def _converged(largest_off: Array, largest: Array, n: int) -> Array:
     return largest_off <= n * jnp.finfo(largest.dtype).eps * largest
 
 
-# ---- by entries -------------------------------------------------------------------------------------------------------
+# ---- by entries ------------------------------------------------------------------------------------------------------
 
 
 class _Entries:
@@ -150,7 +154,7 @@ def _solve_by_entries(a: Array, vectors: bool) -> tuple[Array, Array | None, Arr
     off = _largest([jnp.abs(entries.a[p, q]) for p in range(n) for q in range(p + 1, n)])
     solved = _converged(off, _largest([jnp.abs(entries.a[i, i]) for i in range(n)]), n)
     entries.sort()
-    # Each number is written to its place in the results by itself: without a barrier XLA would compute it anew for each.
+    # Each number is written to its place in the results by itself; without a barrier XLA would compute it anew.
     entries.barrier()
     w = jnp.stack([entries.a[i, i] for i in range(n)], axis=-1)
     if not vectors:
@@ -166,7 +170,7 @@ def _largest(values: Sequence[Array]) -> Array:
     return result
 
 
-# ---- by rounds --------------------------------------------------------------------------------------------------------
+# ---- by rounds -------------------------------------------------------------------------------------------------------
 
 
 def _solve_by_rounds(a: Array, vectors: bool) -> tuple[Array, Array | None, Array]:
@@ -191,7 +195,7 @@ def _solve_by_rounds(a: Array, vectors: bool) -> tuple[Array, Array | None, Arra
     state, _ = lax.while_loop(goes_on, sweep, (state, jnp.int32(0)))
     solved = _converged(_largest_off_diagonal(state), size, n)
     w = jnp.real(jnp.diagonal(state[..., :n, :n], axis1=-2, axis2=-1))
-    order = _ranks(w)[..., None, :] == jnp.arange(n)[:, None]  # (…, rank, index)
+    order = _ranks(w)[..., None, :] == of_rank(jnp.arange(n)[:, None], w.ndim + 1)  # (…, rank, index)
     w = jnp.sum(jnp.where(order, w[..., None, :], 0), axis=-1)
     if not vectors:
         return w, None, solved
@@ -202,13 +206,13 @@ def _solve_by_rounds(a: Array, vectors: bool) -> tuple[Array, Array | None, Arra
 
 def _largest_off_diagonal(state: Array) -> Array:
     m = state.shape[-1]
-    off = ~np.eye(m, dtype=bool)
-    return jnp.max(jnp.where(off, jnp.abs(state[..., :m, :]), 0), axis=(-1, -2))
+    diagonal = identity(m, state.ndim)
+    return jnp.max(jnp.where(diagonal, 0, jnp.abs(state[..., :m, :])), axis=(-1, -2))
 
 
 def _ranks(w: Array) -> Array:
     """Each eigenvalue's place in ascending order; equal ones keep theirs."""
-    before = np.tri(w.shape[-1], k=-1, dtype=bool)  # [i, j]: j < i
+    before = of_rank(jnp.tri(w.shape[-1], k=-1, dtype=bool), w.ndim + 1)  # [i, j]: j < i
     x, y = w[..., :, None], w[..., None, :]
     return jnp.sum((y < x) | ((y == x) & before), axis=-1)
 
@@ -231,7 +235,7 @@ def _rotate_halves(state: Array) -> Array:
     state = jnp.concatenate([c_ * top - s_ * middle, jnp.conj(s_) * top + c_ * middle, rest], axis=-2)
     zero = np.zeros((state.shape[-2], m), bool)
     zero[np.arange(h), np.arange(h) + h] = zero[np.arange(h) + h, np.arange(h)] = True
-    return jnp.where(zero, 0, state)
+    return jnp.where(of_rank(jnp.asarray(zero), state.ndim), 0, state)
 
 
 def _move(state: Array) -> Array:
@@ -247,9 +251,3 @@ def _move(state: Array) -> Array:
         return jnp.concatenate([*pieces, take(m, x.shape[axis])], axis=axis)
 
     return move(move(state, state.ndim - 1), state.ndim - 2)
-
-
-def pieces(n: int, vectors: bool) -> int:
-    """How many kernels the solver is meant to become, for tests and documents."""
-    per_rotation = 20 + 6 * (n - 2) + (6 * n if vectors else 0)
-    return math.ceil(_SWEEPS[n] * n * (n - 1) // 2 * per_rotation / _PIECE)

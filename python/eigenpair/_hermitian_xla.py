@@ -1,4 +1,5 @@
-"""Hermitian problems on XLA: by its own `eigh`, where there is no kernel, and in the basis that a policy asks for."""
+"""Hermitian problems on XLA: element by element or by its own `eigh`, where there is no kernel; and in the basis that a
+policy asks for."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from . import _elementwise
+from ._elementwise_pair import cholesky, solve_triangular
 from ._hermitian_rules import bases, scale_of
 from ._matrices import adjoint, all_finite, finite_part, hermitian_part, matmul
 from .degeneracy import Policy, check, generic_rotation
@@ -21,20 +24,33 @@ def result_count(type: int, vectors: bool) -> int:
 
 
 def solve_by_xla(
-    *operands: Array, type: int, triangle: str, policy: Policy, vectors: bool, kernels: Any = None
+    *operands: Array,
+    type: int,
+    triangle: str,
+    policy: Policy,
+    vectors: bool,
+    kernels: Any = None,
+    on_gpu: bool = False,
 ) -> Sequence[Array]:
-    """What the primitive of `eigenpair.hermitian` returns, on XLA's own `eigh` or on that of `kernels`, a module like
-    `eigenpair.cuda`."""
+    """What the primitive of `eigenpair.hermitian` returns, by element-wise operations for small matrices, and else by
+    XLA's own `eigh` or that of `kernels`, a module like `eigenpair.cuda`."""
+    small = 0 < operands[0].shape[-1] <= (_elementwise.LARGEST if kernels is None else kernels.ELEMENTWISE)
+    eigh_ = _eigh_by_xla if kernels is None else kernels.eigh
+    if small:
+        eigh_ = functools.partial(_elementwise.eigh, by_entries=on_gpu)
     finite = functools.reduce(operator.and_, [all_finite(x, triangle) for x in operands])
     a, *b = (hermitian_part(finite_part(x), triangle) for x in operands)
-    eigh_ = _eigh_by_xla if kernels is None else kernels.eigh
     if type == 0:
         results, solved = eigh_(a, vectors)
-    elif kernels is not None and kernels.takes_pair(a):
+    elif not small and kernels is not None and kernels.takes_pair(a):
         results, solved = kernels.eigh_pair(a, *b, type, vectors)
     else:
-        factor = lax.linalg.cholesky(b[0], symmetrize_input=False)
-        solve = _triangular_solver(factor)
+        if small:
+            factor = cholesky(b[0])
+            solve = functools.partial(solve_triangular, factor)
+        else:
+            factor = lax.linalg.cholesky(b[0], symmetrize_input=False)
+            solve = _triangular_solver(factor)
         a = solve(adjoint(solve(a))) if type == 1 else matmul(adjoint(factor), matmul(a, factor))
         # Cholesky has failed where B is not positive definite.
         finite = finite & all_finite(a)

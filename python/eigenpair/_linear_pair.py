@@ -19,6 +19,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import native
+from ._matrices import fusing
 
 Arrays = Sequence[Any]
 Rule = Callable[..., Sequence[Any]]
@@ -132,9 +133,9 @@ class LinearPair:
 
         by_jit(primitive, "inputs", "outputs", "static")
         primitive.def_abstract_eval(native.abstract(evaluate))
-        mlir.register_lowering(primitive, mlir.lower_fun(evaluate, multiple_results=True))
-        if self._on_cpu is not None:
-            mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=True), platform="cpu")
+        mlir.register_lowering(primitive, mlir.lower_fun(fusing(evaluate), multiple_results=True))
+        rule_on_cpu = evaluate if self._on_cpu is None else on_cpu
+        mlir.register_lowering(primitive, mlir.lower_fun(rule_on_cpu, multiple_results=True), platform="cpu")
         ad.primitive_jvps[primitive] = jvp
         ad.primitive_transposes[primitive] = transpose
         batching.primitive_batchers[primitive] = batched(primitive, lambda params: sum(params[given]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextvars
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -30,7 +33,28 @@ def adjoint(x: Array) -> Array:
     return jnp.conj(jnp.swapaxes(x, -1, -2))
 
 
+# Where programs are lowered for accelerators: up to which order products are sums of element-wise products, which
+# XLA fuses with what is around them. Many small products through a library take longer.
+_fused_up_to: contextvars.ContextVar[int] = contextvars.ContextVar("fused_up_to", default=0)
+
+
+def fusing(f: Callable[..., Any], up_to: int = 8) -> Callable[..., Any]:
+    """`f`, with products of matrices up to this order that XLA can fuse."""
+
+    @functools.wraps(f)
+    def fused(*args: Any, **kwargs: Any) -> Any:
+        token = _fused_up_to.set(up_to)
+        try:
+            return f(*args, **kwargs)
+        finally:
+            _fused_up_to.reset(token)
+
+    return fused
+
+
 def matmul(x: Array, y: Array) -> Array:
+    if 0 < max(*x.shape[-2:], *y.shape[-2:]) <= _fused_up_to.get():
+        return jnp.sum(x[..., :, :, None] * y[..., None, :, :], axis=-2)
     # Accelerators round the factors of a product by default; eigenvectors deserve better.
     return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
 

@@ -26,6 +26,9 @@ DRIVERS = {"auto": 0, "evd": 1, "batched": 4, "jacobi": 5}
 
 # The settings below are for measurements: what is compiled already keeps its own.
 
+# The largest order that XLA solves by element-wise operations.
+ELEMENTWISE = 4
+
 # The driver of standard problems.
 DRIVER = "auto"
 

@@ -20,7 +20,7 @@ from ._hermitian_core import pair
 from ._hermitian_rules import bases, cotangent, scale_of, second_order, tangent
 from ._hermitian_xla import in_generic_basis, result_count, solve_by_xla
 from ._linear_pair import LinearPair, batched, by_jit
-from ._matrices import TRIANGLES, hermitian_part
+from ._matrices import TRIANGLES, fusing, hermitian_part
 from ._remedies import HERMITIAN, VALUES, with_remedies
 from .degeneracy import Policy, as_policy, check
 
@@ -191,11 +191,14 @@ def _lower_native(ctx: Any, *operands: Any, type: int, triangle: str, policy: Po
 
 def _lower_cuda(ctx: Any, *operands: Any, **params: Any) -> Any:
     kernels = cuda if cuda.has_kernels() else None
-    rule = mlir.lower_fun(functools.partial(solve_by_xla, kernels=kernels), multiple_results=True)
-    return rule(ctx, *operands, **params)
+    solve = fusing(functools.partial(solve_by_xla, kernels=kernels, on_gpu=True))
+    return native.lowering_by_xla(solve)(ctx, *operands, **params)
 
 
-mlir.register_lowering(_solve_p, native.lowering_by_xla(solve_by_xla))
+mlir.register_lowering(_solve_p, native.lowering_by_xla(fusing(solve_by_xla)))
+mlir.register_lowering(
+    _solve_p, native.lowering_by_xla(fusing(functools.partial(solve_by_xla, on_gpu=True))), platform="rocm"
+)
 mlir.register_lowering(_solve_p, _lower_cuda, platform="cuda")
 if native.has_cpu_kernels():
     mlir.register_lowering(_solve_p, _lower_native, platform="cpu")

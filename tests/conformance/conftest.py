@@ -1,5 +1,6 @@
 """Which Julia there is, asked once; and one line at the end about what it was used for, or what was skipped."""
 
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -26,6 +27,13 @@ def julia():
 
 
 def pytest_runtest_logreport(report):
+    if report.failed and "EIGENPAIR_PART" in os.environ:
+        # The run may be ended before its summary.
+        print(
+            f"\nFAILED {report.nodeid}: {str(report.longrepr).strip().splitlines()[-1]}",
+            file=sys.__stdout__,
+            flush=True,
+        )
     if any(f"/{name}.py" in report.nodeid for name in NEEDS_JULIA):
         if report.skipped:
             _counts["skipped"] += 1

@@ -1,9 +1,13 @@
-"""Python alone against the 50-digit oracle: every case's value, eigenvalues, gradient, second order and verdict."""
+"""Python alone against the 50-digit oracle: every case's value, eigenvalues, gradient, second order and verdict.
+
+`EIGENPAIR_CASES=few` takes the first case of every function, precision, type, order and verdict. `EIGENPAIR_PART=2/8`
+takes the second of eight parts, so that eight processes do everything: one alone is held up by XLA's compiler.
+"""
 
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import cases
 import losses
@@ -23,14 +27,37 @@ def first_of_each(*axes: str) -> list[str]:
     return list(found.values())
 
 
+FEW = ("function", "dtype", "type", "order", "verdict")
+SOME = first_of_each(*FEW) if os.environ.get("EIGENPAIR_CASES") == "few" else list(ALL)
+PART, PARTS = (int(x) for x in os.environ.get("EIGENPAIR_PART", "1/1").split("/"))
+
+
+def part(ids: list[str]) -> list[str]:
+    """Those that this process does; cases of a kind stay together."""
+    kinds: dict[tuple, int] = {}
+    for id in ids:
+        kinds.setdefault(cases.kind(ALL[id]), len(kinds))
+    return [id for id in ids if kinds[cases.kind(ALL[id])] % PARTS == PART - 1]
+
+
+_coming: dict[tuple, Future] = {}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_in_parallel(request):
     """Half of the time is XLA's compiler, which lets go of the interpreter."""
     mine = [item for item in request.session.items if item.module is request.module and hasattr(item, "callspec")]
-    kinds = {cases.kind(ALL[item.callspec.params["id"]]) for item in mine}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for future in [pool.submit(cases.compute_group, kind) for kind in kinds]:
-            future.exception()  # what was raised is raised again, in the test it belongs to
+    pool = ThreadPoolExecutor(max(os.cpu_count() // PARTS, 2))
+    ids = [item.callspec.params["id"] for item in mine]
+    for kind in dict.fromkeys(cases.kind(ALL[id]) for id in ids if id in ALL):
+        _coming[kind] = pool.submit(cases.compute_group, kind)
+    yield
+    pool.shutdown(cancel_futures=True)
+
+
+def compute(case):
+    """What was computed for the case, as soon as it is there."""
+    return _coming[cases.kind(case)].result()[case["id"]]
 
 
 def tolerance(case, condition):
@@ -54,9 +81,9 @@ def matrices_of(found, expected, case):
             yield name, x, losses.matrix(expected[name], np.result_type(case["dtype"], np.float64))
 
 
-@pytest.mark.parametrize("id", ALL)
+@pytest.mark.parametrize("id", part(SOME))
 def test_case(id):
-    case, found = ALL[id], cases.compute(ALL[id])
+    case, found = ALL[id], compute(ALL[id])
     real = np.finfo(case["dtype"]).dtype
     assert found.value.dtype == real
     for x in found.gradient:
@@ -110,10 +137,13 @@ def mirrored(x, triangle, share):
 
 
 # Compiling each case by itself as well would double the time, so without EIGENPAIR_LONG=1 a part must do.
-@pytest.mark.parametrize("id", ALL if LONG else first_of_each("function", "dtype", "loss"))
+ALONE = list(ALL) if LONG else first_of_each("function", "dtype", "loss")
+
+
+@pytest.mark.parametrize("id", [] if len(SOME) < len(ALL) else part(ALONE))
 def test_single_equals_batched(id):
     case = ALL[id]
-    single, batched = cases.compute_single(case), cases.compute(case)
+    single, batched = cases.compute_single(case), compute(case)
     relative = tolerance(case, case["condition"])
     assert_close(batched.eigenvalues, single.eigenvalues, relative, "eigenvalues")
     if case["value"] is not None:

@@ -46,6 +46,11 @@ GENERAL = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _small_matrices_go_to_cusolver(monkeypatch):
+    monkeypatch.setattr(cuda, "ELEMENTWISE", 0)
+
+
 def lowered(f, arguments, platforms=("cuda",)):
     return jax.jit(f).trace(*arguments).lower(lowering_platforms=platforms).as_text()
 
@@ -58,6 +63,14 @@ def targets(text):
 @pytest.mark.parametrize("name", HERMITIAN)
 def test_hermitian_is_lowered_to_cusolver(name):
     assert targets(lowered(*HERMITIAN[name])) == {"eigenpair_cuda_hermitian"}
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", HERMITIAN)
+def test_small_ones_are_solved_element_by_element(name, monkeypatch):
+    monkeypatch.setattr(cuda, "ELEMENTWISE", 4)
+    jax.clear_caches()
+    assert "custom_call" not in lowered(*HERMITIAN[name])
 
 
 @needs_kernels
@@ -102,7 +115,7 @@ def test_without_kernels_it_is_xla_s_own():
     from eigenpair import cuda
     assert not cuda.has_kernels()
     for f in (eigenpair.eigh, eigenpair.eig):
-        print(jax.jit(f).trace(np.eye(3, dtype="float32")).lower(lowering_platforms=("cuda",)).as_text())
+        print(jax.jit(f).trace(np.eye(9, dtype="float32")).lower(lowering_platforms=("cuda",)).as_text())
     """,
         EIGENPAIR_KERNELS="off",
     )

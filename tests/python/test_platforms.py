@@ -47,8 +47,8 @@ GENERAL = {
 }
 
 
-def custom_calls(f, *platforms):
-    text = jax.jit(f).trace(MATRIX, MATRIX).lower(lowering_platforms=platforms).as_text()
+def custom_calls(f, *platforms, matrix=MATRIX):
+    text = jax.jit(f).trace(matrix, matrix).lower(lowering_platforms=platforms).as_text()
     return set(re.findall(r"custom_call @(\w+)", text))
 
 
@@ -68,6 +68,14 @@ def test_hermitian(platform, name):
     called = custom_calls(HERMITIAN[name], platform)
     assert called
     assert not ours(called)
+
+
+@pytest.mark.parametrize("name", HERMITIAN)
+@pytest.mark.parametrize("platform", ["tpu", "cuda", "rocm", "METAL"])
+def test_small_hermitian_problems_are_element_wise(platform, name):
+    """Metal has no decompositions at all."""
+    small = jax.ShapeDtypeStruct((2, 8, 8), jnp.float64)
+    assert not custom_calls(HERMITIAN[name], platform, matrix=small)
 
 
 @pytest.mark.parametrize("name", GENERAL)
