@@ -22,11 +22,13 @@ def _make_compiler_quick() -> None:
         os.environ.update(flags)
 
 
-if os.environ.get("EIGENPAIR_LONG") != "1":
-    _make_compiler_quick()
-
 # `EIGENPAIR_PLATFORM=cuda` runs the tests of this process on the GPU, and ends them where there is none.
 PLATFORM = os.environ.get("EIGENPAIR_PLATFORM", "")
+
+# GPUs have a compiler of their own, to which these flags are no help.
+if os.environ.get("EIGENPAIR_LONG") != "1" and not PLATFORM:
+    _make_compiler_quick()
+
 if PLATFORM:
     os.environ["JAX_PLATFORMS"] = f"{PLATFORM},cpu"
 

@@ -185,6 +185,7 @@ def main() -> int:
                 "EIGENPAIR_CASES": "few",
                 "EIGENPAIR_PART": f"{i + 1}/{parts}",
                 "EIGENPAIR_ELEMENTWISE": which,
+                "XLA_FLAGS": "--xla_gpu_autotune_level=0",
             },
         )
         for which in ("on", "off")
