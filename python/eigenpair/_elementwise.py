@@ -74,9 +74,18 @@ def _rotation(app: Array, aqq: Array, apq: Array) -> tuple[Array, Array, Array]:
     # Divisions come last: XLA repeats cheap operations in every kernel that needs their result, and would repeat all
     # that went before with them.
     t = sign / (jnp.abs(tau) + jnp.sqrt(1 + tau * tau))
-    c = 1 / jnp.sqrt(1 + t * t)
+    c = _unit(1 / jnp.sqrt(1 + t * t), lambda c: (1 + t * t) * c * c)
     s = t * c
-    return c, (s.astype(apq.dtype) * (apq / safe.astype(apq.dtype)) if is_complex else s), t * size
+    if is_complex:
+        phase = _unit(apq / safe.astype(apq.dtype), lambda x: jnp.real(x) ** 2 + jnp.imag(x) ** 2)
+        s = s.astype(apq.dtype) * phase
+    return c, s, t * size
+
+
+def _unit(x: Array, square: Callable[[Array], Array]) -> Array:
+    """`x` scaled so that `square(x)` is 1, by one step of Newton's method. GPUs approximate division and square root in
+    single precision; without this, dozens of rotations would add up to more than rounding."""
+    return x * (1.5 - 0.5 * square(x)).astype(x.dtype)
 
 
 def _converged(largest_off: Array, largest: Array, n: int) -> Array:

@@ -95,7 +95,10 @@ def test_matrices_are_column_major_and_the_batch_stays_where_it_is():
 
 
 @needs_kernels
-def test_pairs_are_solved_directly_or_reduced():
+def test_pairs_are_reduced_unless_sygvd_is_asked_for(monkeypatch):
+    assert "cusolver_potrf" in lowered(*HERMITIAN["pair"])
+    jax.clear_caches()
+    monkeypatch.setattr(cuda, "PAIR_BATCH", 2)
     assert "cusolver_potrf" not in lowered(*HERMITIAN["pair"])
     assert "cusolver_potrf" in lowered(*HERMITIAN["pairs"])
     large = jax.ShapeDtypeStruct((cuda.PAIR_ORDER + 1,) * 2, jnp.float32)
