@@ -100,10 +100,18 @@ def clusters(policy: check, w: Array, reach: Array) -> Array:
     connect."""
     together = _close(w, width(policy, w) * reach) | identity(w.shape[-1], w.ndim + 1)
 
+    def in_two_steps(now: Array) -> Array:
+        counts = now.astype(jnp.float32)
+        return jnp.matmul(counts, counts) > 0
+
+    if w.ndim > 1:
+        # Enough for the longest chain. Whether the batch is done already would be a question to all devices it is
+        # spread over.
+        return lax.fori_loop(0, max(w.shape[-1] - 2, 0).bit_length(), lambda _, now: in_two_steps(now), together)
+
     def more(state: tuple[Array, Array]) -> tuple[Array, Array]:
         now, _ = state
-        counts = now.astype(jnp.float32)
-        reached = jnp.matmul(counts, counts) > 0
+        reached = in_two_steps(now)
         return reached, jnp.any(reached != now)
 
     return lax.while_loop(lambda state: state[1], more, (together, jnp.any(together)))[0]
