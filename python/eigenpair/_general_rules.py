@@ -10,19 +10,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ._explanations import BASIS, COUPLED, DEFECTIVE, ORDER, SECOND, Subject, explain
 from ._hermitian_rules import without_tangent
 from ._linear_pair import LinearPair
 from ._matrices import adjoint, diagonal_matrix, identity, matmul, of_rank
 from ._rounding import finite_or_nan, norm, rounding_of_form, rounding_of_product
 from .degeneracy import (
-    BASIS,
-    ORDER,
     ROUNDING_OF_COTANGENT,
     Policy,
     broaden,
     check,
     coupled,
-    explain,
     mask,
     nan_where,
     noise,
@@ -152,7 +150,12 @@ def verdict(
     wrong &= pair
     if policy.explain:
         rotates = jnp.zeros_like(pair) if k_bar is None else ~(jnp.abs(k_bar) <= small * kappa)
-        explain("eig", policy, w, wrong, jnp.where(rotates, BASIS, ORDER))
+        parallel = _defective(policy, condition)
+        # Without a dual basis all is NaN anyway.
+        unknown = pair & jnp.isnan(_worst_of(condition))
+        explain(
+            Subject("eig"), policy, w, wrong | unknown, jnp.where(parallel, DEFECTIVE, jnp.where(rotates, BASIS, ORDER))
+        )
     return nan_where(wrong, reach.dtype)
 
 
@@ -215,15 +218,20 @@ def _coupled(policy: Policy, da: Any, db: Any, residuals: Sequence[Any], moved: 
         return jnp.where(_defective(policy, condition), jnp.nan, finite_or_nan(rounding))
 
     pair = clusters(policy, w, reach) & ~identity(w.shape[-1], w.ndim + 1)
-    return coupled(policy, "eig", w, pair, moved, kappa)
+    why = jnp.where(_defective(policy, condition), DEFECTIVE, COUPLED)
+    return coupled(policy, Subject("eig"), w, pair, moved, kappa, why)
 
 
 def _defective(policy: check, condition: Array) -> Array:
     """Pairs of vectors so close to parallel that in a cluster they mean a defective eigenvalue, where no coupling is
     small enough to be left out."""
-    worst = jnp.maximum(condition[..., :, None], condition[..., None, :])
     n = condition.shape[-1]
-    return ~(10 * policy.c * math.sqrt(n) * jnp.finfo(condition.dtype).eps * worst**2 < 1)
+    return ~(10 * policy.c * math.sqrt(n) * jnp.finfo(condition.dtype).eps * _worst_of(condition) ** 2 < 1)
+
+
+def _worst_of(condition: Array) -> Array:
+    """The larger condition number of each pair."""
+    return jnp.maximum(condition[..., :, None], condition[..., None, :])
 
 
 def _phase(v: Array, k: Array) -> Array:
@@ -271,7 +279,7 @@ def cotangent(
         nothing = noise(policy, jnp.abs(_gaps(w)), coupling, coupling, w_bar, kappa, scale)
         if nothing is not None:
             # Where vectors are nearly parallel, little coupling does not mean little effect.
-            nothing &= jnp.maximum(condition[..., :, None], condition[..., None, :]) < 1e3
+            nothing &= _worst_of(condition) < 1e3
         e = jnp.conj(f) * without(nothing, k_bar)
         m_bar = m_bar + e * jnp.conj(beta)[..., None, :]
         n_bar = n_bar - e * jnp.conj(alpha)[..., None, :]
@@ -304,6 +312,8 @@ def second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], policy:
     w, reach = lax.stop_gradient(w), lax.stop_gradient(reach)
     close = _close(w, second_order_width(policy, w, any(outputs[1:])) * reach)
     close &= ~identity(w.shape[-1], close.ndim)
+    if policy.explain:
+        explain(Subject("eig"), policy, w, close, SECOND)
     return jnp.where(jnp.any(close, axis=(-1, -2)), jnp.nan, factor)
 
 

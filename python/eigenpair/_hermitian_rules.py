@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ._explanations import Subject
 from ._matrices import adjoint, diagonal_matrix, hermitian_part, hermitian_part_transpose, identity, matmul
 from ._rounding import at_most_of, norm, rounding_of_form, rounding_of_product
 from .degeneracy import (
@@ -23,6 +24,11 @@ from .degeneracy import (
     verdict,
     without,
 )
+
+
+def subject_of(type: int, first: int = 0) -> Subject:
+    """Of explanations."""
+    return Subject("eigh(a, b)" if type else "eigh", first)
 
 
 def bases(type: int, v: Array, u: Array | None) -> tuple[Array, Array]:
@@ -76,11 +82,12 @@ def turned(
     type: int,
     beyond: Any = 0,
     largest: Any = 0,
+    first: int = 0,
 ) -> Array | None:
     """Which eigenvectors have no tangent, for the perturbation couples them with others of their cluster; `(…, 1, n)`.
 
-    Of a subset, `beyond` has the norms of the columns of `K` in what was left out, `(…, 1, k)`, and `largest` is what
-    is known of entries of `M` that are not in `moved`.
+    Of a subset from `first` on, `beyond` has the norms of the columns of `K` in what was left out, `(…, 1, k)`, and
+    `largest` is what is known of entries of `M` that are not in `moved`.
     """
     if not isinstance(policy, check):
         return None
@@ -101,7 +108,7 @@ def turned(
         return at_most_of(moved, rounding, largest)
 
     pair = clusters(policy, w, scale) & ~identity(w.shape[-1], w.ndim + 1)
-    return coupled(policy, "eigh", w, pair, moved, kappa)
+    return coupled(policy, subject_of(type, first), w, pair, moved, kappa)
 
 
 def without_tangent(columns: Array | None, x: Array) -> Array:
@@ -177,7 +184,7 @@ def cotangent(
         m_bar = inverse_gaps(policy, w, scale).astype(v.dtype) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
         if w_bar is not None:
             m_bar = m_bar + diagonal_matrix(w_bar, v.dtype)
-        answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
+        answer = verdict(policy, subject_of(type), w, w_bar, k_bar, kappa, scale)
     x, y = bases(type, v, u)
     bars = []
     if inputs[0]:
@@ -202,4 +209,4 @@ def second_order(
     residuals: Sequence[Any], *, outputs: tuple[bool, ...], type: int, triangle: str, policy: Policy
 ) -> Array:
     w, _, _, scale = unpack(residuals, type)
-    return second_order_factor(policy, w, scale, any(outputs[1:]))
+    return second_order_factor(policy, subject_of(type), w, scale, any(outputs[1:]))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 from jax import Array, lax
 
 from ._complement import complement_p
-from ._hermitian_rules import inner_of_b, pushforward, turned, without_tangent
+from ._explanations import EDGE, Subject, explain_neighbours
+from ._hermitian_rules import inner_of_b, pushforward, subject_of, turned, without_tangent
 from ._linear_pair import LinearPair
 from ._matrices import adjoint, diagonal_matrix, hermitian_part, hermitian_part_transpose, matmul
 from ._rounding import at_most_of, norm, rounding_of_product
@@ -55,15 +56,28 @@ def _root_of_b(residuals: Sequence[Array]) -> Any:
     return jnp.sqrt(norm(lax.stop_gradient(b[0]), (-2, -1))) if b else 1
 
 
-def _open(policy: Policy, w: Array, edges: Array) -> Array | None:
-    """Which eigenvalues share a cluster with one that was not asked for; `(…, 1, k)`."""
+def _open(
+    policy: Policy, subject: Subject, w: Array, edges: Array, used: Callable[[Array], Array] = lambda unknown: unknown
+) -> Array | None:
+    """Which eigenvalues share a cluster with one that was not asked for, if they are `used`; `(…, 1, k)`."""
     if not isinstance(policy, check):
         return None
+    w, edges = lax.stop_gradient(w), lax.stop_gradient(edges)
     reach = width(policy, w) * edges[..., 2]
     low = ~(w[..., 0] - edges[..., 0] > reach)[..., None, None]
     high = ~(edges[..., 1] - w[..., -1] > reach)[..., None, None]
     together = clusters(policy, w, edges[..., 2:])
-    return (together[..., :1, :] & low) | (together[..., -1:, :] & high)
+    below, above = used(together[..., :1, :] & low), used(together[..., -1:, :] & high)
+    if policy.explain:
+        ends = [jnp.any(x, axis=(-1, -2))[..., None] for x in (below, above)]
+        inside = jnp.zeros((*ends[0].shape[:-1], w.shape[-1] - 1), bool)
+        all_known = jnp.broadcast_to(_with_edges(w, edges), (*ends[0].shape[:-1], w.shape[-1] + 2))
+        explain_neighbours(subject, policy, all_known, ~jnp.concatenate([ends[0], inside, ends[1]], axis=-1), EDGE)
+    return below | above
+
+
+def _with_edges(w: Array, edges: Array) -> Array:
+    return jnp.concatenate([edges[..., :1], w, edges[..., 1:2]], axis=-1)
 
 
 def tangent(
@@ -94,9 +108,9 @@ def tangent(
         if da is not None:  # in the metric of B it has at least this norm, and n² entries
             size = norm(lax.stop_gradient(da), (-2, -1))
             largest = jnp.maximum(largest, size / (v.shape[-2] * _root_of_b(residuals) ** 2))
-        lost = turned(policy, da, db, w, v, None, f, scale, moved, type, beyond, largest)
+        lost = turned(policy, da, db, w, v, None, f, scale, moved, type, beyond, largest, first)
         dv = without_tangent(lost, matmul(v, k) - outside)
-        results.append(without_tangent(_open(policy, *(lax.stop_gradient(x) for x in (w, edges))), dv))
+        results.append(without_tangent(_open(policy, subject_of(type, first - 1), w, edges), dv))
     return results
 
 
@@ -130,11 +144,10 @@ def cotangent(
         outside = _outside(v_bar, residuals, first)
         of_a = matmul(v, m_bar) - outside
         of_b = matmul(v, inner_of_b(m_bar, hermitian_part(k_bar), w, type)) + outside * w.astype(v.dtype)[..., None, :]
-        answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
-        unknown = _open(policy, *(lax.stop_gradient(x) for x in (w, edges)))
+        answer = verdict(policy, subject_of(type, first), w, w_bar, k_bar, kappa, scale)
+        unknown = _open(policy, subject_of(type, first - 1), w, edges, lambda x: x & (lax.stop_gradient(v_bar) != 0))
         if unknown is not None and answer is not None:
-            used = jnp.any(unknown & (lax.stop_gradient(v_bar) != 0), axis=(-1, -2), keepdims=True)
-            answer = jnp.where(used, jnp.nan, answer)
+            answer = jnp.where(jnp.any(unknown, axis=(-1, -2), keepdims=True), jnp.nan, answer)
     results = []
     for wanted, right in zip(inputs, (of_a, of_b), strict=True):
         if wanted:
@@ -147,9 +160,11 @@ def second_order(
     residuals: Sequence[Any], *, outputs: tuple[bool, ...], first: int, type: int, triangle: str, policy: Policy
 ) -> Array:
     w, v, edges, *_ = residuals
-    all_known = jnp.concatenate([edges[..., :1], w, edges[..., 1:2]], axis=-1)
+    all_known = _with_edges(w, edges)
     policy = _of_whole(policy, v.shape[-2], all_known.shape[-1])
-    return second_order_factor(policy, all_known, lax.stop_gradient(edges[..., 2:]), outputs[1])
+    return second_order_factor(
+        policy, subject_of(type, first - 1), all_known, lax.stop_gradient(edges[..., 2:]), outputs[1]
+    )
 
 
 pair = LinearPair("eigenpair_partial", tangent, cotangent, second_order)

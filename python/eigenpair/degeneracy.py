@@ -8,18 +8,27 @@ subspace does. A policy says what is done about it. See `docs/derivations.md`, s
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
-import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ._explanations import (
+    BASIS,
+    COUPLED,
+    ORDER,
+    SECOND,
+    DegeneracyWarning,
+    Subject,
+    explain,
+    explain_neighbours,
+    user_line,
+)
 from ._matrices import identity, of_rank
 from ._remedies import meant_policy
 
@@ -41,10 +50,6 @@ def _require_number(name: str, value: Any, *, positive: bool = False) -> None:
 def _require_one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, got {value!r}")
-
-
-class DegeneracyWarning(UserWarning):
-    """A derivative is NaN because eigenvalues coincide and the loss depends on what that leaves undetermined."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,14 +84,18 @@ class check(Policy):
     - `coupled`: what forward mode gives for what the perturbation couples inside a cluster: `"nan"`, or `"mask"`, the
         tangent without the turn. That is right for losses that use the cluster through its invariant subspace and
         symmetric functions of its eigenvalues only, and nothing checks that they do.
-    - `explain`: when a derivative is refused, say why in a `DegeneracyWarning`: which matrix, which eigenvalues, which
-        test, and what to call instead. Works under `jit`, where the warning comes when the computation runs.
+    - `explain`: when something is NaN, say why in a `DegeneracyWarning`: which matrix, which eigenvalues, which test,
+        and what to call instead. It points at the line that called the function, and works under `jit`, where the
+        warning comes when the computation runs. Off by default: it takes a callback to the host, which makes programs
+        slower and keeps them from being exported.
+    - `location`: file and line for the warning; the functions fill it in.
     """
 
     c: float = 10.0
     generic_basis: bool = False
     explain: bool = False
     coupled: str = "nan"
+    location: tuple[str, int] | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _require_number("c", self.c, positive=True)
@@ -128,6 +137,9 @@ class raw(Policy):
 
 _default = jax.make_user_context(default_value=check())
 
+# Whether there has been such a block: calls that are compiled as a whole do not know their line.
+any_block_explains = False
+
 
 def policy(value: Policy) -> AbstractContextManager[None]:
     """A policy for a block of code: `with eigenpair.degeneracy.policy(mask(1e-6)): ...`
@@ -135,7 +147,10 @@ def policy(value: Policy) -> AbstractContextManager[None]:
     It holds for calls that do not name one themselves, and for functions jitted outside of the block: they are traced
     anew inside of it.
     """
-    return _default(as_policy(value))
+    global any_block_explains
+    chosen = as_policy(value)
+    any_block_explains |= explains(chosen)
+    return _default(chosen)
 
 
 def as_policy(value: Any) -> Policy:
@@ -148,6 +163,19 @@ def as_policy(value: Any) -> Policy:
         "degeneracy must be a policy, such as eigenpair.degeneracy.check(), mask(tol), broaden(eps) or raw(); "
         f"got {value!r}{meant_policy(value)}"
     )
+
+
+def policy_of_call(value: Any) -> Policy:
+    """`as_policy`, which knows the line it was called from if it has something to say there."""
+    result = as_policy(value)
+    if explains(result) and result.location is None:
+        return dataclasses.replace(result, location=user_line())
+    return result
+
+
+def explains(policy: Policy) -> TypeGuard[check]:
+    """Whether somebody wants to be told why something is NaN."""
+    return isinstance(policy, check) and policy.explain
 
 
 def width(policy: check, w: Array) -> float:
@@ -195,7 +223,9 @@ def parts(k_bar: Array) -> tuple[Array, Array]:
     return jnp.abs(k_bar - adjoint) / 2, jnp.abs(k_bar + adjoint) / 2
 
 
-def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: Array, scale: Array) -> Array | None:
+def verdict(
+    policy: Policy, subject: Subject, w: Array, w_bar: Array | None, k_bar: Array, kappa: Array, scale: Array
+) -> Array | None:
     """1 where the gradient may be computed without the gaps inside clusters, NaN where it may not; shape `(…, 1, 1)`.
 
     `k_bar` is `K̄` of the derivations, `kappa` the size of the source of rounding in each entry, and NaN fails.
@@ -216,17 +246,23 @@ def verdict(policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: 
         wrong |= ~(mixing <= small * kappa) & ~(split <= small * largest)
     wrong &= pair
     if policy.explain:
-        explain("eigh", policy, w, wrong, jnp.where(rotation <= small * kappa, ORDER, BASIS))
+        explain(subject, policy, w, wrong, jnp.where(rotation <= small * kappa, ORDER, BASIS))
     return nan_where(wrong, w.dtype)
 
 
 def coupled(
-    policy: Policy, function: str, w: Array, pair: Array, moved: Array, kappa: Callable[[], Array]
+    policy: Policy,
+    subject: Subject,
+    w: Array,
+    pair: Array,
+    moved: Array,
+    kappa: Callable[[], Array],
+    why: Any = COUPLED,
 ) -> Array | None:
     """Which columns have no tangent: those that the perturbation couples with others of their cluster; `(…, 1, n)`.
 
-    `pair` marks the pairs of a cluster, `moved` is what is divided by their gaps, and `kappa()` the size of what is
-    rounded in each entry of it. `None`: nothing to judge.
+    `pair` marks the pairs of a cluster, `moved` is what is divided by their gaps, `kappa()` the size of what is
+    rounded in each entry of it, and `why` what an explanation gives for a reason. `None`: nothing to judge.
     """
     if not isinstance(policy, check) or policy.coupled != "nan" or w.shape[-1] == 0:
         return None
@@ -239,7 +275,7 @@ def coupled(
     wrong = pair & ~(size <= small * bound)
     wrong |= jnp.swapaxes(wrong, -1, -2)
     if policy.explain:
-        explain(function, policy, w, wrong, COUPLED)
+        explain(subject, policy, w, wrong, why)
     return jnp.any(wrong, axis=-2, keepdims=True)
 
 
@@ -274,51 +310,6 @@ def nan_where(wrong: Array, dtype: Any) -> Array:
     return jnp.where(jnp.any(wrong, axis=(-1, -2), keepdims=True), dtype.type(jnp.nan), dtype.type(1))
 
 
-# Why a pair of a cluster has no derivative.
-BASIS, ORDER, COUPLED = 1, 2, 3
-_REASONS = {
-    BASIS: "the loss depends on the choice of their eigenvectors, which is arbitrary",
-    ORDER: "the loss tells them apart, by their order alone, in a way that has no derivative",
-    COUPLED: "the perturbation couples their eigenvectors, which turn at once, so that their tangents do not exist",
-}
-
-
-def explain(function: str, policy: check, w: Array, wrong: Array, reason: Any) -> None:
-    """Warns about the pairs marked `wrong`, when there are any and when the computation runs."""
-    tell = functools.partial(_warn, function, policy)
-    lax.cond(
-        jnp.any(wrong),
-        lambda *xs: jax.debug.callback(tell, *xs),
-        lambda *xs: None,
-        *(w, jnp.where(wrong, jnp.asarray(reason, jnp.int8), jnp.int8(0))),
-    )
-
-
-def _warn(function: str, policy: check, w: Any, reason: Any) -> None:
-    w, reason = np.asarray(w), np.asarray(reason)
-    *batch, i, j = (int(index) for index in np.argwhere(reason)[0])
-    why = int(reason[(*batch, i, j)])
-    values = w[tuple(batch)] if w.ndim == len(batch) + 1 else w.reshape(-1, w.shape[-1])[0]
-    where = f" of matrix {tuple(batch)}" if batch else ""
-    count = int(np.sum(np.any(reason, axis=(-1, -2))))
-    advice = (
-        "If the loss is a function of the matrix, write it with spectral_map, spectral_sum or spectral_projector; "
-        "if it needs these vectors, it has no derivative here."
-    )
-    if why == COUPLED:
-        advice += (
-            " Reverse mode (jax.grad, jax.vjp) can see whether the loss needs them. If it only uses the space that "
-            'they span, check(coupled="mask") leaves the turn out.'
-        )
-    warnings.warn(
-        f"the {'tangent' if why == COUPLED else 'gradient'} of {function} is NaN for {count} matrix(es): eigenvalues "
-        f"{i} and {j}{where}, {values[i]!s} and {values[j]!s}, are one cluster (they differ by "
-        f"{abs(values[i] - values[j]):.1e}), and {_REASONS[why]}. {advice} Policy: {policy}.",
-        DegeneracyWarning,
-        stacklevel=2,
-    )
-
-
 def generic_rotation(policy: check, w: Array, scale: Array, dtype: Any) -> Array:
     """A unitary that mixes each cluster and nothing else: one reflection per cluster, at a fixed vector of no
     symmetry."""
@@ -335,10 +326,12 @@ def generic_rotation(policy: check, w: Array, scale: Array, dtype: Any) -> Array
     return identity(n, same.ndim, dtype) - jnp.where(inside, dyad / length.astype(dtype), 0)
 
 
-def second_order_factor(policy: Policy, w: Array, scale: Array, vectors: bool) -> Array:
+def second_order_factor(policy: Policy, subject: Subject, w: Array, scale: Array, vectors: bool) -> Array:
     """What multiplies derivatives of a first-order rule: under `check`, NaN for matrices with a pair of eigenvalues too
     close for a second derivative, through eigenvectors or (not `vectors`) eigenvalues alone; else 1. Shape `(…)`."""
     if not isinstance(policy, check) or w.shape[-1] < 2:
         return jnp.ones(w.shape[:-1], w.dtype)
     apart = jnp.diff(lax.stop_gradient(w), axis=-1) > second_order_width(policy, w, vectors) * scale
+    if policy.explain:
+        explain_neighbours(subject, policy, lax.stop_gradient(w), apart, SECOND)
     return jnp.where(jnp.all(apart, axis=-1), w.dtype.type(1), w.dtype.type(jnp.nan))

@@ -24,7 +24,7 @@ from ._linear_pair import batched, by_jit
 from ._matrices import adjoint, finite_or_identity, matmul
 from ._remedies import GENERAL, GENERAL_VALUES, with_remedies
 from ._rounding import largest_column, norm
-from .degeneracy import Policy, as_policy, check
+from .degeneracy import Policy, check, policy_of_call
 
 __all__ = ["EigBothResult", "EigLeftResult", "EigResult", "condition_numbers", "eig", "eigvals"]
 
@@ -133,7 +133,7 @@ def _problem(a: Any, b: Any, degeneracy: Any) -> tuple[tuple[Array, ...], Policy
     operands: tuple[Array, ...] = (a,)
     if b is not None:
         operands = _arguments.promoted(a, _arguments.matrices("b", b))
-    return operands, as_policy(degeneracy)
+    return operands, policy_of_call(degeneracy)
 
 
 # ---- forward ------------------------------------------------------------------------------------------------------

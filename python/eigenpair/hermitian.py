@@ -15,14 +15,15 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import _arguments, _partial, cuda, engines, native
+from . import _arguments, _partial, cuda, degeneracy, engines, native
+from ._explanations import explain_asymmetry, explain_unsolved
 from ._hermitian_core import pair
 from ._hermitian_rules import bases, cotangent, scale_of, second_order, tangent
 from ._hermitian_xla import in_generic_basis, result_count, solve_by_xla
 from ._linear_pair import LinearPair, batched, by_jit
-from ._matrices import TRIANGLES, fusing, hermitian_part
+from ._matrices import TRIANGLES, far_from_hermitian, fusing, hermitian_part
 from ._remedies import HERMITIAN, VALUES, with_remedies
-from .degeneracy import Policy, as_policy, check
+from .degeneracy import Policy, check, explains, policy_of_call
 
 __all__ = ["EighResult", "eigh", "eigvalsh"]
 
@@ -40,12 +41,17 @@ jax.export.register_namedtuple_serialization(EighResult, serialized_name="eigenp
 # A call with nothing but an array is compiled as a whole: of a small matrix, arguments would be half of the time.
 
 
-@jax.jit
+def _compiled(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    compiled = jax.jit(function)
+    return lambda a: function(a) if degeneracy.any_block_explains else compiled(a)
+
+
+@_compiled
 def _plain_eigh(a: Array) -> EighResult:
     return EighResult(*_Problem.of(a, None, 1, None, None, None).solve(vectors=True))
 
 
-@jax.jit
+@_compiled
 def _plain_eigvalsh(a: Array) -> Array:
     return _Problem.of(a, None, 1, None, None, None).values()
 
@@ -128,7 +134,7 @@ class _Problem(NamedTuple):
         static = {
             "type": _arguments.problem_type(type, b is not None),
             "triangle": _arguments.triangle(lower),
-            "policy": as_policy(degeneracy),
+            "policy": policy_of_call(degeneracy),
         }
         operands: tuple[Array, ...] = (a,)
         if b is not None:
@@ -146,9 +152,23 @@ class _Problem(NamedTuple):
             and _partial.worthwhile(self.operands[0].shape[-1], subset, static["type"], static["policy"])
         ):
             chosen = {name: static[name] for name in ("triangle", "policy")}
-            return _partial.solve(self.operands, subset=subset, vectors=vectors, **chosen)
-        results = solve(self.operands, vectors=vectors, **static)[: 1 + vectors]
-        return list(results) if subset is None else [x[..., subset[0] : subset[1] + 1] for x in results]
+            results = _partial.solve(self.operands, subset=subset, vectors=vectors, **chosen)
+        else:
+            results = list(solve(self.operands, vectors=vectors, **static)[: 1 + vectors])
+            if subset is not None:
+                results = [x[..., subset[0] : subset[1] + 1] for x in results]
+        if explains(static["policy"]):
+            self._explain(results[0])
+        return results
+
+    def _explain(self, w: Array) -> None:
+        """What there is to say about the arguments."""
+        a, *b = (lax.stop_gradient(x) for x in self.operands)
+        policy = self.static["policy"]
+        if self.static["triangle"] == "hermitian":
+            explain_asymmetry("eigh", policy, a, far_from_hermitian(a))
+        if b:
+            explain_unsolved(policy, a, b[0], lax.stop_gradient(w))
 
 
 # ---- forward ------------------------------------------------------------------------------------------------------

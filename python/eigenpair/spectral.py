@@ -11,18 +11,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from . import _arguments, _differences, engines
-from ._matrices import hermitian_part, of_rank
+from . import _arguments, _differences, _matrices, engines
+from ._explanations import CUT, Subject, explain_asymmetry, explain_neighbours
+from ._matrices import far_from_hermitian, of_rank
 from ._remedies import SPECTRAL, instead_of, with_remedies
 from ._spectral_forms import Jet, closed, opened, step_first
-from .degeneracy import check
+from .degeneracy import check, explains, policy_of_call
 from .hermitian import solve
 
 __all__ = ["spectral_map", "spectral_projector", "spectral_sum"]
 
 
 @with_remedies(SPECTRAL, too_many=SPECTRAL["b"])
-def spectral_map(f: Callable[[Array], Array], a: Any) -> Array:
+def spectral_map(f: Callable[[Array], Array], a: Any, *, hermitian_part: bool = False) -> Array:
     """`f(A) = V f(Λ) Vᴴ` of the Hermitian part of `a`, exact at any degeneracy. `scipy.linalg.funm`, differentiable.
 
     **Arguments:**
@@ -30,7 +31,10 @@ def spectral_map(f: Callable[[Array], Array], a: Any) -> Array:
     - `f`: a scalar function of a real number, differentiable on the spectrum and between its points, written with
         `jax.numpy`. What it closes over is differentiated too. Complex values are allowed (`lambda x: jnp.exp(-1j * x
         * t)`).
-    - `a`: `(…, n, n)`.
+    - `a`: `(…, n, n)`, Hermitian. Small deviations are ignored, such as rounding or the steps of finite differences. A
+        matrix that is far from Hermitian, its skew-Hermitian part more than a hundredth of it, was hardly meant: all is
+        NaN for it.
+    - `hermitian_part`: the Hermitian part is meant, however much there is beside it.
 
     **Returns:** `(…, n, n)`, Hermitian when `f` is real.
 
@@ -41,32 +45,34 @@ def spectral_map(f: Callable[[Array], Array], a: Any) -> Array:
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
     """
     f, a = _arguments_of(f, a)
+    a, honest = _part_and_factor("spectral_map", a, hermitian_part)
     w, v = _eigen(a)
     values = f(w)
-    return opened(_jet(jnp.zeros_like(values), f, w), a, w, v)
+    return opened(_honest(_jet(jnp.zeros_like(values), f, w), honest), a, w, v)
 
 
 @with_remedies(SPECTRAL, too_many=SPECTRAL["b"])
-def spectral_sum(f: Callable[[Array], Array], a: Any) -> Array:
+def spectral_sum(f: Callable[[Array], Array], a: Any, *, hermitian_part: bool = False) -> Array:
     """`Σ f(λᵢ) = tr f(A)` of the Hermitian part of `a`, three times differentiable at any degeneracy. Its gradient is
     `f'(A)`.
 
     Arguments and errors as for `spectral_map`; shape `(…,)`.
     """
     f, a = _arguments_of(f, a)
+    a, honest = _part_and_factor("spectral_sum", a, hermitian_part)
     w, v = _eigen(a)
-    return closed(_jet(f(w), _differences.derivative(f), w), a, w, v)
+    return closed(_honest(_jet(f(w), _differences.derivative(f), w), honest), a, w, v)
 
 
 @with_remedies(SPECTRAL, too_many=SPECTRAL["b"])
-def spectral_projector(a: Any, k: int) -> Array:
+def spectral_projector(a: Any, k: int, *, hermitian_part: bool = False) -> Array:
     """The orthogonal projector on the eigenvectors of the `k` lowest eigenvalues of the Hermitian part of `a`.
 
     Only the gap between eigenvalues `k` and `k + 1` matters to its first and second derivatives; degeneracy on either
     side does not. Where that gap is no larger than rounding (as for `eigenpair.degeneracy.check`), there is no such
     projector: all is NaN.
 
-    **Arguments:** `a`: `(…, n, n)`; `k`: an integer, `0 ≤ k ≤ n`.
+    **Arguments:** `a` and `hermitian_part` as for `spectral_map`; `k`: an integer, `0 ≤ k ≤ n`.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
     """
@@ -75,9 +81,9 @@ def spectral_projector(a: Any, k: int) -> Array:
     k = _arguments.integer("k", k)
     if not 0 <= k <= n:
         raise ValueError(f"k must satisfy 0 ≤ k ≤ {n}, got {k}")
-    a = hermitian_part(engines.placed(a))
+    a, honest = _part_and_factor("spectral_projector", a, hermitian_part)
     w, v = _eigen(a)
-    honest = _gap_or_nan(w, k)
+    honest = honest[..., None] * _gap_or_nan(w, k)
     values = of_rank(jnp.arange(n) < k, w.ndim).astype(w.dtype) * honest
     scale = jnp.broadcast_to(honest[..., None], v.shape)
     jet = Jet(jnp.zeros_like(w), values, step_first(w, k) * scale, scale)
@@ -85,7 +91,7 @@ def spectral_projector(a: Any, k: int) -> Array:
 
 
 def _arguments_of(f: Any, a: Any) -> tuple[Callable[[Array], Array], Array]:
-    """The Hermitian part of `a`, and `f` elementwise, once it has been seen to take a number to a number."""
+    """`a` as an array, and `f` elementwise, once it has been seen to take a number to a number."""
     if callable(a) and not callable(f):
         raise TypeError("a and f are in each other's place; the order is f, a")
     a = _arguments.matrices("a", a)
@@ -113,7 +119,25 @@ def _arguments_of(f: Any, a: Any) -> tuple[Callable[[Array], Array], Array]:
             f"f must return a floating-point or complex number, it returned one of {result.dtype}; cast it: "
             "lambda x: f(x).astype(x.dtype)"
         )
-    return _elementwise(one), hermitian_part(engines.placed(a))
+    return _elementwise(one), a
+
+
+def _part_and_factor(function: str, a: Array, hermitian_part: Any) -> tuple[Array, Array]:
+    """The Hermitian part of `a`, and 1, or NaN where something else must have been meant; shape `(…,)`."""
+    a = engines.placed(a)
+    factor = jnp.ones(a.shape[:-2], jnp.finfo(a.dtype).dtype)
+    if not _arguments.flag("hermitian_part", hermitian_part):
+        far = far_from_hermitian(a)
+        factor = jnp.where(far, jnp.nan, factor)
+        policy = policy_of_call(None)
+        if explains(policy):
+            explain_asymmetry(function, policy, lax.stop_gradient(a), far)
+    return _matrices.hermitian_part(a), factor
+
+
+def _honest(jet: Jet, factor: Array) -> Jet:
+    """NaN wherever the factor is."""
+    return Jet(*(x * factor.reshape(factor.shape + (1,) * (x.ndim - factor.ndim)).astype(x.dtype) for x in jet))
 
 
 def _eigen(a: Array) -> tuple[Array, Array]:
@@ -147,4 +171,9 @@ def _gap_or_nan(w: Array, k: int) -> Array:
     if k in (0, n):
         return jnp.ones((*w.shape[:-1], 1), w.dtype)
     tol = check().c * math.sqrt(n) * jnp.finfo(w.dtype).eps * jnp.max(jnp.abs(w), axis=-1)
-    return jnp.where(w[..., k] - w[..., k - 1] > tol, 1, jnp.nan).astype(w.dtype)[..., None]
+    apart = w[..., k] - w[..., k - 1] > tol
+    policy = policy_of_call(None)
+    if explains(policy):
+        of_pairs = jnp.ones((*w.shape[:-1], n - 1), bool).at[..., k - 1].set(apart)
+        explain_neighbours(Subject("spectral_projector"), policy, w, of_pairs, CUT)
+    return jnp.where(apart, 1, jnp.nan).astype(w.dtype)[..., None]
