@@ -82,9 +82,6 @@ class Gaps {
     return close && rotation <= noise && (same || mixing <= noise) ? kNoise : kCounts;
   }
 
-  // Of what is judged, after `measure`: all of it are numbers.
-  bool finite() const { return kappa_.finite() && split_ - split_ == 0; }
-
   // What of an entry of a form is rounding, if its parts are of that size and the largest entry is `largest`; NaN where
   // it is not known.
   R rounding_of_form(R parts, R largest) const {

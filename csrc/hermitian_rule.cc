@@ -49,7 +49,7 @@ void check(const eigenpair_hermitian_rule& p) {
   require(p.triangle >= EIGENPAIR_HERMITIAN_PART && p.triangle <= EIGENPAIR_UPPER, "rule.triangle is unknown");
   require(p.policy >= EIGENPAIR_POLICY_CHECK && p.policy <= EIGENPAIR_POLICY_RAW, "rule.policy is unknown");
   require(p.parameter >= 0, "rule.parameter is negative");
-  require((p.options & ~(EIGENPAIR_RULE_MASK_COUPLED | EIGENPAIR_RULE_ZERO_REFUSED)) == 0, "rule.options are unknown");
+  require((p.options & ~EIGENPAIR_RULE_MASK_COUPLED) == 0, "rule.options are unknown");
   require(p.n >= 0 && p.n <= (int64_t{1} << 20), "rule.n is negative or too large");
   require(p.batch >= 0, "rule.batch is negative");
   if (p.n == 0 || p.batch == 0) return;

@@ -113,17 +113,9 @@ class LargeRuleProblem final : public Problem {
       T *k = db != nullptr ? db : da, *m = da != nullptr ? da : rotation_.get();
       if (problem_.turns()) {
         rotation_cotangent(v, u, index, k);
-        const Rotation found = kernels.rotate(p, index, k, m, scratch_.get());
-        if (found != Rotation::kGood) {
-          const bool zero = (p.options & EIGENPAIR_RULE_ZERO_REFUSED) != 0 && found == Rotation::kRefused;
-          for (T* gradient : {da, db}) {
-            if (gradient == nullptr) continue;
-            if (zero) {
-              std::fill_n(gradient, p.n * p.n, T(0));
-            } else {
-              fill_nan(gradient, p.n * p.n);
-            }
-          }
+        if (!kernels.rotate(p, index, k, m, scratch_.get())) {
+          fill_nan(da, p.n * p.n);
+          fill_nan(db, p.n * p.n);
           return false;
         }
       }

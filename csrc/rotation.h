@@ -79,10 +79,10 @@ struct alignas(64) MirroredTiles {
   T entries[kTile][kTile];
 };
 
-// M = Diag(dw) + F o (K - K*)/2, which may take the place of K. Where `check` refuses the loss, M is worth nothing.
-// `scratch` has room for kRotationScratch times n real numbers.
+// M = Diag(dw) + F o (K - K*)/2, which may take the place of K; false where `check` refuses the loss, and M is worth
+// nothing. `scratch` has room for kRotationScratch times n real numbers.
 template <typename T>
-Rotation rotate(const eigenpair_hermitian_rule& p, int64_t index, const void* of_k, void* to_m, void* scratch) {
+bool rotate(const eigenpair_hermitian_rule& p, int64_t index, const void* of_k, void* to_m, void* scratch) {
   using Mirror = MirroredTiles<T>;
   using R = typename Mirror::R;
   const int64_t n = p.n;
@@ -136,8 +136,7 @@ Rotation rotate(const eigenpair_hermitian_rule& p, int64_t index, const void* of
     }
     mirror.write(y, n, p0, p1, q0, q1);
   });
-  if (!refused) return Rotation::kGood;
-  return gaps.finite() ? Rotation::kRefused : Rotation::kNotFinite;
+  return !refused;
 }
 
 // From M to what dB takes the place of dA with, in the place of K: sign L o M + part (K + K*)/2.

@@ -107,9 +107,6 @@ class RoundingOfK {
   // NaN where it is not known.
   R operator()(int64_t i, int64_t j) const { return at_most_of<R>(of_v_(i, j) + of_u_(i, j), of_k_); }
 
-  // K has nothing but numbers.
-  bool finite() const { return of_k_ - of_k_ == 0; }
-
  private:
   RoundingOfBasis<T> of_v_, of_u_;
   R of_k_ = 0;

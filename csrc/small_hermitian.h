@@ -38,12 +38,9 @@ struct SmallRules {
 // What `rotate` below takes of scratch memory for each order, in real numbers.
 inline constexpr int64_t kRotationScratch = 5;
 
-// What `check` says of a loss, and whether what it refuses is made of numbers.
-enum class Rotation { kGood, kRefused, kNotFinite };
-
 // What is not products in the reverse rule of larger ones, for matrix `index` of the batch: see rotation.h.
 struct LargeRule {
-  Rotation (*rotate)(const eigenpair_hermitian_rule& rule, int64_t index, const void* k, void* m, void* scratch);
+  bool (*rotate)(const eigenpair_hermitian_rule& rule, int64_t index, const void* k, void* m, void* scratch);
   void (*mix)(const eigenpair_hermitian_rule& rule, int64_t index, const void* m, void* k);
   void (*share)(const eigenpair_hermitian_rule& rule, void* gradient);
   void (*scale_columns)(const eigenpair_hermitian_rule& rule, int64_t index, bool of_b, const void* x, void* scaled);

@@ -107,10 +107,10 @@ class SmallMatrices {
     }
   }
 
-  void fill(void* base, int64_t index, int64_t count, R value) const {
+  void fill_nan(void* base, int64_t index, int64_t count) const {
     if (base == nullptr) return;
     R* out = static_cast<R*>(base) + index * count;
-    for (int64_t i = 0; i < count; ++i) out[i] = value;
+    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<R>(__builtin_nan(""));
   }
 
   // C = A B

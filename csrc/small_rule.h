@@ -44,7 +44,7 @@ class SmallRule : private SmallMatrices<T, N> {
   enum { kV, kVh, kU, kUh, kK, kM, kT, kOut };
 
   using Base::clear;
-  using Base::fill;
+  using Base::fill_nan;
   using Base::load;
   using Base::load_hermitian;
   using Base::multiply;
@@ -79,10 +79,8 @@ class SmallRule : private SmallMatrices<T, N> {
       load(input(p_.u, index), true, false, at(kUh));
     }
     if (vectors && !rotate(index, dw)) {
-      const bool zero = (p_.options & EIGENPAIR_RULE_ZERO_REFUSED) != 0 && gaps_.finite();
-      for (void* gradient : {p_.da, p_.db}) {
-        fill(gradient, index, square() * (kComplex ? 2 : 1), zero ? R(0) : static_cast<R>(__builtin_nan("")));
-      }
+      fill_nan(p_.da, index, square() * (kComplex ? 2 : 1));
+      fill_nan(p_.db, index, square() * (kComplex ? 2 : 1));
       return false;
     }
     const bool a_by_u = p_.type == 2, b_by_u = p_.type == 3;

@@ -207,10 +207,9 @@ typedef struct eigenpair_complement_problem {
 /* What a rule does about eigenvalues that coincide, with its `parameter`: c, tol, eps, or nothing. */
 enum { EIGENPAIR_POLICY_CHECK = 0, EIGENPAIR_POLICY_MASK = 1, EIGENPAIR_POLICY_BROADEN = 2, EIGENPAIR_POLICY_RAW = 3 };
 
-/* What CHECK does about what it finds, as a sum; 0: NaN in either case. */
+/* What CHECK does about what it finds, instead of NaN, as a sum. */
 enum {
-  EIGENPAIR_RULE_MASK_COUPLED = 1, /* forward: tangents of vectors that the perturbation couples leave out the turn */
-  EIGENPAIR_RULE_ZERO_REFUSED = 2  /* in reverse: gradients of a matrix that is refused are 0 */
+  EIGENPAIR_RULE_MASK_COUPLED = 1 /* forward: tangents of vectors that the perturbation couples leave out the turn */
 };
 
 /* First derivatives of a batch of Hermitian eigenproblems, by the rules of docs/derivations.md: forward from da and db

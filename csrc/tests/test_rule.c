@@ -217,39 +217,6 @@ TEST(tangents_of_coupled_vectors_are_nan) {
   }
 }
 
-TEST(refused_gradients_are_zero_where_asked) {
-  if (!have_kernels()) return;
-  for (int64_t n = 4; n <= 68; n += 64) {
-    const int64_t square = n * n;
-    double *w = malloc(sizeof *w * n), *v = calloc(square, sizeof *v), *dv = malloc(sizeof *dv * square),
-           *gradient = malloc(sizeof *gradient * square);
-    uint64_t seed = 4;
-    for (int64_t i = 0; i < n; ++i) {
-      w[i] = i == 1 ? 0 : (double)i;
-      v[i * (n + 1)] = 1;
-    }
-    for (int64_t i = 0; i < square; ++i) dv[i] = uniform(&seed);
-    for (int nan = 0; nan <= 1; ++nan) {
-      int32_t refused = 7;
-      if (nan) dv[square - 1] = NAN;
-      eigenpair_hermitian_rule rule = rule_for(n, 1, w, v);
-      rule.reverse = 1;
-      rule.dv = dv;
-      rule.da = gradient;
-      rule.refused = &refused;
-      rule.options = EIGENPAIR_RULE_ZERO_REFUSED;
-      apply(&rule, 1);
-      CHECK(refused == 1, "%d", (int)refused);
-      /* A cotangent that is NaN is not the fault of a cluster. */
-      for (int64_t i = 0; i < square; ++i) CHECK(nan ? isnan(gradient[i]) : gradient[i] == 0, "%g", gradient[i]);
-    }
-    free(w);
-    free(v);
-    free(dv);
-    free(gradient);
-  }
-}
-
 TEST(long_vectors_hide_nothing_of_short_ones) {
   if (!have_kernels()) return;
   enum { n = 6, square = n * n, turns = 5 };

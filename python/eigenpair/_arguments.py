@@ -91,6 +91,23 @@ def promoted(a: Array, b: Array) -> tuple[Array, Array]:
     return a, b
 
 
+def tally(value: Any, matrices: Array) -> Array:
+    """An array of zeros for a count, brought to the batch shape of the matrices and to their precision."""
+    result = array("tally", value)
+    if jnp.issubdtype(result.dtype, jnp.complexfloating):
+        raise TypeError(f"tally must be real, got {result.dtype}")
+    batch = matrices.shape[:-2]
+    try:
+        fits = np.broadcast_shapes(result.shape, batch) == batch
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"the shape of tally must broadcast to the batch {batch}, got {result.shape}; jnp.zeros(()) counts all"
+        )
+    return jnp.broadcast_to(result, batch).astype(jnp.finfo(matrices.dtype).dtype)
+
+
 def problem_type(value: Any, has_b: bool) -> int:
     """0 without `b`, else 1, 2 or 3."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value not in (1, 2, 3):

@@ -20,6 +20,7 @@ from jax.interpreters import ad, batching, mlir
 
 from . import native
 from ._matrices import fusing
+from ._refusals import matrices_only, settle
 
 Arrays = Sequence[Any]
 Rule = Callable[..., Sequence[Any]]
@@ -41,7 +42,8 @@ class LinearPair:
         compute with instead, or `None`.
 
     `inputs` and `outputs` are tuples of booleans: what is present. Linear arrays carry all batch axes in front;
-    residuals may have axes of size 1 there.
+    residuals may have axes of size 1 there; the first two are eigenvalues and eigenvectors. There are two inputs, or
+    three with a tally (see `eigenpair._refusals`), which the rules do not see.
     """
 
     def __init__(
@@ -77,19 +79,26 @@ class LinearPair:
         return iter([self._second_order(residuals, outputs=flags, **static) for flags in alone])
 
     def _define(self, primitive: Primitive, rule: Rule, transpose_p: Primitive, given: str, wanted: str) -> None:
-        def evaluate(*operands: Any, **params: Any) -> list[Any]:
-            count = sum(params[given])
-            linear = _spread(operands[:count], params[given])
-            inputs, outputs = params["inputs"], params["outputs"]
-            return list(rule(linear, operands[count:], inputs=inputs, outputs=outputs, **dict(params["static"])))
+        reverse = given == "outputs"
 
-        def on_cpu(*operands: Any, **params: Any) -> list[Any]:
+        def evaluate(*operands: Any, kernels: Any = None, **params: Any) -> list[Any]:
             count = sum(params[given])
-            residuals = operands[count:]
+            linear, residuals = _spread(operands[:count], params[given]), operands[count:]
             inputs, outputs, static = params["inputs"], params["outputs"], dict(params["static"])
-            reverse = given == "outputs"
-            kernel = self._on_cpu(residuals, inputs=inputs, outputs=outputs, reverse=reverse, **static)  # type: ignore[misc]
-            return evaluate(*operands, **params) if kernel is None else list(kernel(operands[:count], residuals))
+
+            def compute(linear: Arrays, inputs: tuple[bool, ...]) -> list[Any]:
+                options = {"inputs": inputs, "outputs": outputs, **static}
+                kernel = kernels and kernels(residuals, reverse=reverse, **options)
+                if kernel is not None:
+                    return list(kernel([x for x in linear if x is not None], residuals))
+                return list(rule(linear, residuals, **options))
+
+            if reverse:
+                return settle(lambda asked: compute(linear, asked), inputs, linear, residuals, static["policy"])
+            moved = matrices_only(linear, residuals[1])
+            return compute(moved, tuple(x is not None for x in moved))
+
+        on_cpu = functools.partial(evaluate, kernels=self._on_cpu)
 
         def jvp(primals: Arrays, tangents: Arrays, **params: Any) -> tuple[list[Any], list[Any]]:
             results = primitive.bind(*primals, **params)

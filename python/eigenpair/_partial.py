@@ -25,6 +25,7 @@ from ._hermitian_xla import solve_by_xla
 from ._linear_pair import batched, by_jit
 from ._matrices import TRIANGLES, hermitian_part
 from ._partial_rules import pair
+from ._refusals import tallied
 from .degeneracy import Policy, check, raw
 
 # Below, or for more than an eighth of the spectrum, the whole of it is faster.
@@ -41,12 +42,31 @@ def worthwhile(n: int, subset: tuple[int, int], type: int, policy: Policy) -> bo
 
 
 def solve(
-    operands: Sequence[Array], *, subset: tuple[int, int], triangle: str, policy: Policy, vectors: bool
+    operands: Sequence[Array],
+    *,
+    subset: tuple[int, int],
+    triangle: str,
+    policy: Policy,
+    vectors: bool,
+    tally: Any = None,
 ) -> list[Array]:
     """`[w]` or `[w, v]` of eigenpairs `subset[0]` to `subset[1]`, both included."""
     first, last = subset
-    options = {"first": first, "count": last - first + 1, "triangle": triangle, "policy": policy, "vectors": vectors}
-    return list(_solve_jit(*operands, **options)[: 1 + vectors])
+    options: Any = {
+        "first": first,
+        "count": last - first + 1,
+        "triangle": triangle,
+        "policy": policy,
+        "vectors": vectors,
+    }
+    if tally is None:
+        return list(_solve_jit(*operands, **options)[: 1 + vectors])
+
+    def jvp(*args: Any) -> tuple[list[Any], list[Any]]:
+        results, moved = _solve_jvp(*args, **options)
+        return results[: 1 + vectors], moved[: 1 + vectors]
+
+    return tallied(lambda *xs: _solve_jit(*xs, **options)[: 1 + vectors], jvp, tally, operands)
 
 
 # ---- forward ------------------------------------------------------------------------------------------------------
@@ -107,12 +127,14 @@ batching.primitive_batchers[_solve_p] = batched(_solve_p)
 # ---- derivatives --------------------------------------------------------------------------------------------------
 
 
-def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
+def _solve_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], tally: Any = None, **params: Any
+) -> tuple[list[Any], list[Any]]:
     w, v, edges, factor = _solve_p.bind(*primals, **{**params, "vectors": True})
     residuals = (w, v, edges, factor, *(hermitian_part(x, params["triangle"]) for x in primals))
     vectors = params["vectors"]
     static = {name: params[name] for name in ("first", "triangle", "policy")}
-    given = [*tangents, *[None] * (2 - len(tangents))]
+    given = [*tangents, *[None] * (2 - len(tangents)), *([] if tally is None else [tally])]
     moved = pair(given, residuals, outputs=(True, vectors), type=len(primals) - 1, **static)
     if not vectors:
         return [w], moved

@@ -84,6 +84,10 @@ class check(Policy):
     - `coupled`: what forward mode gives for what the perturbation couples inside a cluster: `"nan"`, or `"mask"`, the
         tangent without the turn. That is right for losses that use the cluster through its invariant subspace and
         symmetric functions of its eigenvalues only, and nothing checks that they do.
+    - `refused`: what reverse mode gives for a matrix whose gradient is refused: `"nan"`, or `"zero"`, so that a
+        training step goes on with the others. Zero is not the gradient; count the refusals, by `tally`, an argument of
+        `eigh`, `eig` and `eigvals` whose own gradient is that number. NaN that comes from the loss or the matrix stays
+        NaN, and so do tangents and second derivatives. See `docs/training.md`.
     - `explain`: when something is NaN, say why in a `DegeneracyWarning`: which matrix, which eigenvalues, which test,
         and what to call instead. It points at the line that called the function, and works under `jit`, where the
         warning comes when the computation runs. Off by default: it takes a callback to the host, which makes programs
@@ -95,11 +99,13 @@ class check(Policy):
     generic_basis: bool = False
     explain: bool = False
     coupled: str = "nan"
+    refused: str = "nan"
     location: tuple[str, int] | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         _require_number("c", self.c, positive=True)
         _require_one_of("coupled", self.coupled, ("nan", "mask"))
+        _require_one_of("refused", self.refused, ("nan", "zero"))
         for name in ("generic_basis", "explain"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")

@@ -22,6 +22,7 @@ from . import _arguments, cuda, engines, native
 from ._general_rules import conditioning, normalize, pair
 from ._linear_pair import batched, by_jit
 from ._matrices import adjoint, finite_or_identity, matmul
+from ._refusals import tallied
 from ._remedies import GENERAL, GENERAL_VALUES, with_remedies
 from ._rounding import largest_column, norm
 from .degeneracy import Policy, check, policy_of_call
@@ -63,6 +64,7 @@ def eig(
     left: bool = False,
     right: bool = True,
     degeneracy: Policy | None = None,
+    tally: Any = None,
 ) -> EigResult | EigLeftResult | EigBothResult | Array:
     """Eigenvalues and eigenvectors of a square matrix, or of a pair: `A v = λ v`, `A v = λ B v`. `scipy.linalg.eig`,
     differentiable.
@@ -76,6 +78,7 @@ def eig(
     - `right`: return right vectors.
     - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`; `check()` unless
         set for the block.
+    - `tally`: as for `eigenpair.eigh`.
 
     **Returns:** `(w, v)`, `(w, vl)` or `(w, vl, v)`, named; `w` alone when neither is asked for. All are complex, also
     of a real matrix with real eigenvalues. `jax.grad` wants a real loss: take `.real` or `jnp.abs` of the result.
@@ -95,7 +98,7 @@ def eig(
     """
     operands, policy = _problem(a, b, degeneracy)
     left, right = _arguments.flag("left", left), _arguments.flag("right", right)
-    w, *vectors = _solve_jit(*operands, policy=policy, right=right, left=left, dual=False)
+    w, *vectors = _solve(operands, tally, policy=policy, right=right, left=left, dual=False)
     if left and right:
         return EigBothResult(w, vectors[1], vectors[0])
     if right:
@@ -104,14 +107,14 @@ def eig(
 
 
 @with_remedies(GENERAL_VALUES)
-def eigvals(a: Any, b: Any = None, *, degeneracy: Policy | None = None) -> Array:
+def eigvals(a: Any, b: Any = None, *, degeneracy: Policy | None = None, tally: Any = None) -> Array:
     """Eigenvalues alone: complex, `(…, n)`. Arguments, order and errors as for `eig`.
 
     The gradient is `Σ λ̄ᵢ yᵢ xᵢᴴ / (yᵢᴴxᵢ)`, the same for a matrix that happens to be symmetric as for its
     neighbours. Where eigenvalues coincide it exists for losses that are symmetric in them, and is NaN for others.
     """
     operands, policy = _problem(a, b, degeneracy)
-    (w,) = _solve_jit(*operands, policy=policy, right=False, left=False, dual=False)
+    (w,) = _solve(operands, tally, policy=policy, right=False, left=False, dual=False)
     return w
 
 
@@ -217,7 +220,9 @@ batching.primitive_batchers[_solve_p] = batched(_solve_p)
 # ---- derivatives --------------------------------------------------------------------------------------------------
 
 
-def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
+def _solve_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], tally: Any = None, **params: Any
+) -> tuple[list[Any], list[Any]]:
     policy, right, left, dual = (params[key] for key in ("policy", "right", "left", "dual"))
     if primals[0].shape[-1] == 0:
         empty = _solve_p.bind(*primals, **params)
@@ -226,11 +231,19 @@ def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -
     u = rest[-1]
     a, *b = primals
     reach, condition = conditioning(a, b[0] if b else None, w, v, u)
-    moved = [None if isinstance(t, ad.Zero) else t.astype(v.dtype) for t in tangents]
-    moved += [None] * (2 - len(moved))
+    moved = [None if t is None or isinstance(t, ad.Zero) else t.astype(v.dtype) for t in tangents]
+    moved += [None] * (2 - len(moved)) + ([] if tally is None else [tally])
     outputs = (True, right, left, dual)
     results = [r for r, wanted in zip((w, v, rest[0], u), outputs, strict=True) if wanted]
     return results, pair(moved, (w, v, u, reach, condition), outputs=outputs, policy=policy)
 
 
 ad.primitive_jvps[_solve_p] = _solve_jvp
+
+
+def _solve(operands: Sequence[Array], tally: Any, **params: Any) -> Sequence[Array]:
+    if tally is None:
+        return _solve_jit(*operands, **params)
+    tally = _arguments.tally(tally, operands[0])
+    solve, jvp = functools.partial(_solve_jit, **params), functools.partial(_solve_jvp, **params)
+    return tallied(solve, jvp, tally, operands)

@@ -22,6 +22,7 @@ from ._hermitian_rules import bases, cotangent, scale_of, second_order, tangent
 from ._hermitian_xla import in_generic_basis, result_count, solve_by_xla
 from ._linear_pair import LinearPair, batched, by_jit
 from ._matrices import TRIANGLES, far_from_hermitian, fusing, hermitian_part
+from ._refusals import tallied
 from ._remedies import HERMITIAN, VALUES, with_remedies
 from .degeneracy import Policy, check, explains, policy_of_call
 
@@ -66,6 +67,7 @@ def eigh(
     eigvals_only: bool = False,
     subset_by_index: tuple[int, int] | None = None,
     degeneracy: Policy | None = None,
+    tally: Any = None,
 ) -> EighResult | Array:
     """Eigenvalues and eigenvectors of a Hermitian matrix or of a definite pair. `scipy.linalg.eigh`, differentiable.
 
@@ -88,6 +90,8 @@ def eigh(
     - `subset_by_index`: `(first, last)`, both included, counted from 0.
     - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`; `check()` unless
         set for the block.
+    - `tally`: an array of zeros, of a shape that broadcasts to the batch. No value depends on it; its *gradient* is the
+        number of matrices of which `check` refused the gradient. See `eigenpair.degeneracy.check`.
 
     **Returns:** `EighResult(eigenvalues, eigenvectors)`, which unpacks like a tuple, `w, v = eigh(a)`, as in SciPy and
     `jnp.linalg`; `jax.lax.linalg.eigh` has `v, w`. A matrix that cannot be solved (NaN or Inf among the entries read,
@@ -97,7 +101,7 @@ def eigh(
 
     Derivatives: Giles 2008, §3.1; Magnus 1985; `docs/derivations.md`.
     """
-    problem = _Problem.of(a, b, type, lower, subset_by_index, degeneracy)
+    problem = _Problem.of(a, b, type, lower, subset_by_index, degeneracy, tally)
     if _arguments.flag("eigvals_only", eigvals_only):
         return problem.values()
     return EighResult(*problem.solve(vectors=True))
@@ -127,9 +131,10 @@ class _Problem(NamedTuple):
     operands: tuple[Array, ...]
     static: dict[str, Any]
     subset: tuple[int, int] | None
+    tally: Array | None
 
     @staticmethod
-    def of(a: Any, b: Any, type: Any, lower: Any, subset_by_index: Any, degeneracy: Any) -> _Problem:
+    def of(a: Any, b: Any, type: Any, lower: Any, subset_by_index: Any, degeneracy: Any, tally: Any = None) -> _Problem:
         a = _arguments.matrices("a", a)
         static = {
             "type": _arguments.problem_type(type, b is not None),
@@ -139,7 +144,10 @@ class _Problem(NamedTuple):
         operands: tuple[Array, ...] = (a,)
         if b is not None:
             operands = _arguments.promoted(a, _arguments.matrices("b", b))
-        return _Problem(operands, static, _arguments.subset(subset_by_index, a.shape[-1]))
+        if tally is not None:
+            engines.refuse("a tally")
+            tally = _arguments.tally(tally, operands[0])
+        return _Problem(operands, static, _arguments.subset(subset_by_index, a.shape[-1]), tally)
 
     def values(self) -> Array:
         return self.solve(vectors=False)[0]
@@ -152,9 +160,9 @@ class _Problem(NamedTuple):
             and _partial.worthwhile(self.operands[0].shape[-1], subset, static["type"], static["policy"])
         ):
             chosen = {name: static[name] for name in ("triangle", "policy")}
-            results = _partial.solve(self.operands, subset=subset, vectors=vectors, **chosen)
+            results = _partial.solve(self.operands, subset=subset, vectors=vectors, tally=self.tally, **chosen)
         else:
-            results = list(solve(self.operands, vectors=vectors, **static)[: 1 + vectors])
+            results = list(solve(self.operands, vectors=vectors, tally=self.tally, **static)[: 1 + vectors])
             if subset is not None:
                 results = [x[..., subset[0] : subset[1] + 1] for x in results]
         if explains(static["policy"]):
@@ -180,9 +188,15 @@ _solve_p.multiple_results = True
 _solve_jit = by_jit(_solve_p, "type", "triangle", "policy", "vectors")
 
 
-def solve(operands: Sequence[Array], *, type: int, triangle: str, policy: Policy, vectors: bool) -> Sequence[Array]:
+def solve(
+    operands: Sequence[Array], *, type: int, triangle: str, policy: Policy, vectors: bool, tally: Any = None
+) -> Sequence[Array]:
     """The results of the primitive, by the engine where the block has one."""
     engine = engines.current()
+    if tally is not None:
+        params: Any = {"type": type, "triangle": triangle, "policy": policy, "vectors": vectors}
+        solved = functools.partial(_solve_jit, **params)
+        return tallied(solved, functools.partial(_solve_jvp, **params), tally, operands)
     if engine is None:
         return _solve_jit(*operands, type=type, triangle=triangle, policy=policy, vectors=vectors)
     engines.judge(engine, operands)
@@ -239,22 +253,26 @@ def _jvp(
     triangle: str,
     policy: Policy,
     vectors: bool,
+    tally: Any = None,
 ) -> tuple[list[Any], list[Any]]:
-    """The forward rule, where `solve(*primals)` returns vectors too."""
+    """The forward rule, where `solve(*primals)` returns vectors too; `tally`: the tangent of one."""
     w, v, *u = solve(*primals)
     residuals = [w, v, *u]
     if type > 0:
         a, b = (hermitian_part(lax.stop_gradient(x), triangle) for x in primals)
         residuals.append(lax.stop_gradient(scale_of(type, a, b, w, *bases(type, v, u[0] if u else None))))
     moved = [None if isinstance(t, ad.Zero) else t for t in tangents]
-    moved += [None] * (2 - len(moved))
+    moved += [None] * (2 - len(moved)) + ([] if tally is None else [tally])
     outputs = (True, vectors, vectors and type >= 2)
     static = {"type": type, "triangle": triangle, "policy": policy}
     return ([w, v, *u] if vectors else [w]), pair(moved, residuals, outputs=outputs, **static)
 
 
-def _solve_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[list[Any], list[Any]]:
-    return _jvp(functools.partial(_solve_p.bind, **{**params, "vectors": True}), pair, primals, tangents, **params)
+def _solve_jvp(
+    primals: Sequence[Any], tangents: Sequence[Any], tally: Any = None, **params: Any
+) -> tuple[list[Any], list[Any]]:
+    solve = functools.partial(_solve_p.bind, **{**params, "vectors": True})
+    return _jvp(solve, pair, primals, tangents, tally=tally, **params)
 
 
 ad.primitive_jvps[_solve_p] = _solve_jvp
