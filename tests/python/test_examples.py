@@ -128,8 +128,12 @@ def test_arrays_survive_the_way_to_another_language(tmp_path):
         assert np.array_equal(back[name], x)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/degeneracy.md"])
+@pytest.mark.filterwarnings("ignore::eigenpair.degeneracy.DegeneracyWarning")
+@pytest.mark.parametrize("page", ["README.md", "docs/degeneracy.md", "docs/training.md"])
 def test_python_in_the_docs_runs(page, capsys):
+    if page == "docs/training.md":
+        pytest.importorskip("optax")
+        pytest.importorskip("equinox")
     text = (Path(__file__).resolve().parents[2] / page).read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     assert blocks

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from .._explanations import Subject
 from .._linear_pair import LinearPair
 from .._matrices import adjoint, hermitian_part, identity, matmul
 from .._rounding import at_most_of, norm, rounding_of_product
@@ -29,6 +30,8 @@ from ..degeneracy import (
     width,
     without,
 )
+
+_SUBJECT = Subject("eigsh")
 
 
 def of_whole(policy: Policy, n: int, k: int) -> Policy:
@@ -83,7 +86,7 @@ def _turning(policy: Policy, spectrum: tuple[Array, Array, Array], f: Array, mov
         return at_most_of(moved, rounding * math.sqrt(n / k))
 
     pair = clusters(policy, w, scale) & ~identity(k, w.ndim + 1)
-    return coupled(policy, "eigsh", w, pair, moved, kappa)
+    return coupled(policy, _SUBJECT, w, pair, moved, kappa)
 
 
 def _on_diagonal(w_bar: Array, dtype: Any) -> Array:
@@ -113,7 +116,7 @@ def cotangent(
     m_bar = inverse_gaps(policy, w, scale).astype(v.dtype) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
     if diagonal is not None:
         m_bar = m_bar + diagonal
-    answer = verdict(policy, w, w_bar, k_bar, kappa, scale)
+    answer = verdict(policy, _SUBJECT, w, w_bar, k_bar, kappa, scale)
     unknown = open_clusters(policy, *(lax.stop_gradient(x) for x in (w, edges, scale)))
     if unknown is not None and answer is not None:
         used = jnp.any(unknown & (lax.stop_gradient(v_bar) != 0), axis=(-1, -2), keepdims=True)
@@ -126,7 +129,7 @@ def second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], policy:
     w, v, edges, scale = residuals
     policy = of_whole(policy, *v.shape[-2:])
     near = lax.stop_gradient(open_clusters(policy, w, edges, scale)) if outputs[1] else None
-    factor = second_order_factor(policy, w, lax.stop_gradient(scale), outputs[1])
+    factor = second_order_factor(policy, _SUBJECT, w, lax.stop_gradient(scale), outputs[1])
     if near is None:
         return factor
     return jnp.where(jnp.any(near, axis=(-1, -2)), jnp.nan, factor)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from .._arguments import array
+from ..degeneracy import Policy, check
 from . import _progress, operators
 from ._basis import noise
 from ._frame import Parameters, Spec
@@ -23,6 +24,12 @@ SOLVERS = ("krylov", "lobpcg", "arpack", "primme")
 def traced(*trees: Any) -> bool:
     """Whether any of the arrays is known only to a transformation."""
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(trees))
+
+
+def no_zeros(function: str, policy: Policy) -> None:
+    """Refuses a policy that makes gradients zero: of an operator, the part outside of the cluster would be left."""
+    if isinstance(policy, check) and policy.refused == "zero":
+        raise ValueError(f'degeneracy: {function} has no check(refused="zero"); a refused gradient is NaN')
 
 
 def integer(name: str, value: Any, least: int) -> int:

@@ -15,10 +15,10 @@ from jax import Array, lax
 
 from .. import general
 from .._arguments import flag
-from ..degeneracy import Policy, as_policy, check
+from ..degeneracy import Policy, check, policy_of_call
 from . import _host, _host_general, _messages, operators
 from ._frame import _derivative, _gram, _zero
-from ._request import choice, integer, number, sizes, tolerance, traced
+from ._request import choice, integer, no_zeros, number, sizes, tolerance, traced
 from .operators import Form, Operator, combine, inner, products
 from .results import EigsResult
 
@@ -91,7 +91,8 @@ def eigs(
     """
     k = integer("k", k, 1)
     left, right = flag("left", left), flag("right", right)
-    policy = as_policy(degeneracy)
+    policy = policy_of_call(degeneracy)
+    no_zeros("eigs", policy)
     a = operators.split("operator", operator, 1, float)
     metric = None if b is None else operators.split("b", b, a.form.n, a.form.dtype)
     for name, x in (("operator", a), ("b", metric)):

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..degeneracy import Policy, as_policy, broaden, check, mask
+from ..degeneracy import Policy, broaden, check, mask, policy_of_call
 from . import _gauge, _host, _krylov, _lobpcg, _messages
 from ._basis import noise
 from ._frame import Frame, Parameters, Spec, frame, operators
-from ._request import request, traced
+from ._request import no_zeros, request, traced
 from .operators import Operator, Sparse, inner, products
 from .results import EigshResult
 
@@ -81,9 +81,10 @@ def eigsh(
     one linear system for each, by MINRES. Inside a cluster of eigenvalues the law is that of `eigh`; the cluster that
     `k` cuts in two has no derivatives of eigenvectors. See `docs/large.md`.
     """
-    policy = as_policy(degeneracy)
+    policy = policy_of_call(degeneracy)
     if isinstance(policy, (mask, broaden)) or (isinstance(policy, check) and policy.generic_basis):
         raise ValueError(f"degeneracy: {policy} would have to know all eigenvectors; eigsh has check() and raw()")
+    no_zeros("eigsh", policy)
     spec, parameters, reason = request(
         "eigsh", operator, k, b=b, sigma=sigma, which=which, v0=v0, tol=tol, max_iterations=max_iterations,
         preconditioner=preconditioner, solver=solver, progress=progress, callback=callback, n=n, dtype=dtype,
