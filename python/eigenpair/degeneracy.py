@@ -38,6 +38,8 @@ __all__ = ["DegeneracyWarning", "Policy", "broaden", "check", "mask", "policy", 
 ROUNDING_OF_COTANGENT = 64.0
 NOISE_OF_COTANGENT = 8.0
 NEAR = 1e-3
+# Up to here, what is computed for nothing is cheaper than a branch.
+SMALL = 8
 
 
 def _require_number(name: str, value: Any, *, positive: bool = False) -> None:
@@ -274,8 +276,10 @@ def coupled(
         return None
     w, moved = lax.stop_gradient(w), lax.stop_gradient(moved)
     size = jnp.abs(moved)
-    # Two products more, which a matrix without clusters need not pay for.
-    bound = lax.cond(jnp.any(pair), lambda: lax.stop_gradient(kappa()), lambda: jnp.zeros_like(size))
+    if w.shape[-1] <= SMALL:
+        bound = lax.stop_gradient(kappa())
+    else:  # two products more, which matrices without clusters need not pay for
+        bound = lax.cond(jnp.any(pair), lambda: lax.stop_gradient(kappa()), lambda: jnp.zeros_like(size))
     small = ROUNDING_OF_COTANGENT * math.sqrt(w.shape[-1]) * jnp.finfo(w.dtype).eps
     # `not <=` rather than `>`: a NaN in the tangent fails the test.
     wrong = pair & ~(size <= small * bound)
