@@ -1,4 +1,4 @@
-# make demo | test | bench | docs | lint | format | sanitize | cases | cuda-headers | clean
+# make demo | test | test-versions | bench | docs | lint | format | sanitize | cases | cuda-headers | clean
 #
 # All set-up included: needs Python 3.11 or later and a C++17 compiler, and brings everything else from PyPI into .venv.
 # Julia is used when there is one on PATH; tools/julia_runner.py says how. With pixi, see pixi.toml.
@@ -13,7 +13,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 SOURCES := CMakeLists.txt pyproject.toml README.md \
   $(shell find csrc python julia/src julia/ext julia/Project.toml -type f ! -path '*/tests/*' ! -path '*/__pycache__/*')
 
-.PHONY: all demo test test-elementwise bench docs lint format sanitize cases cuda-headers clean
+.PHONY: all demo test test-elementwise test-versions bench docs lint format sanitize cases cuda-headers clean
 all: $(VENV)/package
 
 demo: $(VENV)/package
@@ -25,6 +25,10 @@ test: $(VENV)/package
 # Hermitian problems of n ≤ 8 without the core, as platforms without kernels solve them.
 test-elementwise: $(VENV)/package
 	EIGENPAIR_KERNELS=off python -m pytest -q tests/conformance/test_python.py -k "eigh or eigvalsh or spectral"
+
+# The oldest and the newest supported Python, JAX, NumPy and SciPy, each in an environment of its own.
+test-versions: $(VENV)/package
+	@python tools/run_tests.py versions
 
 sanitize: $(VENV)/package
 	@python tools/run_tests.py address thread
@@ -63,10 +67,15 @@ $(VENV)/dependencies: pyproject.toml tools/requirements.py | $(VENV)/bin/python
 	@$(PIP) install -r $(VENV)/requirements.txt
 	@touch $@
 
-# Without isolation, which would download JAX a second time.
-$(VENV)/package: $(SOURCES) $(VENV)/dependencies
+# XLA's headers of the oldest supported JAX, beside the newer JAX that the tests run with.
+$(VENV)/xla: pyproject.toml tools/requirements.py | $(VENV)/bin/python
+	@$(PIP) install --no-deps --target $(VENV)/xla --upgrade "$$($(VENV)/bin/python tools/requirements.py --xla-headers)"
+	@touch $@
+
+# Without isolation, which would set up the build tools anew each time.
+$(VENV)/package: $(SOURCES) $(VENV)/dependencies | $(VENV)/xla
 	@echo "Building and installing eigenpair"
-	@$(PIP) install --no-build-isolation --no-deps .
+	@EIGENPAIR_XLA_INCLUDE=$(CURDIR)/$(VENV)/xla/jaxlib/include $(PIP) install --no-build-isolation --no-deps .
 	@touch $@
 
 # The peers, torch among them, are large.

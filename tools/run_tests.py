@@ -1,7 +1,8 @@
 """Runs the suites and adds them up.
 
     python tools/run_tests.py                lint, C, Python (with conformance and both languages together), Julia
-    python tools/run_tests.py SUITE ...      of those, or `address` and `thread`: the C tests under sanitizers
+    python tools/run_tests.py SUITE ...      of those, or `address` and `thread` (the C tests under sanitizers), or
+                                             `versions` (a fast tier with the oldest and the newest JAX)
 
 Julia's suite, mostly one thread compiling, runs beside the others; what it says is printed when its turn comes.
 The last line is `N passed, M failed, K skipped`; the exit status is 0 only if nothing failed and something passed.
@@ -24,6 +25,7 @@ from typing import NamedTuple
 
 import julia_runner
 import lint
+import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "reports"
@@ -145,6 +147,7 @@ SUITES = {
     "c": ctest,
     "julia": julia,
     "python": python,
+    "versions": lambda: Counts(*versions.run()),
     "address": lambda: ctest("address,undefined"),
     "thread": lambda: ctest("thread"),
 }

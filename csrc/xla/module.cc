@@ -1,9 +1,11 @@
 // eigenpair._native: FFI handlers as capsules, and the door through which Python lends its LAPACK.
 #include <nanobind/nanobind.h>
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
 
 #include <atomic>
 #include <stdexcept>
+#include <utility>
 
 #include "cuda.h"
 #include "handlers.h"
@@ -58,6 +60,7 @@ NB_MODULE(_native, module) {
   module.def("lapack_has", [](const std::string& name) { return eigenpair_lapack_has(lapack(), name.c_str()) != 0; });
   module.def("abi_version", &eigenpair_abi_version);
   module.def("expected_abi_version", [] { return EIGENPAIR_ABI_VERSION; });
+  module.def("ffi_api_version", [] { return std::pair<int, int>(XLA_FFI_API_MAJOR, XLA_FFI_API_MINOR); });
   module.def("version", [] { return std::string(eigenpair_version()); });
   module.def("has_small_kernels", &eigenpair_has_small_kernels);
   module.def("registrations", [] {

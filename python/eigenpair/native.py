@@ -1,7 +1,7 @@
 """The native kernels: found, lent a LAPACK, and registered with XLA when this module is imported.
 
-Without them (no compiled extension, or `EIGENPAIR_KERNELS=off` in the environment) everything runs on XLA's own `eigh`
-and `eig`.
+Without them everything runs on XLA's own `eigh` and `eig`. There are none without a compiled extension, with
+`EIGENPAIR_KERNELS=off` in the environment, or where the extension was built for a newer JAX (then a warning says so).
 """
 
 from __future__ import annotations
@@ -11,12 +11,44 @@ import functools
 import itertools
 import os
 import pathlib
+import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax.interpreters import mlir
 from jax.interpreters.mlir import ir
+
+# A JAX runs handlers that were built with its own version of XLA's FFI or with an older one, down to this one.
+_OLDEST_FFI = (0, 1)
+
+
+def _framework_ffi() -> tuple[int, int]:
+    """The version of XLA's FFI that the installed JAX has, from its headers; the oldest where they are missing."""
+    header = pathlib.Path(jax.ffi.include_dir(), "xla", "ffi", "api", "c_api.h")
+    try:
+        text = header.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return _OLDEST_FFI
+    found = dict(re.findall(r"^#define XLA_FFI_API_(MAJOR|MINOR) (\d+)", text, re.MULTILINE))
+    return (int(found["MAJOR"]), int(found["MINOR"])) if len(found) == 2 else _OLDEST_FFI
+
+
+def _find_mismatch(built: tuple[int, int], installed: tuple[int, int]) -> str:
+    """Why an extension built with one version of XLA's FFI cannot serve a JAX with another; empty if it can.
+
+    To be asked before anything is registered: JAX keeps registrations until its first computation, and if it refuses
+    one then, that process cannot compute anything.
+    """
+    if _OLDEST_FFI <= built <= installed:
+        return ""
+    return (
+        f"the extension was built for XLA FFI {built[0]}.{built[1]}, and JAX {jax.__version__} has "
+        f"{installed[0]}.{installed[1]}; upgrade JAX, or rebuild for it: "
+        "pip install --force-reinstall --no-cache-dir --no-deps eigenpair"
+    )
+
 
 try:
     from . import _native
@@ -25,6 +57,10 @@ except ImportError as error:  # a build without a C++ compiler
     _why_not = f"the extension is not there ({error}); reinstall with a C++17 compiler"
 else:
     _why_not = "EIGENPAIR_KERNELS=off" if os.environ.get("EIGENPAIR_KERNELS", "").lower() == "off" else ""
+    if not _why_not:
+        _why_not = _find_mismatch(_native.ffi_api_version(), _framework_ffi())
+        if _why_not:
+            warnings.warn(f"eigenpair computes with XLA's own, slower decompositions: {_why_not}", stacklevel=2)
 
 extension: Any = _native
 

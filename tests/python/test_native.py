@@ -131,3 +131,39 @@ def test_says_why_there_are_no_kernels():
     """,
         EIGENPAIR_KERNELS="off",
     )
+
+
+def test_an_older_jax_than_the_build_is_not_broken(tmp_path):
+    """The extension steps aside, with a warning that names the remedy, and JAX goes on working."""
+    header = tmp_path / "xla" / "ffi" / "api" / "c_api.h"
+    header.parent.mkdir(parents=True)
+    header.write_text("#define XLA_FFI_API_MAJOR 0\n#define XLA_FFI_API_MINOR 0\n")
+    run(
+        """
+    import sys, warnings
+    import jax, jax.numpy as jnp
+    jax.ffi.include_dir = lambda: sys.argv[1]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        import eigenpair
+    (message,) = [str(w.message) for w in caught]
+    assert "upgrade JAX" in message and "pip install" in message, message
+    assert jnp.ones(3).sum() == 3
+    assert not eigenpair.native.has_cpu_kernels()
+    w, v = eigenpair.eigh(jnp.diag(jnp.array([2.0, 1.0])))
+    assert w.tolist() == [1, 2]
+    from eigenpair import _installed
+    kernels = next(line for line in _installed.report().splitlines() if line.startswith("kernels"))
+    assert "off" in kernels and "XLA FFI" in kernels, kernels
+    """,
+        arguments=[tmp_path],
+    )
+
+
+@needs_kernels
+def test_the_build_uses_the_oldest_headers():
+    """Built with newer ones, it would not run with the older versions of JAX that pyproject.toml promises."""
+    assert native.extension.ffi_api_version() == (0, 1)
+    assert native._find_mismatch((0, 1), (0, 5)) == ""
+    assert "upgrade JAX" in native._find_mismatch((0, 5), (0, 4))
+    assert native._framework_ffi() >= (0, 1)
