@@ -65,7 +65,7 @@ def _read_mtx(path: Path, _key: str) -> np.ndarray[Any, Any]:
     rows, columns, *_ = scipy.io.mminfo(path)  # the header alone: a matrix too large is not even read
     _refuse_absurd(path, rows, columns, 8)
     with warnings.catch_warnings():
-        # SciPy 1.18 announces another type of sparse result. Both are made dense, and SciPy 1.13 has no argument for it.
+        # SciPy 1.18 announces another type of sparse result; either is made dense, and 1.13 has no argument for it.
         warnings.filterwarnings("ignore", "The default value for `spmatrix`", DeprecationWarning)
         matrix = scipy.io.mmread(path)
     return _dense(path, matrix)
