@@ -8,6 +8,7 @@ from .gauge import fix_gauge
 from .general import EigBothResult, EigLeftResult, EigResult, condition_numbers, eig, eigvals
 from .hermitian import EighResult, eigh, eigvalsh
 from .large import EigshResult, EigsResult, eigs, eigsh
+from .matrix_functions import logm, matrix_function, signm, sqrtm
 from .spectral import spectral_map, spectral_projector, spectral_sum
 
 __version__ = "0.1.0"
@@ -31,10 +32,14 @@ __all__ = [
     "fix_gauge",
     "functions",
     "large",
+    "logm",
+    "matrix_function",
     "native",
+    "signm",
     "spectral_map",
     "spectral_projector",
     "spectral_sum",
+    "sqrtm",
 ]
 
 

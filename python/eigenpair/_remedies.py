@@ -101,18 +101,24 @@ SPECTRAL = {
     "func": "the function is the first argument, f",
     "args": "close over further arguments of f, lambda x: f(x, t): what f closes over is differentiated too",
 }
+FUNCTIONS = {
+    **_EVERYWHERE,
+    **dict.fromkeys(("lower", "UPLO"), "spectral_map has functions of a Hermitian matrix"),
+    "b": "functions of general matrices take one matrix",
+    "degeneracy": "leave it out: derivatives of matrix functions need no policy, they are right at any degeneracy",
+    "func": "the function is the first argument, f",
+    "args": "close over further arguments of f, lambda x: f(x, t): what f closes over is differentiated too",
+    "disp": "leave it out: a result without three digits is NaN",
+    "blocksize": "leave it out",
+}
 GAUGE = {"axis": "vectors are columns; for rows: fix_gauge(v.mT).mT"}
 
 # Names that people look for in this package.
-_HERMITIAN_FUNCTION = "spectral_map({0}, a) for Hermitian matrices; jax.scipy.linalg.{1} for others"
 NAMES = {
     "svd": "jnp.linalg.svd",
     "svdvals": "jnp.linalg.svdvals",
-    "expm": _HERMITIAN_FUNCTION.format("jnp.exp", "expm"),
-    "sqrtm": _HERMITIAN_FUNCTION.format("jnp.sqrt", "sqrtm"),
-    "funm": "spectral_map(f, a), for Hermitian matrices",
-    "logm": "spectral_map(jnp.log, a), for Hermitian matrices",
-    "signm": "spectral_map(jnp.sign, a), for Hermitian matrices",
+    "expm": "spectral_map(jnp.exp, a) for Hermitian matrices; matrix_function(jnp.exp, a) or jax.scipy.linalg.expm",
+    "funm": "spectral_map(f, a) for Hermitian matrices, matrix_function(f, a) for others",
     "inv_sqrtm": "spectral_map(eigenpair.functions.inv_sqrt, a)",
     "logdet": "spectral_sum(jnp.log, a) for positive definite matrices; jnp.linalg.slogdet for others",
     "polar": "jax.scipy.linalg.polar",

@@ -14,7 +14,11 @@ __all__ = ["exp", "fermi_dirac", "inv_sqrt", "log", "power", "sign", "sqrt"]
 exp = jnp.exp
 log = jnp.log
 sqrt = jnp.sqrt
-sign = jnp.sign
+
+
+def sign(x: Array) -> Array:
+    """−1, 0 or 1: the sign of `x`, or of the real part of a complex `x`, as for the matrix sign."""
+    return jnp.sign(jnp.real(x)).astype(x.dtype)
 
 
 def inv_sqrt(x: Array) -> Array:

@@ -130,6 +130,12 @@ def condition_numbers(a: Any, b: Any = None) -> Array:
     return lax.stop_gradient(norm(u, -2)[..., 0, :] * norm(v, -2)[..., 0, :])
 
 
+def solve_with_dual(a: Array) -> tuple[Array, Array, Array]:
+    """Eigenvalues, right vectors and their dual basis `U = V⁻ᴴ` (NaN where there is none) of one checked matrix."""
+    w, v, u = _solve_jit(a, policy=check(), right=True, left=False, dual=True)
+    return w, v, u
+
+
 def _problem(a: Any, b: Any, degeneracy: Any) -> tuple[tuple[Array, ...], Policy]:
     engines.refuse("a general problem")
     a = _arguments.matrices("a", a)
