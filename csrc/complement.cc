@@ -54,6 +54,8 @@ class ComplementProblem final : public Problem {
   double nanoseconds_each() const override {
     return 1000 + 4.0 * static_cast<double>(p_.n) * static_cast<double>(p_.n) * static_cast<double>(p_.count);
   }
+  // As for the forward pass.
+  bool threads_in_vain() const override { return in_vain(p_.n, is_pair() ? 128 : 256); }
   std::unique_ptr<Worker> worker() const override { return std::make_unique<ComplementWorker>(*this); }
 
  private:

@@ -48,6 +48,7 @@ eigenpair_job* make_job(const eigenpair_lapack* lapack, std::unique_ptr<Problem>
   const double each = std::max(problem->nanoseconds_each(), 1.0);
   const int64_t together = problem->together();
   const bool calls_lapack = lapack != nullptr && problem->calls_lapack();
+  const bool in_vain = problem->threads_in_vain();
   job->problem = std::move(problem);
   if (batch > 0) {
     const auto worth_a_chunk = static_cast<int64_t>(std::min(std::max(kChunkNanoseconds / each, 1.0), 1e12));
@@ -56,7 +57,7 @@ eigenpair_job* make_job(const eigenpair_lapack* lapack, std::unique_ptr<Problem>
     job->chunks = (batch + job->chunk_size - 1) / job->chunk_size;
     job->workers = static_cast<int32_t>(std::min<int64_t>(max_workers, job->chunks));
   }
-  if (job->workers > 1 && calls_lapack) job->single_threaded.emplace(lapack);
+  if (batch > 0 && calls_lapack && (job->workers > 1 || in_vain)) job->single_threaded.emplace(lapack);
   return job.release();
 }
 

@@ -33,6 +33,8 @@ class Problem {
   virtual int64_t together() const { return 1; }
   // If it does, LAPACK keeps to one thread while several workers are at it.
   virtual bool calls_lapack() const { return true; }
+  // Whether LAPACK would wake threads of its own for one such matrix and lose by it: then it keeps to one thread too.
+  virtual bool threads_in_vain() const { return false; }
   virtual std::unique_ptr<Worker> worker() const = 0;
 };
 

@@ -36,9 +36,8 @@ SingleThreadedLapack::SingleThreadedLapack(const eigenpair_lapack* lapack) : lap
 SingleThreadedLapack::~SingleThreadedLapack() {
   if (lapack_->get_threads == nullptr || lapack_->set_threads == nullptr) return;
   const std::lock_guard<std::mutex> lock(lapack_->threading);
-  if (--lapack_->single_threaded_jobs == 0 && lapack_->threads_before != 1) {
-    lapack_->set_threads(lapack_->threads_before);
-  }
+  if (--lapack_->single_threaded_jobs != 0 || lapack_->threads_before == 1) return;
+  if (lapack_->get_threads() == 1) lapack_->set_threads(lapack_->threads_before);
 }
 
 }  // namespace eigenpair

@@ -102,7 +102,15 @@ inline void check_query(int64_t info) {
                                         "; are its integers of the size it was lent with?");
 }
 
-// While it lives, LAPACK runs on one thread, because the batch around it runs on several.
+// What LAPACK's own threads cost: OpenBLAS's take about 50 microseconds to wake, and then wait busily for more work for
+// tens of milliseconds, on processors that others could use. Between these orders it wakes them and loses by it.
+//
+// From kThreadsWake on OpenBLAS wakes them, for triangular solves with many right sides first.
+inline constexpr int64_t kThreadsWake = 16;
+constexpr bool in_vain(int64_t n, int64_t worth_it) { return n >= kThreadsWake && n < worth_it; }
+
+// While it lives, LAPACK runs on one thread: because the batch around it runs on several, or because more would only
+// wait for each other. Where somebody else changes the number meanwhile, that number stays.
 class SingleThreadedLapack {
  public:
   explicit SingleThreadedLapack(const eigenpair_lapack* lapack);

@@ -61,8 +61,10 @@ typedef void* (*eigenpair_lookup)(void* context, const char* routine);
 EIGENPAIR_API eigenpair_status eigenpair_lapack_create(int32_t integer_bits, eigenpair_lookup lookup, void* context,
                                                        eigenpair_lapack** out);
 
-/* Optional: how many threads the lent LAPACK itself may use. With these, a batch worked on by several threads
- * sets LAPACK to one thread for its duration; without, the two multiply. Either may be NULL. */
+/* Optional: how many threads the lent LAPACK itself may use, for the process. With these, LAPACK has one thread while a
+ * batch is worked on by several, and while it works on matrices of an order at which more than one would be slower or
+ * gain next to nothing; after that what it had before, unless the number was changed meanwhile. It never has more than
+ * the caller gave it. Without these functions, the threads of a batch and LAPACK's multiply. Either may be NULL. */
 EIGENPAIR_API eigenpair_status eigenpair_lapack_set_threading(eigenpair_lapack* lapack, int32_t (*get_threads)(void),
                                                               void (*set_threads)(int32_t));
 

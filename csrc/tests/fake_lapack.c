@@ -10,8 +10,10 @@ static _Thread_local fake_behaviour behaviour;
 static _Thread_local fake_record record;
 
 static atomic_llong solutions;
+static int32_t (*watched)(void);
 
 int64_t fake_lapack_solutions(void) { return atomic_load(&solutions); }
+void fake_lapack_watch(int32_t (*threads)(void)) { watched = threads; }
 void fake_lapack_behave(fake_behaviour what) { behaviour = what; }
 const fake_record* fake_lapack_record(void) { return &record; }
 
@@ -44,6 +46,7 @@ static int64_t answer(fake_call call) {
     if (call.liwork == -1) set_integer(call.iwork, call.integer_bits, 0, behaviour.iwork);
     return behaviour.query_info;
   }
+  if (watched != NULL) call.threads = watched();
   record.solution = call;
   atomic_fetch_add(&solutions, 1);
   touch(&call);
@@ -62,6 +65,7 @@ static int64_t answer_general(fake_call call, void* w, void* imaginary, void* de
     set_element(call.work, call.dtype, 0, behaviour.work);
     return behaviour.query_info;
   }
+  if (watched != NULL) call.threads = watched();
   record.solution = call;
   atomic_fetch_add(&solutions, 1);
   touch(&call);
@@ -103,6 +107,7 @@ eigenpair_lapack* fake_lapack_lend(int32_t integer_bits) {
   eigenpair_lapack* lapack = NULL;
   REQUIRE(eigenpair_lapack_create(integer_bits, lookup, &integer_bits, &lapack) == EIGENPAIR_OK, "%s",
           eigenpair_last_error());
+  fake_lapack_watch(NULL);
   fake_lapack_behave((fake_behaviour){.work = 1, .rwork = 1, .iwork = 1});
   record = (fake_record){0};
   atomic_store(&solutions, 0);

@@ -14,6 +14,7 @@ typedef struct {
   int64_t type, n, lda, lwork, lrwork, liwork;
   char job, range, uplo;
   void *a, *b, *w, *z, *work, *rwork, *iwork, *isuppz;
+  int32_t threads;   /* what the watched count of threads was, see fake_lapack_watch */
   size_t lengths[4]; /* of the character arguments, as Fortran passes them behind all others */
 } fake_call;
 
@@ -37,6 +38,9 @@ const fake_record* fake_lapack_record(void);
 
 /* How many matrices it was asked to solve, on all threads together, since it was lent. */
 int64_t fake_lapack_solutions(void);
+
+/* Records with every call what this function returns; NULL: nothing. For all threads, so not while jobs are running. */
+void fake_lapack_watch(int32_t (*threads)(void));
 
 /* A handle on it, with nothing recorded and the default behaviour: small optima, success. */
 eigenpair_lapack* fake_lapack_lend(int32_t integer_bits);

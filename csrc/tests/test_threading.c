@@ -81,7 +81,7 @@ TEST(a_late_release_changes_nothing) {
 
 TEST(a_single_worker_leaves_lapack_its_threads) {
   eigenpair_lapack* lapack = lend_with_threads(5);
-  problem_data data = make_problem(kLargeBatch);
+  problem_data data = make_problem((problem_spec){.dtype = EIGENPAIR_FLOAT64, .n = 200, .batch = 2});
   eigenpair_job* job = make_job(lapack, &data, 1);
   CHECK(get_threads() == 5, "LAPACK has %d threads for one worker", get_threads());
   finish(job);
