@@ -77,14 +77,14 @@ def hermitian_part_transpose(x: Array, triangle: str) -> Array:
     return jnp.where(identity(x.shape[-1], x.ndim), jnp.real(x).astype(x.dtype), strict)
 
 
-def far_from_hermitian(x: Array) -> Array:
+def far_from_hermitian(x: Array, place: Callable[[Array], Array] = lambda x: x) -> Array:
     """Whether the skew-Hermitian part is more than a hundredth of the matrix, shape `(…,)`: no rounding, and no step of
     a finite difference."""
     x = lax.stop_gradient(x)
+    skew = place(x / 2 - adjoint(x) / 2)  # where the matrix is, if that is spread over devices
     size = jnp.max(jnp.abs(x), axis=(-1, -2), keepdims=True, initial=0)
-    x = x / jnp.where((size > 0) & jnp.isfinite(size), size, 1).astype(x.dtype)
-    skew = x / 2 - adjoint(x) / 2
-    squares = [jnp.sum(jnp.real(y) ** 2 + jnp.imag(y) ** 2, axis=(-1, -2)) for y in (skew, x)]
+    size = jnp.where((size > 0) & jnp.isfinite(size), size, 1)
+    squares = [jnp.sum((jnp.abs(y) / size) ** 2, axis=(-1, -2)) for y in (skew, x)]
     return squares[0] > 1e-4 * squares[1]
 
 

@@ -127,7 +127,7 @@ def _part_and_factor(function: str, a: Array, hermitian_part: Any) -> tuple[Arra
     a = engines.placed(a)
     factor = jnp.ones(a.shape[:-2], jnp.finfo(a.dtype).dtype)
     if not _arguments.flag("hermitian_part", hermitian_part):
-        far = far_from_hermitian(a)
+        far = far_from_hermitian(a, engines.placed)
         factor = jnp.where(far, jnp.nan, factor)
         policy = policy_of_call(None)
         if explains(policy):

@@ -110,9 +110,10 @@ def loss_of(case: Case) -> Any:
 
 def spectral(case: Case, p: dict[str, Any], a: Any) -> tuple[Any, Any]:
     w = eigenpair.eigvalsh(jax.lax.stop_gradient(a))
+    # The cases add skew-Hermitian noise, which must not be read.
     if case["function"] == "spectral_projector":
-        return losses.inner(p["C"], eigenpair.spectral_projector(a, case["k"])), w
-    result = getattr(eigenpair, case["function"])(losses.scalar_function(case["f"]), a)
+        return losses.inner(p["C"], eigenpair.spectral_projector(a, case["k"], hermitian_part=True)), w
+    result = getattr(eigenpair, case["function"])(losses.scalar_function(case["f"]), a, hermitian_part=True)
     return (result if case["loss"]["name"] == "identity" else losses.inner(p["C"], result)), w
 
 

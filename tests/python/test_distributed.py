@@ -41,7 +41,7 @@ PROGRAM = """
         return jnp.sum(jnp.abs(w) ** 2) + jnp.sum(jnp.abs(v[:, :, 0]) ** 4)
 
     def spectral(x, y):
-        return jnp.sum(eigenpair.spectral_map(jnp.tanh, x) * y)
+        return jnp.sum(eigenpair.spectral_map(jnp.tanh, x, hermitian_part=True) * y)
 
     inputs = {"both": (place(a, P("batch")), place(b, P("batch"))), "shared": (place(a, P("batch")), place(b[0], P()))}
     results = {}

@@ -87,8 +87,9 @@ def test_values_and_gradients_are_those_of_one_device():
             first = eigenpair.eigvalsh(x, subset_by_index=(0, 2), **options)
             return jnp.sum(w[:4] ** 2) + jnp.sum(jnp.real(v[:, :4] @ v[:, :4].conj().T) * weights_here) + first[1]
         def spectral(x):
-            p = eigenpair.spectral_map(jnp.tanh, x) + eigenpair.spectral_projector(x, 4)
-            return jnp.sum(jnp.real(p) * weights_here) + eigenpair.spectral_sum(jnp.sin, x)
+            p = eigenpair.spectral_map(jnp.tanh, x, hermitian_part=True)
+            p += eigenpair.spectral_projector(x, 4, hermitian_part=True)
+            return jnp.sum(jnp.real(p) * weights_here) + eigenpair.spectral_sum(jnp.sin, x, hermitian_part=True)
         functions = {
             "forward": lambda x: (eigenpair.eigvalsh(x), jnp.abs(eigenpair.eigh(x)[1])),
             "Hermitian part": jax.value_and_grad(losses),

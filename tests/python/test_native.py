@@ -90,8 +90,9 @@ ANSWERS = """
         w, left, right = eigenpair.eig(x, y, left=True)
         return jnp.sum(jnp.abs(w - 1j) ** 3) + jnp.sum(jnp.abs(left[..., 0] * right[..., 1]) ** 2)
     def spectral(x, y):
-        moved = eigenpair.spectral_map(jnp.tanh, x) + eigenpair.spectral_projector(x, 1)
-        return jnp.sum(jnp.real(moved * y)) + jnp.sum(eigenpair.spectral_sum(jnp.sin, x))
+        moved = eigenpair.spectral_map(jnp.tanh, x, hermitian_part=True)
+        moved += eigenpair.spectral_projector(x, 1, hermitian_part=True)
+        return jnp.sum(jnp.real(moved * y)) + jnp.sum(eigenpair.spectral_sum(jnp.sin, x, hermitian_part=True))
     for f in (general, spectral):
         compute = jax.value_and_grad(f, (0, 1))
         computed = jax.jit(lambda a, b: jax.jvp(compute, (a, b), (b, a)))(a, b), jax.jit(compute)(a.real, b.real)

@@ -18,8 +18,10 @@ def of_vectors(a, b):
 
 
 def spectral(a, b):
-    moved = eigenpair.spectral_map(jnp.tanh, a) + eigenpair.spectral_projector(a, 1)
-    return jnp.sum(moved * b) + jnp.sum(eigenpair.spectral_sum(jnp.sin, a))
+    moved = eigenpair.spectral_map(jnp.tanh, a, hermitian_part=True) + eigenpair.spectral_projector(
+        a, 1, hermitian_part=True
+    )
+    return jnp.sum(moved * b) + jnp.sum(eigenpair.spectral_sum(jnp.sin, a, hermitian_part=True))
 
 
 def general(a, b):
