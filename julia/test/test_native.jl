@@ -21,6 +21,21 @@
         many = random_matrix(rng, Float64, 40, 30)
         @test EigenPair.with_lapack(() -> eigvalsh(many), handle) ≈ eigvalsh(many)
         @test LinearAlgebra.BLAS.get_num_threads() == before
+        # A matrix that gains nothing from LAPACK's threads does not wake them; smaller and larger ones leave the number alone.
+        changes = Int32[]
+        change = @cfunction($(count -> (push!(changes, count); LinearAlgebra.BLAS.set_num_threads(count))), Cvoid, (Int32,))
+        watched = EigenPair.LAPACKHandle(
+            asked; get_threads = threads(:lbt_get_num_threads), set_threads = Base.unsafe_convert(Ptr{Cvoid}, change)
+        )
+        LinearAlgebra.BLAS.set_num_threads(2)
+        GC.@preserve change EigenPair.with_lapack(watched) do
+            eig(random_matrix(rng, Float64, 8))
+            eigvalsh(random_matrix(rng, Float64, 300))
+            @test isempty(changes)
+            eig(random_matrix(rng, Float64, 100))
+            @test changes == [1, 2]
+        end
+        LinearAlgebra.BLAS.set_num_threads(before)
         # Only the block's, and only its task's.
         @test eigvalsh(a, b) == expected
     end
