@@ -57,11 +57,10 @@ _WHY = {
 _OF_MATRIX = "write it with spectral_map, spectral_sum or spectral_projector"
 _INSTEAD = {
     "eigh": _OF_MATRIX,
-    "eigh(a, b)": "take the pair to one matrix first, with B = L Lᴴ from jnp.linalg.cholesky: C = L⁻¹ A L⁻ᴴ (for type "
-    f"1; Lᴴ A L for types 2 and 3), and {_OF_MATRIX} of C",
+    "eigh(a, b)": f"{_OF_MATRIX}, which take b and type too",
     "eigsh": "write it with large.spectral_projector or large.spectral_sum",
-    "eig": "write it without eigenvectors, as jax.scipy.linalg.expm, jnp.linalg.inv, matrix_power, det and trace are; "
-    "for a Hermitian matrix, with eigh or spectral_map",
+    "eig": "write it without eigenvectors, as matrix_function, jax.scipy.linalg.expm, jnp.linalg.inv, matrix_power, det "
+    "and trace are; for a Hermitian matrix, with eigh or spectral_map",
 }
 _SMOOTH = "choose k where there is a gap, or smooth the cut: spectral_map of functions.fermi_dirac"
 

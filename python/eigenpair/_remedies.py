@@ -88,13 +88,8 @@ GENERAL_VALUES = {
     **dict.fromkeys(("left", "right", "compute_left_eigenvectors", "compute_right_eigenvectors"), "eig has vectors"),
     "eigvals_only": "leave it out: no vectors are returned; eig has them",
 }
-_REDUCED = (
-    "spectral functions take one matrix; reduce the pair first: with l = jnp.linalg.cholesky(b), l⁻¹ a l⁻ᴴ has the "
-    "eigenvalues of the pair"
-)
 SPECTRAL = {
     **_EVERYWHERE,
-    "b": _REDUCED,
     "lower": "leave it out: these are functions of the Hermitian part (a + aᴴ)/2",
     "UPLO": "leave it out: these are functions of the Hermitian part (a + aᴴ)/2",
     "degeneracy": "leave it out: derivatives of spectral functions need no policy, they are right at any degeneracy",
@@ -141,7 +136,7 @@ NAMES = {
 def missing_name(name: str) -> AttributeError:
     """What `eigenpair.name` raises."""
     remedy = NAMES.get(name)
-    hint = "" if remedy is None else f". Use instead: {remedy}"
+    hint = "" if remedy is None else f". Use instead: "
     return AttributeError(f"module 'eigenpair' has no attribute {name!r}{hint}", name=name)
 
 
@@ -165,15 +160,12 @@ def instead_of(f: Any) -> str:
     return "inside f, use jnp and jax.scipy.special for np, math and scipy.special, and jnp.where for if"
 
 
-def with_remedies(
-    table: Mapping[str, str], *, too_many: str = "", plain: Callable[[Array], Any] | None = None
-) -> Callable[[_F], _F]:
+def with_remedies(table: Mapping[str, str], *, plain: Callable[[Array], Any] | None = None) -> Callable[[_F], _F]:
     """A decorator: calls that Python would refuse for their arguments' names or number are refused with the remedy.
 
     **Arguments:**
 
     - `table`: what to use instead of an argument of that name.
-    - `too_many`: what to say of one positional argument too many.
     - `plain`: what to call when there is nothing but an array.
     """
 
@@ -194,8 +186,7 @@ def with_remedies(
                 names = ", ".join(p.name for p in list(parameters)[:positional])
                 by_name = ", ".join(f"{p.name}=…" for p in list(parameters)[positional:])
                 more = f", and by name {by_name}" if by_name else ""
-                remedy = f": {too_many}" if too_many else ""
-                message = f"{function.__name__} takes {names} by position{more}; got {len(args)} by position{remedy}"
+                message = f"{function.__name__} takes {names} by position{more}; got {len(args)} by position"
                 raise TypeError(message) from None
 
         return call  # type: ignore[return-value]

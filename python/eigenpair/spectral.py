@@ -11,20 +11,22 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from . import _arguments, _differences, _matrices, engines
+from . import _arguments, _differences, _matrices, _spectral_pairs, engines
 from ._explanations import CUT, Subject, explain_asymmetry, explain_neighbours
 from ._matrices import far_from_hermitian, of_rank
 from ._remedies import SPECTRAL, instead_of, with_remedies
 from ._spectral_forms import Jet, closed, opened, step_first
 from .degeneracy import check, explains, policy_of_call
-from .hermitian import solve
 
 __all__ = ["spectral_map", "spectral_projector", "spectral_sum"]
 
 
-@with_remedies(SPECTRAL, too_many=SPECTRAL["b"])
-def spectral_map(f: Callable[[Array], Array], a: Any, *, hermitian_part: bool = False) -> Array:
-    """`f(A) = V f(Λ) Vᴴ` of the Hermitian part of `a`, exact at any degeneracy. `scipy.linalg.funm`, differentiable.
+@with_remedies(SPECTRAL)
+def spectral_map(
+    f: Callable[[Array], Array], a: Any, b: Any = None, *, type: int = 1, hermitian_part: bool = False
+) -> Array:
+    """`V f(Λ) Vᴴ` of a Hermitian matrix or of a definite pair, exact at any degeneracy: `f(A)`, or `Σ f(λᵢ) vᵢ vᵢᴴ`, the
+    density matrix of the orbitals `vᵢ` with occupations `f(λᵢ)`. `scipy.linalg.funm`, differentiable.
 
     **Arguments:**
 
@@ -34,9 +36,12 @@ def spectral_map(f: Callable[[Array], Array], a: Any, *, hermitian_part: bool = 
     - `a`: `(…, n, n)`, Hermitian. Small deviations are ignored, such as rounding or the steps of finite differences. A
         matrix that is far from Hermitian, its skew-Hermitian part more than a hundredth of it, was hardly meant: all is
         NaN for it.
-    - `hermitian_part`: the Hermitian part is meant, however much there is beside it.
+    - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`.
+    - `type`: the problem and the normalization of `V`, as for `eigh`: `VᴴBV = I` in types 1 and 2, `VᴴB⁻¹V = I` in
+        type 3.
+    - `hermitian_part`: the Hermitian parts are meant, however much there is beside them.
 
-    **Returns:** `(…, n, n)`, Hermitian when `f` is real.
+    **Returns:** `(…, n, n)`, Hermitian when `f` is real; NaN for a `b` that is not positive definite.
 
     First and second derivatives, in any mode, are those of the Daleckii–Kreĭn theorem (Higham, *Functions of
     Matrices*, thm 3.11), with divided differences that stay accurate at gaps of any size. A third derivative raises
@@ -44,57 +49,80 @@ def spectral_map(f: Callable[[Array], Array], a: Any, *, hermitian_part: bool = 
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
     """
-    f, a = _arguments_of(f, a)
-    a, honest = _part_and_factor("spectral_map", a, hermitian_part)
-    w, v = _eigen(a)
+    f, operands, type = _arguments_of(f, a, b, type)
+    problem, honest = _problem("spectral_map", operands, type, hermitian_part)
+    w = problem.w
     values = f(w)
-    return opened(_honest(_jet(jnp.zeros_like(values), f, w), honest), a, w, v)
+    jet = _honest(_jet(jnp.zeros_like(values), f, w), honest)
+    return problem.outside(opened(jet, problem.matrix, w, problem.v))
 
 
-@with_remedies(SPECTRAL, too_many=SPECTRAL["b"])
-def spectral_sum(f: Callable[[Array], Array], a: Any, *, hermitian_part: bool = False) -> Array:
-    """`Σ f(λᵢ) = tr f(A)` of the Hermitian part of `a`, three times differentiable at any degeneracy. Its gradient is
-    `f'(A)`.
+@with_remedies(SPECTRAL)
+def spectral_sum(
+    f: Callable[[Array], Array], a: Any, b: Any = None, *, type: int = 1, hermitian_part: bool = False
+) -> Array:
+    """`Σ f(λᵢ)` of a Hermitian matrix or of a definite pair, three times differentiable at any degeneracy. Of one
+    matrix it is `tr f(A)`, and its gradient `f'(A)`.
 
     Arguments and errors as for `spectral_map`; shape `(…,)`.
     """
-    f, a = _arguments_of(f, a)
-    a, honest = _part_and_factor("spectral_sum", a, hermitian_part)
-    w, v = _eigen(a)
-    return closed(_honest(_jet(f(w), _differences.derivative(f), w), honest), a, w, v)
+    f, operands, type = _arguments_of(f, a, b, type)
+    problem, honest = _problem("spectral_sum", operands, type, hermitian_part)
+    w = problem.w
+    return closed(_honest(_jet(f(w), _differences.derivative(f), w), honest), problem.matrix, w, problem.v)
 
 
-@with_remedies(SPECTRAL, too_many=SPECTRAL["b"])
-def spectral_projector(a: Any, k: int, *, hermitian_part: bool = False) -> Array:
-    """The orthogonal projector on the eigenvectors of the `k` lowest eigenvalues of the Hermitian part of `a`.
+@with_remedies(SPECTRAL)
+def spectral_projector(a: Any, k: int, b: Any = None, *, type: int = 1, hermitian_part: bool = False) -> Array:
+    """`V_k V_kᴴ` with the eigenvectors of the `k` lowest eigenvalues of a Hermitian matrix, or of a definite pair: the
+    orthogonal projector on them, or the density matrix `P` of `k` orbitals (`P B` is then a projector).
 
     Only the gap between eigenvalues `k` and `k + 1` matters to its first and second derivatives; degeneracy on either
     side does not. Where that gap is no larger than rounding (as for `eigenpair.degeneracy.check`), there is no such
     projector: all is NaN.
 
-    **Arguments:** `a` and `hermitian_part` as for `spectral_map`; `k`: an integer, `0 ≤ k ≤ n`.
+    **Arguments:** `k`: an integer, `0 ≤ k ≤ n`; the others as for `spectral_map`.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
     """
-    a = _arguments.matrices("a", a)
-    n = a.shape[-1]
+    operands, type = _matrices_of(a, b, type)
+    n = operands[0].shape[-1]
     k = _arguments.integer("k", k)
     if not 0 <= k <= n:
         raise ValueError(f"k must satisfy 0 ≤ k ≤ {n}, got {k}")
-    a, honest = _part_and_factor("spectral_projector", a, hermitian_part)
-    w, v = _eigen(a)
-    honest = honest[..., None] * _gap_or_nan(w, k)
+    problem, honest = _problem("spectral_projector", operands, type, hermitian_part)
+    w = problem.w
+    honest = honest[..., None] * _gap_or_nan(w, k, problem.scale)
     values = of_rank(jnp.arange(n) < k, w.ndim).astype(w.dtype) * honest
-    scale = jnp.broadcast_to(honest[..., None], v.shape)
+    scale = jnp.broadcast_to(honest[..., None], problem.v.shape)
     jet = Jet(jnp.zeros_like(w), values, step_first(w, k) * scale, scale)
-    return opened(jet, a, w, v, step=k)
+    return problem.outside(opened(jet, problem.matrix, w, problem.v, step=k))
 
 
-def _arguments_of(f: Any, a: Any) -> tuple[Callable[[Array], Array], Array]:
-    """`a` as an array, and `f` elementwise, once it has been seen to take a number to a number."""
+def _matrices_of(a: Any, b: Any, type: Any) -> tuple[tuple[Array, ...], int]:
+    a = _arguments.matrices("a", a)
+    type = _arguments.problem_type(type, b is not None)
+    return ((a,) if b is None else _arguments.promoted(a, _arguments.matrices("b", b))), type
+
+
+def _problem(
+    function: str, operands: tuple[Array, ...], type: int, hermitian_part: Any
+) -> tuple[_spectral_pairs.Problem, Array]:
+    """The problem, and 1, or NaN where there is none."""
+    parts, factors = zip(*(_part_and_factor(function, x, hermitian_part) for x in operands), strict=True)
+    if type == 0:
+        return _spectral_pairs.standard(parts[0]), factors[0]
+    problem = _spectral_pairs.pair(*parts, type)
+    solved = jnp.all(jnp.isfinite(problem.w), axis=-1)
+    return problem, jnp.where(solved, factors[0] * factors[1], jnp.nan)
+
+
+def _arguments_of(f: Any, a: Any, b: Any, type: Any) -> tuple[Callable[[Array], Array], tuple[Array, ...], int]:
+    """`f` elementwise, once it has been seen to take a number to a number, and the matrices as arrays."""
     if callable(a) and not callable(f):
         raise TypeError("a and f are in each other's place; the order is f, a")
-    a = _arguments.matrices("a", a)
+    operands, type = _matrices_of(a, b, type)
+    a = operands[0]
     if not callable(f):
         raise TypeError(f"f must be a function of a number, such as jnp.exp, got {f!r}")
     precision = jnp.finfo(a.dtype).dtype
@@ -119,7 +147,7 @@ def _arguments_of(f: Any, a: Any) -> tuple[Callable[[Array], Array], Array]:
             f"f must return a floating-point or complex number, it returned one of {result.dtype}; cast it: "
             "lambda x: f(x).astype(x.dtype)"
         )
-    return _elementwise(one), a
+    return _elementwise(one), operands, type
 
 
 def _part_and_factor(function: str, a: Array, hermitian_part: Any) -> tuple[Array, Array]:
@@ -138,12 +166,6 @@ def _part_and_factor(function: str, a: Array, hermitian_part: Any) -> tuple[Arra
 def _honest(jet: Jet, factor: Array) -> Jet:
     """NaN wherever the factor is."""
     return Jet(*(x * factor.reshape(factor.shape + (1,) * (x.ndim - factor.ndim)).astype(x.dtype) for x in jet))
-
-
-def _eigen(a: Array) -> tuple[Array, Array]:
-    """Eigenvalues and vectors as constants: derivatives take their way through the forms."""
-    w, v = solve([lax.stop_gradient(a)], type=0, triangle="hermitian", policy=check(), vectors=True)
-    return lax.stop_gradient(w), lax.stop_gradient(v)
 
 
 def _elementwise(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -165,12 +187,12 @@ def _jet(antiderivative: Array, f: Callable[[Array], Array], w: Array) -> Jet:
     return Jet(antiderivative, f(w), first, _differences.slope(f, x, y))
 
 
-def _gap_or_nan(w: Array, k: int) -> Array:
+def _gap_or_nan(w: Array, k: int, scale: Array) -> Array:
     """1, or NaN where the gap above the `k`-th eigenvalue is no larger than rounding; shape `(…, 1)`."""
     n = w.shape[-1]
     if k in (0, n):
         return jnp.ones((*w.shape[:-1], 1), w.dtype)
-    tol = check().c * math.sqrt(n) * jnp.finfo(w.dtype).eps * jnp.max(jnp.abs(w), axis=-1)
+    tol = check().c * math.sqrt(n) * jnp.finfo(w.dtype).eps * scale[..., 0]
     apart = w[..., k] - w[..., k - 1] > tol
     policy = policy_of_call(None)
     if explains(policy):

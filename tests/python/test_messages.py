@@ -54,7 +54,8 @@ def test_every_argument_of_a_peer_is_known_or_has_a_remedy(functions):
         (lambda: ep.eig(A, compute_left_eigenvectors=True), r"left=True"),
         (lambda: ep.eig(A, lower=True), r"eigh"),
         (lambda: ep.spectral_map(jnp.exp, A, degeneracy=mask(1e-9)), r"need no policy"),
-        (lambda: ep.spectral_map(jnp.exp, A, b=A), r"reduce the pair"),
+        (lambda: ep.spectral_map(jnp.exp, A, itype=2), r"type: 1, 2 or 3"),
+        (lambda: ep.matrix_function(jnp.exp, A, b=A), r"take one matrix"),
         (lambda: ep.eigh(A, eigvals_onyl=True), r"Did you mean eigvals_only\?"),
         (lambda: ep.eigh(A, frobnicate=True), r"it takes a, b, type, lower"),
         (lambda: ep.eigh(A, A, 1), r"a, b by position, and by name type=…, lower=….*got 3"),
@@ -166,7 +167,7 @@ def test_functions_of_any_kind_can_be_used():
         ep.spectral_map(lambda x: x / (1 // 0), A)
 
 
-@pytest.mark.parametrize("name", ["svd", "sqrtm", "expm", "qr", "lobpcg", "mask"])
+@pytest.mark.parametrize("name", ["svd", "funm", "expm", "qr", "lobpcg", "mask"])
 def test_names_that_are_elsewhere(name):
     with pytest.raises(AttributeError, match=rf"no attribute '{name}'. Use instead: "):
         getattr(ep, name)
