@@ -59,8 +59,8 @@ _INSTEAD = {
     "eigh": _OF_MATRIX,
     "eigh(a, b)": f"{_OF_MATRIX}, which take b and type too",
     "eigsh": "write it with large.spectral_projector or large.spectral_sum",
-    "eig": "write it without eigenvectors, as matrix_function, jax.scipy.linalg.expm, jnp.linalg.inv, matrix_power, det "
-    "and trace are; for a Hermitian matrix, with eigh or spectral_map",
+    "eig": "write it without eigenvectors, as matrix_function, jax.scipy.linalg.expm, jnp.linalg.inv, matrix_power, "
+    "det and trace are; for a Hermitian matrix, with eigh or spectral_map",
 }
 _SMOOTH = "choose k where there is a gap, or smooth the cut: spectral_map of functions.fermi_dirac"
 

@@ -136,7 +136,7 @@ NAMES = {
 def missing_name(name: str) -> AttributeError:
     """What `eigenpair.name` raises."""
     remedy = NAMES.get(name)
-    hint = "" if remedy is None else f". Use instead: "
+    hint = "" if remedy is None else f". Use instead: {remedy}"
     return AttributeError(f"module 'eigenpair' has no attribute {name!r}{hint}", name=name)
 
 

@@ -48,11 +48,11 @@ def standard(a: Array) -> Problem:
 
 def pair(a: Array, b: Array, type: int) -> Problem:
     """Of a pair of Hermitian matrices, `B` positive definite."""
-    constants = [lax.stop_gradient(a), lax.stop_gradient(b)]
-    solved = solve(constants, type=type, triangle="hermitian", policy=check(), vectors=True)
+    a0, b0 = lax.stop_gradient(a), lax.stop_gradient(b)
+    solved = solve([a0, b0], type=type, triangle="hermitian", policy=check(), vectors=True)
     w, v, *dual = (lax.stop_gradient(x) for x in solved)
     x, y = bases(type, v, dual[0] if dual else None)
-    scale = scale_of(type, *constants, w, x, y)
+    scale = scale_of(type, a0, b0, w, x, y)
     moved_b = _moved(b)
     if type == 2:
         x = x + matmul(moved_b, v)

@@ -1,5 +1,5 @@
-"""Scalar functions for `spectral_map`, `spectral_sum` and `matrix_function`, and what one of them needs. Any other function
-written with `jax.numpy` does as well."""
+"""Scalar functions for `spectral_map`, `spectral_sum` and `matrix_function`, and what one of them needs. Any other
+function written with `jax.numpy` does as well."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def fermi_dirac(mu: Any, beta: Any) -> Callable[[Array], Array]:
 
 
 def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type: int = 1) -> Array:
-    """`μ` with `Σ fermi_dirac(μ, β)(λᵢ) = electrons`, over the eigenvalues of a Hermitian matrix or definite pair; shape
-    `(…,)`.
+    """`μ` with `Σ fermi_dirac(μ, β)(λᵢ) = electrons`, over the eigenvalues of a Hermitian matrix or of a definite pair;
+    shape `(…,)`.
 
         mu = functions.chemical_potential(a, b, electrons=5, beta=20)
         density = spectral_map(functions.fermi_dirac(mu, 20), a, b)

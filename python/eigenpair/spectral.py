@@ -25,8 +25,8 @@ __all__ = ["spectral_map", "spectral_projector", "spectral_sum"]
 def spectral_map(
     f: Callable[[Array], Array], a: Any, b: Any = None, *, type: int = 1, hermitian_part: bool = False
 ) -> Array:
-    """`V f(Λ) Vᴴ` of a Hermitian matrix or of a definite pair, exact at any degeneracy: `f(A)`, or `Σ f(λᵢ) vᵢ vᵢᴴ`, the
-    density matrix of the orbitals `vᵢ` with occupations `f(λᵢ)`. `scipy.linalg.funm`, differentiable.
+    """`V f(Λ) Vᴴ` of a Hermitian matrix or of a definite pair, exact at any degeneracy: `f(A)`, or `Σ f(λᵢ) vᵢ vᵢᴴ`,
+    the density matrix of the orbitals `vᵢ` with occupations `f(λᵢ)`. `scipy.linalg.funm`, differentiable.
 
     **Arguments:**
 
@@ -112,7 +112,7 @@ def _problem(
     parts, factors = zip(*(_part_and_factor(function, x, hermitian_part) for x in operands), strict=True)
     if type == 0:
         return _spectral_pairs.standard(parts[0]), factors[0]
-    problem = _spectral_pairs.pair(*parts, type)
+    problem = _spectral_pairs.pair(parts[0], parts[1], type)
     solved = jnp.all(jnp.isfinite(problem.w), axis=-1)
     return problem, jnp.where(solved, factors[0] * factors[1], jnp.nan)
 

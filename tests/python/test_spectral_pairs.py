@@ -185,8 +185,8 @@ def test_chemical_potential(spectrum, metric):
     np.testing.assert_allclose(jax.grad(loss)(0.0), values @ [-1, 9, -45, 0, 45, -9, 1] / (60 * h), rtol=1e-7)
     second = values @ [2, -27, 270, -490, 270, -27, 2] / (180 * h**2)
     np.testing.assert_allclose(jax.jit(jax.grad(jax.grad(loss)))(0.0), second, rtol=1e-5)
+    x = [0.0, electrons, beta]
     for number in (1, 2):
-        x = [0.0, electrons, beta]
         at = lambda s, n=number: right(*[y + s * (i == n) for i, y in enumerate(x)])  # noqa: E731
         found = jax.grad(loss, number)(*x)
         np.testing.assert_allclose(found, (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h), rtol=1e-6)
