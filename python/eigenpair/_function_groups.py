@@ -193,16 +193,20 @@ class _Reading(NamedTuple):
 
 def _grouped(t: Array, f: Function) -> tuple[Array, Array, Array, Array]:
     """Groups as a mask, centers, radii, and 1, or NaN where the function or a derivative has no answer, `(…, 3)`."""
-    readings = []
-    for width in _GAPS:
+
+    def tried(width: Array) -> _Reading:
         groups = _grouping(t, width)
         z = groups.center[..., None, None] + groups.radii.astype(t.dtype)[..., None] * _on_circle(groups.radii)
-        readings.append(_read(groups, lax.stop_gradient(f(z))))
-    return _best(t, readings)
+        return _read(groups, lax.stop_gradient(f(z)))
+
+    widths = jnp.asarray(_GAPS, t.real.dtype)
+    if isinstance(t, jax.core.Tracer):
+        return _best(t, lax.map(tried, widths))  # one after the other, and compiled once
+    return _best(t, _Reading(*(jnp.stack(x) for x in zip(*map(tried, widths), strict=True))))
 
 
-@functools.partial(jax.jit, static_argnames="width")
-def _grouping(t: Array, width: float) -> _Grouping:
+@jax.jit
+def _grouping(t: Array, width: Array) -> _Grouping:
     n, eps = t.shape[-1], float(jnp.finfo(t.dtype).eps)
     w = _triangular.diagonal(t)
     mean = jnp.broadcast_to(jnp.mean(w, axis=-1, keepdims=True), w.shape)
@@ -273,8 +277,8 @@ def _sizes(groups: _Grouping, radius: Array, series: Array) -> Array:
 
 
 @jax.jit
-def _best(t: Array, readings: list[_Reading]) -> tuple[Array, Array, Array, Array]:
-    tried = _Reading(*(jnp.stack(x) for x in zip(*readings, strict=True)))
+def _best(t: Array, tried: _Reading) -> tuple[Array, Array, Array, Array]:
+    """The best of the readings, which are stacked in a first axis."""
     best = jnp.argmin(tried.errors[..., 1], axis=0)
 
     def taken(x: Array) -> Array:

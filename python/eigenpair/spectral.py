@@ -85,6 +85,8 @@ def spectral_projector(a: Any, k: int, b: Any = None, *, type: int = 1, hermitia
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
     """
+    if getattr(k, "ndim", 0) > 1:
+        raise TypeError("k must be an integer, and is a matrix; the order is a, k, b")
     operands, type = _matrices_of(a, b, type)
     n = operands[0].shape[-1]
     k = _arguments.integer("k", k)

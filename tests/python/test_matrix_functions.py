@@ -14,10 +14,9 @@ from eigenpair import _differences, _function_forms, _triangular
 from problems import random
 
 FUNCTIONS = {
-    "exp": (jnp.exp, mp.exp),
+    "exp": (lambda x: jnp.exp(1j * x), lambda x: mp.exp(1j * x)),
     "sqrt": (jnp.sqrt, mp.sqrt),
     "log": (jnp.log, mp.log),
-    "phase": (lambda x: jnp.exp(2j * x), lambda x: mp.exp(2j * x)),
 }
 NAMED = {"sqrt": ep.sqrtm, "log": ep.logm}
 WEIGHT = random("weight", (4, 4), "complex128")
