@@ -148,9 +148,7 @@ def _on_circle(radius: Array) -> Array:
 
 def _series(values: Array) -> Array:
     """Coefficients of `f(c + r x)` in `x`, from its values on the circle, in the last axis."""
-    k = np.arange(_POINTS)
-    transform = np.exp(-2j * np.pi * (np.outer(k, k) % _POINTS) / _POINTS) / _POINTS
-    return matmul(values, jnp.asarray(transform, values.dtype))
+    return jnp.fft.fft(values, norm="forward")
 
 
 def coefficients(f: Function, matrix: Reduced, method: str) -> Array:

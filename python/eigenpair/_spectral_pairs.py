@@ -7,8 +7,9 @@ square root of a matrix near `I` is a series. So no factor of `B` is ever differ
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
@@ -53,26 +54,33 @@ def pair(a: Array, b: Array, type: int) -> Problem:
     w, v, *dual = (lax.stop_gradient(x) for x in solved)
     x, y = bases(type, v, dual[0] if dual else None)
     scale = scale_of(type, a0, b0, w, x, y)
-    moved_b = _moved(b)
     if type == 2:
-        x = x + matmul(moved_b, v)
-    inner = diagonal_matrix(w, a.dtype) + _moved(matmul(adjoint(x), matmul(a, x)))
-    root = _power(matmul(adjoint(y), matmul(moved_b, y)), 0.5 if type == 3 else -0.5)
+        x = _known(x, matmul(b, v))
+    inner = _known(diagonal_matrix(w, a.dtype), matmul(adjoint(x), matmul(a, x)))
+    root = _power(0.5 if type == 3 else -0.5, matmul(adjoint(y), matmul(b, y)))
     # In type 3, WᴴAW with WWᴴ = B; in the others, WᴴBW = I.
-    matrix = matmul(root, matmul(inner, root))
+    matrix = _known(diagonal_matrix(w, a.dtype), matmul(root, matmul(inner, root)))
     one = jnp.broadcast_to(identity(a.shape[-1], a.ndim, a.dtype), a.shape)
-    return Problem(matrix, w, one, matmul(v, root), scale)
+    return Problem(matrix, w, one, _known(v, matmul(v, root)), scale)
 
 
-def _moved(x: Array) -> Array:
-    """Zero, with the derivatives of `x`."""
-    return x - lax.stop_gradient(x)
+# What is known need not be computed: of an argument without a tangent, nothing is left in the compiled program.
 
 
-def _power(x: Array, p: float) -> Array:
-    """`(I + X)ᵖ` for an `X` that is zero, with its derivatives."""
-    one = identity(x.shape[-1], x.ndim, x.dtype)
-    total = jnp.zeros_like(x)
-    for coefficient in reversed(_SERIES[p]):
-        total = matmul(x, total + jnp.asarray(coefficient, x.dtype) * one)
-    return one + total
+@jax.custom_jvp
+def _known(value: Array, x: Array) -> Array:
+    """`x`, of which the value is known, with its derivatives."""
+    return value
+
+
+@_known.defjvp
+def _known_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    return _known(*primals), tangents[1]
+
+
+def _power(p: float, x: Array) -> Array:
+    """`Xᵖ` where `X` is the identity, with three derivatives."""
+    one = jnp.broadcast_to(identity(x.shape[-1], x.ndim, x.dtype), x.shape)
+    z = _known(jnp.zeros_like(x), x)
+    first, second, third = (jnp.asarray(c, x.dtype) for c in _SERIES[p])
+    return _known(one, first * z + matmul(z, second * z + third * matmul(z, z)))

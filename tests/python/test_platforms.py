@@ -29,6 +29,11 @@ def general(a, b):
     return jnp.sum(jnp.abs(w) ** 2) + jnp.sum(jnp.abs(v[..., 0]) ** 4)
 
 
+def functions(a, b):
+    value = eigenpair.matrix_function(jnp.exp, a) + eigenpair.sqrtm(a)
+    return jnp.sum(jnp.real(value) * b)
+
+
 def of_a_part(a, b):
     w, _ = eigenpair.eigh(a, subset_by_index=(0, 2))
     _, v = eigenpair.eigh(a, b, subset_by_index=(0, 2))
@@ -46,6 +51,7 @@ HERMITIAN = {
 GENERAL = {
     "values": lambda a, b: (eigenpair.eigvals(a, b), eigenpair.condition_numbers(a)),
     "gradient": jax.grad(general, (0, 1)),
+    "functions": jax.grad(functions),
 }
 
 
