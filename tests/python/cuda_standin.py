@@ -13,6 +13,7 @@ from eigenpair import cuda, general, hermitian
 from jax.interpreters import mlir
 
 cuda.ELEMENTWISE = 0  # or small matrices would not come here
+cuda.PAIR_BATCH = 1  # or pairs would only be reduced
 calls = []
 
 

@@ -48,10 +48,11 @@ def test_compiles_once():
 
 def test_equal_policies_share_a_compilation():
     (a,), _ = problem(n=2, seed="shared")
-    eigenpair.hermitian._solve_jit.clear_cache()
+    sizes = []
     for _ in range(3):
         eigh(a, degeneracy=degeneracy.mask(1e-5))
-    assert eigenpair.hermitian._solve_jit._cache_size() == 1
+        sizes.append(eigenpair.hermitian._solve_jit._cache_size())
+    assert len(set(sizes)) == 1
 
 
 def test_control_flow():

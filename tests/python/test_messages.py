@@ -2,7 +2,7 @@
 
 import inspect
 import re
-import timeit
+import sys
 import types
 
 import eigenpair as ep
@@ -203,13 +203,16 @@ def test_errors_of_ours_are_passed_on():
 
 
 def test_looking_for_remedies_costs_nothing_beside_a_call():
-    a = jnp.asarray(A)
-
-    def time(f):
-        return min(timeit.repeat(lambda: f(a), number=200, repeat=15))
-
-    time(ep.eigh)
-    assert min(time(ep.eigh) / time(jax.jit(lambda a: ep.eigh(a))) for _ in range(5)) < 1.5
+    """Argument checks would cost half of a small solve, so a call with nothing but an array skips them: no more than
+    three functions of Python run."""
+    a, called = jnp.asarray(A), []
+    ep.eigh(a)
+    sys.setprofile(lambda frame, event, _: called.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        ep.eigh(a)
+    finally:
+        sys.setprofile(None)
+    assert len(called) <= 3, called
 
 
 def test_export_says_what_it_wants():

@@ -12,6 +12,9 @@ from problems import random, weighted
 A = random("a", (2, 3, 3)) + np.diag([0.0, 2.0, 5.0])
 B = random("b", (2, 3, 3)) * 0.1 + 2 * np.eye(3)
 COMPLEX = A + 0.3j * random("c", (2, 3, 3))
+SYMMETRIC = A + np.swapaxes(A, -1, -2)
+HERMITIAN = COMPLEX + np.conj(np.swapaxes(COMPLEX, -1, -2))
+DEFINITE = B + np.swapaxes(B, -1, -2)
 
 
 def moduli(v):
@@ -33,9 +36,11 @@ LOSSES = {
     "eig of a pair": (lambda a, b: moduli(ep.eig(a, b).eigenvectors), (COMPLEX, B.astype(complex))),
     "eigvals": (lambda a: moduli(ep.eigvals(a)), (A,)),
     "condition_numbers": (lambda a: jnp.sum(ep.condition_numbers(a)), (A,)),
-    "spectral_map": (lambda a: moduli(ep.spectral_map(jnp.exp, a)), (COMPLEX,)),
-    "spectral_sum": (lambda a: jnp.sum(ep.spectral_sum(jnp.exp, a)), (A,)),
-    "spectral_projector": (lambda a: moduli(ep.spectral_projector(a, 1)), (A,)),
+    "spectral_map": (lambda a: moduli(ep.spectral_map(jnp.exp, a)), (HERMITIAN,)),
+    "spectral_sum": (lambda a: jnp.sum(ep.spectral_sum(jnp.exp, a)), (SYMMETRIC,)),
+    "spectral_projector": (lambda a: moduli(ep.spectral_projector(a, 1)), (SYMMETRIC,)),
+    "spectral_sum of a pair": (lambda a, b: jnp.sum(ep.spectral_sum(jnp.exp, a, b)), (SYMMETRIC, DEFINITE)),
+    "matrix_function": (lambda a: moduli(ep.matrix_function(jnp.exp, a)), (A,)),
     "fix_gauge": (lambda a: jnp.sum(jnp.real(ep.fix_gauge(ep.eigh(a).eigenvectors)) ** 3), (COMPLEX,)),
 }
 
@@ -58,7 +63,9 @@ def derivatives(f, matrices):
 
 @pytest.fixture(scope="module")
 def expected():
-    return {name: jax.jit(lambda *m, f=f: derivatives(f, m))(*matrices) for name, (f, matrices) in LOSSES.items()}
+    found = {name: jax.jit(lambda *m, f=f: derivatives(f, m))(*matrices) for name, (f, matrices) in LOSSES.items()}
+    assert not [name for name, results in found.items() for x in jax.tree.leaves(results) if np.isnan(x).any()]
+    return found
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
