@@ -30,7 +30,7 @@ export spectral_map, spectral_sum, spectral_projector
 
 # Words as common as these would clash with the names of others, so they are public without being exported.
 @static if VERSION >= v"1.11.0-DEV.469"
-    eval(Meta.parse("public DegeneracyPolicy, check, mask, broaden, raw, with_policy, eigvals, condition_numbers"))
+    eval(Meta.parse("public DegeneracyPolicy, check, mask, broaden, raw, with_policy, count_refusals, eigvals, condition_numbers"))
     eval(Meta.parse("public inv_sqrt, power, fermi_dirac"))
     eval(Meta.parse("public LAPACKHandle, with_lapack, set_library!, library_path"))
 end
@@ -41,6 +41,7 @@ include("native.jl")
 include("products.jl")
 include("rounding.jl")
 include("degeneracy.jl")
+include("explanations.jl")
 include("inputs.jl")
 include("hermitian.jl")
 include("hermitian_core.jl")

@@ -19,7 +19,16 @@ struct Check <: DegeneracyPolicy
     c::Float64
     generic_basis::Bool
     explain::Bool
+    coupled::Symbol
+    refused::Symbol
+    # Of the call, for who wants an explanation.
+    file::Symbol
+    line::Int
 end
+
+# The same but for some of its fields.
+renewed(p::Check; c = p.c, generic_basis = p.generic_basis, file = p.file, line = p.line) =
+    Check(c, generic_basis, p.explain, p.coupled, p.refused, file, line)
 
 struct Mask <: DegeneracyPolicy
     tol::Float64
@@ -32,24 +41,38 @@ end
 struct Raw <: DegeneracyPolicy end
 
 """
-    EigenPair.check(; c = 10, generic_basis = false, explain = true)
+    EigenPair.check(; c = 10, generic_basis = false, explain = false, coupled = :nan, refused = :nan)
 
 The default policy: right, or NaN. Eigenvalues closer than `c √n ε s` form a cluster (`ε` the machine epsilon, `s` the
 size that rounding errors come from: the largest `|λ|` of a standard problem). Inside a cluster nothing is divided by a
 gap, which is right for losses of the cluster's projector and of symmetric functions of its eigenvalues; when the
-cotangent shows that the loss is no such function, the gradient of that matrix is NaN and, with `explain`, a warning says why. Forward
-mode, which sees no cotangent, leaves out the same gaps. A second derivative through a cluster is NaN, and
+cotangent shows that the loss is no such function, the gradient of that matrix is NaN. A second derivative through a cluster is NaN, and
 one through eigenvectors already at gaps of `√(c √n ε) s`, for it divides by gaps twice.
 
-Limit: two different losses can hand back the same cotangents at a matrix whose eigenvectors LAPACK returns in a special
+Forward mode sees no loss, but it sees the perturbation. If that couples two vectors of one cluster (`vᵢᴴ dA vⱼ` is more than
+rounding), they turn at once, and their tangents are NaN. All other tangents are right for every loss that has a derivative. The
+tangents of eigenvalues are those of symmetric losses; for other losses they belong to the subgradient that reverse mode gives
+(`eigh`) or are NaN where the perturbation couples (`eig`).
+
+- `coupled = :mask` makes forward mode leave the turn out. That is right for losses that use the cluster through its invariant
+  subspace and symmetric functions of its eigenvalues only, and nothing checks that they do.
+- `refused = :zero` makes the gradient of a refused matrix 0, so that a training step goes on with the others. That is not its
+  gradient; [`EigenPair.count_refusals`](@ref) counts them. NaN that comes from the loss or the matrix stays NaN, and so do
+  tangents and second derivatives.
+- `explain = true` warns when something is NaN: which matrix, which eigenvalues, why, and what to call instead. It points at the line
+  that called the function.
+
+Limit: in reverse mode two different losses can hand back the same cotangents at a matrix whose eigenvectors LAPACK returns in a special
 basis (at the identity, say), so passing the tests is necessary, not sufficient. `generic_basis = true` closes the gap: it
 turns the basis of each cluster by a fixed, generic reflection, in the value as well, so that a loss that depends on the
 basis is found out with probability one. In return, the eigenvectors of the identity are no longer the identity. For
 Hermitian problems.
 """
-function check(; c::Real = 10, generic_basis::Bool = false, explain::Bool = true)
+function check(; c::Real = 10, generic_basis::Bool = false, explain::Bool = false, coupled = :nan, refused = :nan)
     iszero(c) && throw(ArgumentError("`c` must be positive; EigenPair.raw() is the policy without clusters"))
-    return Check(tolerance("c", c), generic_basis, explain)
+    coupled in (:nan, :mask) || throw(ArgumentError("`coupled` must be :nan or :mask, got $(repr(coupled))"))
+    refused in (:nan, :zero) || throw(ArgumentError("`refused` must be :nan or :zero, got $(repr(refused))"))
+    return Check(tolerance("c", c), generic_basis, explain, coupled, refused, Symbol(""), 0)
 end
 
 """
@@ -90,8 +113,8 @@ A gradient follows the policy under which its forward pass ran.
 with_policy(f, policy) = task_local_storage(f, :EigenPairPolicy, checked_policy(policy))
 
 # The policy itself, the block's for `nothing`, or an error that says what would be one.
-as_policy(policy) = checked_policy(policy)
-as_policy(::Nothing) = get(task_local_storage(), :EigenPairPolicy, DEFAULT_POLICY)::DegeneracyPolicy
+as_policy(policy) = located(checked_policy(policy))
+as_policy(::Nothing) = located(get(task_local_storage(), :EigenPairPolicy, DEFAULT_POLICY)::DegeneracyPolicy)
 
 checked_policy(policy::DegeneracyPolicy) = policy
 checked_policy(policy) = throw(
@@ -253,15 +276,6 @@ function significant_turning(C::Coupling{<:InverseGaps{Check}}, i, j)
 end
 significant_turning(C::Coupling, i, j) = turning(C, i, j)
 
-struct Violation
-    i::Int
-    j::Int
-    gap::Float64
-    width::Float64
-    λ::Tuple{Float64, Float64}
-    reason::String
-end
-
 """
     violation(C)
 
@@ -273,32 +287,71 @@ function violation(C::Coupling{<:InverseGaps{Check}})
     has_cluster(F) || return nothing
     for j in eachindex(F.λ), i in 1:(j - 1)
         clustered(F, i, j) || continue
-        reason = if !is_below(C, turning(C, i, j), ROUNDING_OF_COTANGENT, i, j)
-            "the loss depends on which eigenvectors represent the cluster"
-        elseif !(same_λ̄(C, i, j) || is_below(C, mixing(C, i, j), ROUNDING_OF_COTANGENT, i, j))
-            "the loss treats the cluster's eigenvalues differently and mixes their eigenvectors"
-        else
-            continue
-        end
-        return Violation(i, j, F.λ[j] - F.λ[i], cluster_width(F), (F.λ[i], F.λ[j]), reason)
+        is_below(C, turning(C, i, j), ROUNDING_OF_COTANGENT, i, j) || return (; i, j, λ = (F.λ[i], F.λ[j]), reason = BASIS)
+        same_λ̄(C, i, j) || is_below(C, mixing(C, i, j), ROUNDING_OF_COTANGENT, i, j) ||
+            return (; i, j, λ = (F.λ[i], F.λ[j]), reason = ORDER)
     end
     return nothing
 end
 
-const REMEDY = "If the loss is a function of the matrix, or of its projectors, use one of the functions that say so \
-    (spectral_map, spectral_sum, spectral_projector) instead of eigenpairs. If the cluster is an accident, perturb \
-    the matrix. EigenPair.mask, broaden and raw give numbers without asking whether they are right."
+# ---- the verdict on a perturbation ---------------------------------------------------------------------------
 
-explains(::DegeneracyPolicy) = false
-explains(policy::Check) = policy.explain
+"""
+    coupled(F, S, σ)
 
-warn_violation(policy::DegeneracyPolicy, v::Violation, k, count) = explains(policy) && @warn """
-eigh: no derivative, so the gradient is NaN$(count > 1 ? " for matrix $k of $count" : "").
-Eigenvalues $(v.i) and $(v.j), $(v.λ[1]) and $(v.λ[2]), are $(v.gap) apart, closer than the $(v.width) that rounding \
-resolves, and $(v.reason).
-$REMEDY""" maxlog = 5
+The first pair of a cluster that a perturbation couples, and which columns have no tangent, or `nothing`. `S` is what is divided
+by gaps, and `σ()` the sizes of what is rounded in it, which is asked for only if there is a cluster.
+"""
+coupled(F, S, σ) = nothing
+function coupled(F::InverseGaps{Check}, S, σ)
+    (F.policy.coupled === :nan && has_cluster(F)) || return nothing
+    return coupled_pairs((i, j) -> clustered(F, i, j), rounding(F.λ), S, σ())
+end
 
-warn_second_order(policy::DegeneracyPolicy, k, count) = explains(policy) && @warn """
-eigh: the second derivative is NaN$(count > 1 ? " for matrix $k of $count" : ""), because some of its eigenvalues are \
-closer than rounding resolves, and eigenpairs do not determine a second derivative there.
-$REMEDY""" maxlog = 5
+function coupled_pairs(clustered, unit, S, sizes)
+    first_pair, lost = nothing, falses(size(S, 2))
+    for j in axes(S, 2), i in axes(S, 1)
+        # `!(<=)`: a NaN in the tangent fails.
+        (i != j && clustered(i, j) && !(abs(plain(S[i, j])) <= ROUNDING_OF_COTANGENT * unit * sizes[i, j])) || continue
+        first_pair === nothing && (first_pair = minmax(i, j))
+        lost[i] = lost[j] = true
+    end
+    return first_pair === nothing ? nothing : (; pair = first_pair, lost)
+end
+
+# ---- refused gradients ---------------------------------------------------------------------------------------
+
+"""
+    EigenPair.count_refusals(f)
+
+`(f(), refused)`: what `f()` returns, and of how many matrices `check` refused the gradient meanwhile, in this task.
+
+```julia
+(gradient,), refused = EigenPair.count_refusals(() -> Zygote.gradient(loss, model))
+```
+"""
+function count_refusals(f)
+    counter = Ref(0)
+    result = task_local_storage(f, :EigenPairRefusals, counter)
+    return result, counter[]
+end
+
+"""
+    settle!(policy, k, given, gradients, lost = false)
+
+Where a gradient of matrix `k` is NaN, or `lost` otherwise, although its eigenvalues and cotangents, `given`, are not: count it, and
+make it 0 if the policy says so. Returns whether it is 0 now.
+"""
+settle!(policy, k, given, gradients, lost = false) = false
+function settle!(policy::Check, k, given, gradients, lost = false)
+    counter = get(task_local_storage(), :EigenPairRefusals, nothing)
+    (counter === nothing && policy.refused === :nan) && return false
+    at_k(xs) = (selectdim(x, ndims(x), k) for x in xs if x !== nothing)
+    lost || any(x -> any(isnan, x), at_k(gradients)) || return false
+    # Numbers with partials belong to a second derivative, which stays NaN.
+    all(x -> !(eltype(x) <: Union{Dual, Complex{<:Dual}}) && all(isfinite, x), at_k(given)) || return false
+    counter === nothing || (counter[] += 1)
+    policy.refused === :zero || return false
+    foreach(x -> fill!(x, 0), at_k(gradients))
+    return true
+end

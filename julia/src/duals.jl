@@ -74,7 +74,7 @@ function undetermined!(p::HermitianProblem{<:Any, <:Any, <:Any, Check}, norms, (
     for k in axes(w, 2)
         F = inverse_gaps(p, norms, w, V, U, k)
         undetermined(F, true) || continue
-        warn_second_order(p.degeneracy, k, size(w, 2))
+        explain_second_order(F, p, k, size(w, 2))
         for x in (undetermined(F, false) ? Ω̇ : Base.tail(Ω̇))
             x === nothing || map!(unknown_partials, selectdim(x, ndims(x), k), selectdim(x, ndims(x), k))
         end
@@ -171,7 +171,7 @@ function undetermined!(p::GeneralProblem, norms, (w, V, U, L), Ω̇)
     for k in axes(w, 2)
         F = general_gaps(p, norms, w, V, U, k)
         undetermined(F, true) || continue
-        warn_general_second_order(F, k, size(w, 2))
+        explain_second_order(F, k, size(w, 2))
         for x in (undetermined(F, false) ? Ω̇ : Base.tail(Ω̇))
             x === nothing || map!(unknown_partials, selectdim(x, ndims(x), k), selectdim(x, ndims(x), k))
         end

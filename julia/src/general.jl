@@ -196,18 +196,24 @@ function general_pushforward(p::GeneralProblem, norms, w, V, U, L, Ȧ, Ḃ)
         F, Vₖ, Uₖ = general_gaps(p, norms, w, V, U, k), matrix(V, k), matrix(U, k)
         M = Ȧ === nothing ? nothing : product(Uₖ', product(matrix(Ȧ, k), Vₖ))
         N = Ḃ === nothing ? nothing : product(Uₖ', product(matrix(Ḃ, k), Vₖ))
-        K = Matrix{S}(undef, n, n)
+        moved, K = Matrix{S}(undef, n, n), Matrix{S}(undef, n, n)
         for j in 1:n
             α, β = homogeneous(w[j, k])
             ẇ[j, k] = iszero(β) ? S(NaN) : at(M, j, j) - α * at(N, j, j)
             for i in 1:n
-                K[i, j] = F[i, j] * (β * at(M, i, j) - α * at(N, i, j))
+                moved[i, j] = β * at(M, i, j) - α * at(N, i, j)
+                K[i, j] = F[i, j] * moved[i, j]
             end
         end
+        found = coupled(F, moved, () -> pushforward_rounding(F, moved, Vₖ, Uₖ, matrix(Ȧ, k), matrix(Ḃ, k)))
         K[diagind(K)] = gauge_phases(Vₖ, product(Vₖ, K))
         product!(matrix(V̇, k), Vₖ, K)
         product!(matrix(U̇, k), Uₖ, N === nothing ? K' : (K + N)', -1, 0)
         L === nothing || (L̇[:, :, k] = left_tangent(Uₖ, matrix(L, k), matrix(U̇, k)))
+        found === nothing && continue
+        explain(F, found.pair, is_defective(F, found.pair...) ? DEFECTIVE : COUPLED, k, count)
+        foreach(x -> x === nothing || lose!(matrix(x, k), found.lost), (V̇, U̇, L̇))
+        foreach(j -> found.lost[j] && (ẇ[j, k] = unknown(ẇ[j, k])), 1:n)
     end
     return ẇ, V̇, U̇, L̇
 end
@@ -234,11 +240,13 @@ function general_pullback(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū)
         end
         values_pullback!(M̄ₖ, N̄ₖ, λ, λ̄ₖ)
         if broken !== nothing
-            warn_general(F, broken, k, count)
+            explain(F, (broken.i, broken.j), broken.reason, k, count)
             fill!(M̄ₖ, NaN)
             N̄ₖ === nothing || fill!(N̄ₖ, NaN)
+        elseif any(isnan, F.condition) && !any(isnan, λ)
+            explain_defective(F, k, count)
         elseif undetermined(F, !diagonal) && any(x -> x !== nothing && varies(slice(x, k)), (w, V, U, λ̄, V̄, Ū))
-            warn_general_second_order(F, k, count)
+            explain_second_order(F, k, count)
             map!(unknown_partials, M̄ₖ, M̄ₖ)
             N̄ₖ === nothing || map!(unknown_partials, N̄ₖ, N̄ₖ)
         end

@@ -10,14 +10,15 @@ function homogeneous_gap(λᵢ, λⱼ)
 end
 
 """
-`F[i, j]` of one matrix under a policy, entry by entry. `cluster[i]` is the first member of the cluster of `λ[i]`, `tol[i]`
-how far rounding reaches there, `condition[i]` its condition number, `near` the gap up to which a cotangent that is
-rounding noise is dropped.
+`F[i, j]` of one matrix under a policy, entry by entry. `cluster[i]` is the first member of the cluster of `λ[i]`, `reach[i]`
+the size of what is rounded there and `tol[i]` how far that reaches, `condition[i]` its condition number, `near` the gap up to which a
+cotangent that is rounding noise is dropped.
 """
 struct GeneralGaps{D <: DegeneracyPolicy, L <: AbstractVector}
     policy::D
     λ::L
     cluster::Vector{Int}
+    reach::Vector{Float64}
     tol::Vector{Float64}
     condition::Vector{Float64}
     near::Float64
@@ -25,7 +26,7 @@ end
 
 function general_gaps(policy::DegeneracyPolicy, λ, U, V, normA, normB)
     n = length(λ)
-    return GeneralGaps(policy, λ, collect(1:n), zeros(n), ones(n), -1.0)
+    return GeneralGaps(policy, λ, collect(1:n), zeros(n), zeros(n), ones(n), -1.0)
 end
 function general_gaps(policy::Check, λ, U, V, normA, normB)
     n = length(λ)
@@ -46,7 +47,7 @@ function general_gaps(policy::Check, λ, U, V, normA, normB)
         low, high = minmax(cluster[i], cluster[j])
         replace!(cluster, high => low)
     end
-    return GeneralGaps(policy, λ, cluster, tol, condition, NEAR * maximum(reaches; init = 0.0))
+    return GeneralGaps(policy, λ, cluster, reaches, tol, condition, NEAR * maximum(reaches; init = 0.0))
 end
 
 # `!(>)` rather than `<=`: what NaN makes unknown is taken to be a cluster.
@@ -106,38 +107,56 @@ function general_violation(F::GeneralGaps{Check}, K̄, λ̄, κ)
     n = length(F.λ)
     δ = ROUNDING_OF_COTANGENT * sqrt(n) * eps(real(plain_type(eltype(F.λ))))
     largest = λ̄ === nothing ? 0 : maximum(x -> abs(plain(x)), λ̄)
+    pair(i, j, reason) = (; i = min(i, j), j = max(i, j), reason)
     # `!(<=)`: a NaN in the cotangent fails.
     for j in 1:n, i in 1:n
         (i != j && clustered(F, i, j)) || continue
-        parallel = 10 * F.policy.c * sqrt(n) * eps(real(plain_type(eltype(F.λ)))) * max(F.condition[i], F.condition[j])^2
-        if K̄ !== nothing && !(parallel < 1)
-            return (; i, j, reason = "their eigenvectors are parallel: the matrix is defective")
-        elseif K̄ !== nothing && !(abs(plain(K̄[i, j])) <= δ * κ(i, j))
-            return (; i, j, reason = "the loss depends on which eigenvectors represent the cluster")
-        elseif λ̄ !== nothing && !(abs(plain(λ̄[i]) - plain(λ̄[j])) <= δ * largest)
-            return (; i, j, reason = "the loss tells them apart, and no multiple eigenvalue has a derivative of its own")
-        end
+        K̄ !== nothing && is_defective(F, i, j) && return pair(i, j, DEFECTIVE)
+        K̄ !== nothing && !(abs(plain(K̄[i, j])) <= δ * κ(i, j)) && return pair(i, j, BASIS)
+        λ̄ !== nothing && !(abs(plain(λ̄[i]) - plain(λ̄[j])) <= δ * largest) &&
+            return pair(i, j, is_defective(F, i, j) ? DEFECTIVE : ORDER)
     end
     return nothing
 end
 
-function warn_general(F::GeneralGaps{Check}, found, k, count)
-    F.policy.explain || return nothing
-    (; i, j, reason) = found
-    λᵢ, λⱼ = plain(F.λ[i]), plain(F.λ[j])
-    @warn """
-    eig: no derivative, so the gradient is NaN$(count > 1 ? " for matrix $k of $count" : "").
-    Eigenvalues $(min(i, j)) and $(max(i, j)), $λᵢ and $λⱼ, belong to one cluster: they are $(abs(λᵢ - λⱼ)) apart, and \
-    rounding, by their condition numbers, reaches $(max(F.tol[i], F.tol[j])). Also, $reason.
-    If the matrix is nearly defective, so it is; EigenPair.condition_numbers says how nearly. If the cluster is an \
-    accident, perturb the matrix. EigenPair.mask, broaden and raw give numbers without asking whether they are right.""" maxlog = 5
-    return nothing
+# Vectors so close to parallel that in a cluster they mean a defective eigenvalue, where no coupling is small enough to be left
+# out.
+is_defective(F::GeneralGaps{Check}, i, j) =
+    !(10 * F.policy.c * sqrt(length(F.λ)) * eps(real(plain_type(eltype(F.λ)))) * max(F.condition[i], F.condition[j])^2 < 1)
+
+function coupled(F::GeneralGaps{Check}, S, σ)
+    (F.policy.coupled === :nan && has_cluster(F)) || return nothing
+    unit = sqrt(length(F.λ)) * eps(real(plain_type(eltype(F.λ))))
+    return coupled_pairs((i, j) -> clustered(F, i, j), unit, S, σ())
 end
 
-function warn_general_second_order(F::GeneralGaps, k, count)
-    (F.policy isa Check && F.policy.explain) || return nothing
-    @warn """
-    eig: the second derivative is NaN$(count > 1 ? " for matrix $k of $count" : ""), because some of its eigenvalues \
-    are infinite, or closer than rounding resolves, and eigenpairs do not determine a second derivative there.""" maxlog = 5
-    return nothing
+# σ of docs/derivations.md, "Forward mode".
+function pushforward_rounding(F::GeneralGaps, S, V, U, Ȧ, Ḃ)
+    n = length(F.λ)
+    turn = [abs(plain(F[i, j]) * plain(S[i, j])) for i in 1:n, j in 1:n]
+    # What errors in the vectors make of it: of the right ones, and of the left ones.
+    σ = [norm(turn[i, :] .* F.reach) + F.reach[i] * norm(turn[:, j]) for i in 1:n, j in 1:n]
+    α, β = (map(λ -> abs(plain(homogeneous(λ)[part])), F.λ) for part in 1:2)
+    Ȧ === nothing || (σ = σ .+ form_rounding(U, Ȧ, V) .* transpose(β))
+    Ḃ === nothing || (σ = σ .+ form_rounding(U, Ḃ, V) .* transpose(α))
+    return [is_defective(F, i, j) ? NaN : finite_or_nan(σ[i, j]) for i in 1:n, j in 1:n]
+end
+
+explain(F::GeneralGaps, (i, j), reason, k, count) =
+    explain(F.policy, "eig", i, j, (plain(F.λ[i]), plain(F.λ[j])), reason, k, count)
+
+function explain_second_order(F::GeneralGaps, k, count)
+    n = length(F.λ)
+    (explains(F.policy) && n > 1) || return nothing
+    distance((i, j)) = (gap = abs(plain(homogeneous_gap(F.λ[i], F.λ[j]))); isnan(gap) ? -1.0 : gap)
+    return explain(F, argmin(distance, [(i, j) for j in 2:n for i in 1:(j - 1)]), SECOND, k, count)
+end
+
+# Without a dual basis all is NaN, whatever the loss.
+function explain_defective(F::GeneralGaps, k, count)
+    i = findfirst(isnan, F.condition)
+    others = filter(!=(i), eachindex(F.λ))
+    (explains(F.policy) && !isempty(others)) || return nothing
+    j = argmin(j -> abs(plain(homogeneous_gap(F.λ[i], F.λ[j]))), others)
+    return explain(F, minmax(i, j), DEFECTIVE, k, count)
 end

@@ -64,7 +64,19 @@ The gradients with respect to both inputs (`NoTangent()` for a `b` that is not t
 """
 function general_gradients(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū)
     M̄, N̄ = general_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
+    for k in axes(w, 2)
+        # A defective matrix has no dual basis, and NaN everywhere.
+        defective = any(isnan, matrix(U, k))
+        given = defective ? (w, λ̄, V̄) : (w, λ̄, V̄, Ū)
+        settle!(p.degeneracy, k, given, (M̄, N̄), defective) && defective && (U = with_zeros(U, k))
+    end
     return general_gradient(p, p.a, U, V, M̄), general_gradient(p, p.b, U, V, N̄)
+end
+
+function with_zeros(U, k)
+    U = copy(U)
+    fill!(matrix(U, k), 0)
+    return U
 end
 
 # One rule for the whole of it, as for Hermitian problems.

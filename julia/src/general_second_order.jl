@@ -24,7 +24,7 @@ function general_second_order(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū, 
         any_nonzero(k, M̌, Ň) || continue
         F = general_gaps(p, norms, w, V, U, k)
         if undetermined(F, !diagonal)
-            warn_general_second_order(F, k, count)
+            explain_second_order(F, k, count)
             foreach(x -> x === nothing || fill!(selectdim(x, ndims(x), k), NaN), (w̌, λ̌, V̌, Ǔ, of_V̄, of_Ū))
             continue
         end

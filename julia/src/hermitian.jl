@@ -126,6 +126,7 @@ function hermitian_solve(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebra
     V = Array{T}(undef, n, n, count)
     U = p.b === nothing || p.type == 1 ? nothing : similar(V)
     native_hermitian!(w, V, U, p.type, p.triangle, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
+    explain_arguments(p, a, b, w)
     generic_basis(p.degeneracy) && turn_clusters!(p, input_norms(p, a, b), w, V, U)
     return w, V, U
 end
@@ -147,6 +148,7 @@ end
 function hermitian_values(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
     w = Matrix{real(T)}(undef, p.n, prod(p.batch))
     native_hermitian!(w, nothing, nothing, p.type, p.triangle, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
+    explain_arguments(p, a, b, w)
     return w
 end
 # Anything else that can be decomposed is a dual number, whose tangents need the vectors.
@@ -181,11 +183,12 @@ number_type(xs...) = promote_type(map(number_type, xs)...)
 congruence!(out, half, X, H) = product!(out, X', product!(half, H, X))
 
 """
-    hermitian_pushforward(p, norms, w, V, U, Ȧ, Ḃ)
+    hermitian_pushforward(p, norms, w, V, U, Ȧ, Ḃ, rest)
 
-`(ẇ, V̇, U̇)` along the tangents `Ȧ`, `Ḃ` of the Hermitian matrices, either of which may be `nothing`.
+`(ẇ, V̇, U̇)` along the tangents `Ȧ`, `Ḃ` of the Hermitian matrices, either of which may be `nothing`. Of a subset, `rest(k)` says what is
+known of the others.
 """
-function hermitian_pushforward(p::HermitianProblem, norms, w, V, U, Ȧ, Ḃ)
+function hermitian_pushforward(p::HermitianProblem, norms, w, V, U, Ȧ, Ḃ, rest = nothing_left_out)
     S = number_type(V, Ȧ, Ḃ)
     n, count = size(w)
     X, Y = bases(p, V, U)
@@ -199,15 +202,42 @@ function hermitian_pushforward(p::HermitianProblem, norms, w, V, U, Ȧ, Ḃ)
         F = inverse_gaps(p, norms, w, V, U, k)
         Ȧ === nothing || congruence!(M, half, matrix(X, k), matrix(Ȧ, k))
         Ḃ === nothing || congruence!(N, half, matrix(Y, k), matrix(Ḃ, k))
+        # From here on M is M + s L∘N.
+        Ḃ === nothing || (M .= (Ȧ !== nothing) .* M .+ s .* (view(w, :, k) .+ transpose(view(w, :, k))) ./ 2 .* N)
         for j in 1:n, i in 1:n
-            MsLN = M[i, j] + s * (w[i, k] + w[j, k]) / 2 * N[i, j]
-            K[i, j] = F[i, j] * MsLN + t * N[i, j] / 2
-            i == j && (ẇ[i, k] = real(MsLN))
+            K[i, j] = F[i, j] * M[i, j] + t * N[i, j] / 2
+            i == j && (ẇ[i, k] = real(M[i, i]))
         end
+        found = coupled(F, M, () -> pushforward_rounding(F, M, matrix(X, k), matrix(Y, k), matrix(Ȧ, k), matrix(Ḃ, k), rest(k)))
         product!(matrix(V̇, k), matrix(V, k), K)
         U̇ === nothing || product!(matrix(U̇, k), matrix(U, k), K', -1, 0)
+        found === nothing && continue
+        i, j = found.pair
+        explain(p.degeneracy, subject_of(p), shown(p, i), shown(p, j), (plain(w[i, k]), plain(w[j, k])), COUPLED, k, count)
+        foreach(x -> x isa AbstractArray && lose!(matrix(x, k), found.lost), (V̇, U̇))
     end
     return ẇ, V̇, U̇
+end
+
+# The number of an eigenvalue in the whole spectrum.
+shown(p::HermitianProblem, i) = i
+
+lose!(X, lost) = foreach(j -> lost[j] && map!(unknown, view(X, :, j), view(X, :, j)), axes(X, 2))
+
+unknown(x::Number) = NaN * x
+
+# Norms of columns of K in what a subset leaves out, and what is known of the largest entry of M there.
+nothing_left_out(k) = (; beyond = false, largest = false)
+
+# σ of docs/derivations.md, "Forward mode".
+function pushforward_rounding(F, S, X, Y, Ȧ, Ḃ, rest)
+    n, λ = length(F.λ), map(plain, F.λ)
+    turn = column_norms([plain(F[i, j]) * plain(S[i, j]) for i in 1:n, j in 1:n]) .+ rest.beyond
+    σ = plain(F.scale) .* (turn .+ transpose(turn))
+    Ȧ === nothing || (σ = σ .+ form_rounding(X, Ȧ))
+    Ḃ === nothing || (σ = σ .+ abs.(λ .+ transpose(λ)) ./ 2 .* form_rounding(Y, Ḃ))
+    most = most_of(map(plain, S), rest.largest)
+    return min.(finite_or_nan.(σ .* sqrt(size(X, 1) / n)), most)
 end
 
 """
@@ -237,7 +267,7 @@ function hermitian_pullback(::Type{S}, p::HermitianProblem, norms, w, V, U, λ̄
         C = coupling!(K̄, F, p, norms, V, U, λ̄, V̄, Ū, k)
         broken = violation(C)
         if broken !== nothing
-            warn_violation(p.degeneracy, broken, k, count)
+            explain(p.degeneracy, subject_of(p), shown(p, broken.i), shown(p, broken.j), broken.λ, broken.reason, k, count)
             fill!(matrix(M̄, k), NaN)
             N̄ === nothing || fill!(matrix(N̄, k), NaN)
             continue
@@ -261,6 +291,7 @@ function input_gradients(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū)
     known_to_core(p, w, V, U, λ̄, V̄, Ū) && return gradients_by_core(p, norms, w, V, U, λ̄, V̄, Ū)
     X, Y = bases(p, V, U)
     M̄, N̄ = hermitian_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
+    V̄ === nothing && Ū === nothing || foreach(k -> settle!(p.degeneracy, k, (w, λ̄, V̄, Ū), (M̄, N̄)), axes(w, 2))
     return input_gradient(p, p.a, X, M̄), input_gradient(p, p.b, Y, N̄)
 end
 

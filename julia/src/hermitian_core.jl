@@ -31,9 +31,11 @@ function gradients_by_core(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū)
         for k in findall(==(1), refused)
             F = inverse_gaps(p, norms, w, V, U, k)
             broken = violation(coupling!(Matrix{eltype(V)}(undef, n, n), F, p, norms, V, U, λ̄, V̄, Ū, k))
-            broken === nothing || warn_violation(p.degeneracy, broken, k, count)
+            broken === nothing ||
+                explain(p.degeneracy, subject_of(p), broken.i, broken.j, broken.λ, broken.reason, k, count)
         end
     end
+    foreach(k -> settle!(p.degeneracy, k, (w, λ̄, V̄, Ū), (Ā, B̄)), findall(==(1), refused))
     return written_gradient(p, p.a, Ā, triangle), p.b === nothing ? NoTangent() : written_gradient(p, p.b, B̄, triangle)
 end
 

@@ -24,7 +24,7 @@ function second_order_pushforward(
     for k in 1:count
         F = inverse_gaps(p, norms, w, V, U, k)
         if undetermined(F, !diagonal) && any_nonzero(k, ẇ, V̇, U̇, dλ̄, dV̄, dŪ)
-            warn_second_order(p.degeneracy, k, count)
+            explain_second_order(F, p, k, count)
             fill!(selectdim(dM̄, ndims(dM̄), k), NaN)
             dN̄ === nothing || fill!(selectdim(dN̄, ndims(dN̄), k), NaN)
             continue
@@ -80,7 +80,7 @@ function second_order_pullback(p::HermitianProblem, norms, w, V, U, λ̄, V̄, �
         any_nonzero(k, M̌, Ň) || continue
         F = inverse_gaps(p, norms, w, V, U, k)
         if undetermined(F, !diagonal)
-            warn_second_order(p.degeneracy, k, count)
+            explain_second_order(F, p, k, count)
             foreach(x -> x === nothing || fill!(selectdim(x, ndims(x), k), NaN), (w̌, λ̌, V̌, Ǔ, of_V̄, of_Ū))
             continue
         end

@@ -45,6 +45,7 @@ matrix(::Reduction, k) = nothing
 function hermitian_values(p::PartialProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
     w = Matrix{real(T)}(undef, length(p.subset), prod(p.batch))
     native_partial!(w, nothing, nothing, nothing, p, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
+    explain_arguments(p, a, b, w)
     return w
 end
 
@@ -59,6 +60,7 @@ function hermitian_solve(p::PartialProblem{T}, a, b) where {T <: LinearAlgebra.B
     reduction = Reduction(Matrix{real(T)}(undef, 3, count), Matrix{T}(undef, n * ((1 + p.type) * n + 4), count))
     inputs = core_input(p, p.a, a)..., core_input(p, p.b, b)...
     native_partial!(w, V, reduction.edges, reduction.factor, p, inputs...)
+    explain_arguments(p, a, b, w)
     return w, V, reduction
 end
 
@@ -70,7 +72,9 @@ function inverse_gaps(p::PartialProblem, norms, w, V, reduction::Reduction, k)
     return inverse_gaps(of_whole(p.degeneracy, p.n, size(w, 1)), view(w, :, k), scale, (below, above))
 end
 of_whole(policy::DegeneracyPolicy, n, k) = policy
-of_whole(policy::Check, n, k) = Check(policy.c * sqrt(n / k), false, policy.explain)
+of_whole(policy::Check, n, k) = renewed(policy; c = policy.c * sqrt(n / k), generic_basis = false)
+
+shown(p::PartialProblem, i) = first(p.subset) - 1 + i
 
 # Whether λⱼ shares a cluster with one that was not asked for.
 is_open(F::InverseGaps, j) = false
@@ -79,12 +83,16 @@ function is_open(F::InverseGaps{Check}, j)
     return (low && F.cluster[j] == first(F.cluster)) || (high && F.cluster[j] == last(F.cluster))
 end
 
-warn_open(policy, k, count) = explains(policy) && @warn """
-eigh: no derivative, so the gradient is NaN$(count > 1 ? " for matrix $k of $count" : ""): the loss uses eigenvectors of a \
-cluster of which `subset_by_index` leaves out a part.
-$REMEDY""" maxlog = 5
-
-unknown(x::Number) = NaN * x
+# Of the clusters that the edges of the subset cut.
+function explain_open(F, p, k, count)
+    explains(F.policy) || return nothing
+    low, high = reaches_beyond(F, cluster_width(F))
+    m = length(F.λ)
+    say_it(i, λs) = explain(F.policy, subject_of(p), shown(p, i), shown(p, i + 1), map(plain, λs), EDGE, k, count)
+    low && say_it(0, (F.beyond[1], first(F.λ)))
+    high && say_it(m, (last(F.λ), F.beyond[2]))
+    return nothing
+end
 
 function pushforward_of(p::PartialProblem, a, b, (w, V, reduction))
     return (Ȧ, Ḃ) -> partial_pushforward(p, reduction, a, b, w, V, Ȧ, Ḃ)
@@ -96,15 +104,25 @@ end
 `(ẇ, V̇, nothing)` along the tangents `Ȧ`, `Ḃ` of the Hermitian matrices, either of which may be `nothing`.
 """
 function partial_pushforward(p::PartialProblem, reduction, a, b, w, V, Ȧ, Ḃ)
-    ẇ, V̇, _ = hermitian_pushforward(p, nothing, w, V, reduction, Ȧ, Ḃ)
-    right = zero(V̇)
+    right = zeros(number_type(V, Ȧ, Ḃ), size(V))
     for k in axes(w, 2)
         Ȧ === nothing || mul!(matrix(right, k), matrix(Ȧ, k), matrix(V, k))
         Ḃ === nothing || mul!(matrix(right, k), matrix(Ḃ, k), matrix(V, k) .* transpose(column(w, k)), -1, 1)
     end
-    V̇ .-= complement(p, reduction, a, b, w, V, right)
+    outside = complement(p, reduction, a, b, w, V, right)
+    norms = input_norms(p, a, b)
+    function rest(k)
+        of_b = norms === nothing ? 1 : plain(norms[2][k])
+        beyond = column_norms(matrix(outside, k)) .* sqrt(of_b)
+        # In the metric of B dA has at least this norm, and n² entries.
+        of_a = Ȧ === nothing ? 0 : norm(sizes_of(matrix(Ȧ, k))) / (p.n * of_b)
+        return (; beyond, largest = max(of_a, maximum(column_norms(matrix(right, k)); init = 0) / sqrt(p.n * of_b)))
+    end
+    ẇ, V̇, _ = hermitian_pushforward(p, nothing, w, V, reduction, Ȧ, Ḃ, rest)
+    V̇ .-= outside
     for k in axes(w, 2)
         F = inverse_gaps(p, nothing, w, V, reduction, k)
+        any(j -> is_open(F, j), axes(w, 1)) && explain_open(F, p, k, size(w, 2))
         foreach(j -> is_open(F, j) && map!(unknown, view(V̇, :, j, k), view(V̇, :, j, k)), axes(w, 1))
     end
     return ẇ, V̇, nothing
@@ -117,7 +135,7 @@ function partial_rotation(p::PartialProblem, reduction, a, b, w, V, λ̄, V̄)
     for k in axes(w, 2)
         F = inverse_gaps(p, nothing, w, V, reduction, k)
         any(j -> is_open(F, j) && any(!iszero, view(V̄, :, j, k)), axes(w, 1)) || continue
-        warn_open(p.degeneracy, k, size(w, 2))
+        explain_open(F, p, k, size(w, 2))
         foreach(x -> x === nothing || map!(unknown, matrix(x, k), matrix(x, k)), (M̄, N̄))
     end
     return M̄, N̄, complement(p, reduction, a, b, w, V, V̄)
@@ -151,6 +169,7 @@ partial_matrix_gradients(p, reduction, a, b, w, V, λ̄, V̄) =
 
 function partial_matrix_gradients(::Type, p::PartialProblem, reduction, a, b, w, V, λ̄, V̄)
     rotation = partial_rotation(p, reduction, a, b, w, V, λ̄, V̄)
+    V̄ === nothing || foreach(k -> settle!(p.degeneracy, k, (w, λ̄, V̄), rotation), axes(w, 2))
     return map(R -> R === nothing ? nothing : times_adjoint(R, V), left_factors(p, w, V, rotation...))
 end
 

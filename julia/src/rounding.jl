@@ -48,3 +48,14 @@ function most_of(K̄, largest)
     R = real(eltype(K̄))
     return finite_or_nan(max(maximum(abs, K̄; init = zero(R)), R(largest)) / (ROUNDING_OF_COTANGENT * sqrt(eps(R))))
 end
+
+"""
+    form_rounding(X, A, Y = X)
+
+How far rounding reaches in the entries of `Xᴴ A Y`, in units of √n ε: `|X|ᵀ |A| |Y|`. It follows `X` and `A` when both are scaled row
+by row, as in a graded problem.
+"""
+form_rounding(X, A, Y = X) = sizes_of(X)' * (sizes_of(A) * sizes_of(Y))
+sizes_of(X) = map(x -> abs(plain(x)), X)
+
+column_norms(X) = [norm(x) for x in eachcol(sizes_of(X))]

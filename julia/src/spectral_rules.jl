@@ -4,7 +4,9 @@
 @non_differentiable spectral_problem(::Any)
 @non_differentiable spectral_problem(::Any, ::Any)
 @non_differentiable projector_problem(::Any, ::Any)
-@non_differentiable constants(::Any, ::Any)
+@non_differentiable constants(::Any, ::Any, ::Any, ::Any)
+@non_differentiable projector_constants(::Any, ::Any, ::Any, ::Any)
+@non_differentiable nan_or_zero(::Any)
 
 const Reverse = RuleConfig{>:HasReverseMode}
 
@@ -143,8 +145,8 @@ refuse_tangent(ḟ) = throw(
 real_like(y::Real, ȳ) = real(ȳ)
 real_like(y, ȳ) = ȳ
 
-function map_and_pullback(config, f, p, a)
-    λ, V = constants(p, a)
+function map_and_pullback(config, f, p, a, hermitian_part)
+    λ, V = map_constants(f, p, a, hermitian_part)
     A = hermitian_array(p, a)
     Y, form_pullback = form_and_pullback(config, Opened(), f, (), A, λ, V)
     function cotangents(Δ)
@@ -155,8 +157,11 @@ function map_and_pullback(config, f, p, a)
     return spectral_shape(p, Y), cotangents
 end
 
-function sum_and_pullback(config, f, p, a)
-    λ, V = constants(p, a)
+map_constants(f, p, a, hermitian_part) = constants(p, a, :spectral_map, hermitian_part)
+map_constants(f::Step, p, a, hermitian_part) = projector_constants(p, a, f.k, hermitian_part)
+
+function sum_and_pullback(config, f, p, a, hermitian_part)
+    λ, V = constants(p, a, :spectral_sum, hermitian_part)
     A = hermitian_array(p, a)
     y, form_pullback = form_and_pullback(config, Closed(), Antiderivative(f), (), A, λ, V)
     function cotangents(Δ)
@@ -165,13 +170,13 @@ function sum_and_pullback(config, f, p, a)
         return unwrapped(f̄), @thunk(hermitian_gradient(p, Ā))
     end
     cotangents(::AbstractZero) = ZeroTangent(), ZeroTangent()
-    return sum_shape(p, y), cotangents
+    return sum_shape(p, y, λ), cotangents
 end
 unwrapped(f̄) = f̄
 unwrapped(f̄::Tangent) = f̄.f
 
-function map_and_pushforward(f, p, a, ȧ)
-    λ, V = constants(p, a)
+function map_and_pushforward(f, p, a, ȧ, hermitian_part)
+    λ, V = map_constants(f, p, a, hermitian_part)
     A, Ȧ = hermitian_array(p, a), hermitian_tangent(p, p.a, ȧ)
     Y = spectral_shape(p, form(Opened(), f, (), A, λ, V))
     return Y, Ȧ === nothing ? ZeroTangent() : spectral_shape(p, form(Opened(), f, (Ȧ,), A, λ, V))
@@ -180,33 +185,33 @@ end
 for (f, rule) in ((:spectral_map, :map_and_pullback), (:spectral_sum, :sum_and_pullback))
     pullback = Symbol(f, :_pullback)
     body = quote
-        y, cotangents = $rule(config, f, spectral_problem(f, a), a)
+        y, cotangents = $rule(config, f, spectral_problem(f, a), a, hermitian_part)
         $pullback(ȳ) = (NoTangent(), cotangents(ȳ)...)
         return y, $pullback
     end
-    @eval ChainRulesCore.rrule(config::Reverse, ::typeof($f), f, a) = $body
-    @eval ChainRulesCore.rrule(::typeof($f), f, a) = (config = nothing; $body)
+    @eval ChainRulesCore.rrule(config::Reverse, ::typeof($f), f, a; hermitian_part = false) = $body
+    @eval ChainRulesCore.rrule(::typeof($f), f, a; hermitian_part = false) = (config = nothing; $body)
 end
 
-function ChainRulesCore.frule((_, ḟ, ȧ)::Tuple, ::typeof(spectral_map), f, a)
+function ChainRulesCore.frule((_, ḟ, ȧ)::Tuple, ::typeof(spectral_map), f, a; hermitian_part = false)
     p = spectral_problem(f, a)
     holds_nothing(f) || refuse_tangent(ḟ)
-    return map_and_pushforward(f, p, a, ȧ)
+    return map_and_pushforward(f, p, a, ȧ, hermitian_part)
 end
 
-function ChainRulesCore.frule((_, ḟ, ȧ)::Tuple, ::typeof(spectral_sum), f, a)
+function ChainRulesCore.frule((_, ḟ, ȧ)::Tuple, ::typeof(spectral_sum), f, a; hermitian_part = false)
     p = spectral_problem(f, a)
     holds_nothing(f) || refuse_tangent(ḟ)
-    λ, V = constants(p, a)
+    λ, V = constants(p, a, :spectral_sum, hermitian_part)
     A, Ȧ, F = hermitian_array(p, a), hermitian_tangent(p, p.a, ȧ), Antiderivative(f)
-    y = sum_shape(p, form(Closed(), F, (), A, λ, V))
-    return y, Ȧ === nothing ? ZeroTangent() : sum_shape(p, form(Closed(), F, (Ȧ,), A, λ, V))
+    y = sum_shape(p, form(Closed(), F, (), A, λ, V), λ)
+    return y, Ȧ === nothing ? ZeroTangent() : shaped_sum(p, form(Closed(), F, (Ȧ,), A, λ, V))
 end
 
-function ChainRulesCore.rrule(::typeof(spectral_projector), a, k)
-    y, cotangents = map_and_pullback(nothing, Step(k), projector_problem(a, k), a)
+function ChainRulesCore.rrule(::typeof(spectral_projector), a, k; hermitian_part = false)
+    y, cotangents = map_and_pullback(nothing, Step(k), projector_problem(a, k), a, hermitian_part)
     spectral_projector_pullback(ȳ) = (NoTangent(), cotangents(ȳ)[2], NoTangent())
     return y, spectral_projector_pullback
 end
-ChainRulesCore.frule((_, ȧ, _)::Tuple, ::typeof(spectral_projector), a, k) =
-    map_and_pushforward(Step(k), projector_problem(a, k), a, ȧ)
+ChainRulesCore.frule((_, ȧ, _)::Tuple, ::typeof(spectral_projector), a, k; hermitian_part = false) =
+    map_and_pushforward(Step(k), projector_problem(a, k), a, ȧ, hermitian_part)

@@ -83,16 +83,17 @@ struct SpectralMapLoss{T}
     f::CaseFunction
     C::Matrix{T}
 end
-(l::SpectralMapLoss)(a) = inner(l.C, spectral_map(l.f, a))
+# The cases add skew-Hermitian noise, which must not be read.
+(l::SpectralMapLoss)(a) = inner(l.C, spectral_map(l.f, a; hermitian_part = true))
 struct SpectralSumLoss
     f::CaseFunction
 end
-(l::SpectralSumLoss)(a) = spectral_sum(l.f, a)
+(l::SpectralSumLoss)(a) = spectral_sum(l.f, a; hermitian_part = true)
 struct ProjectorLoss{T}
     k::Int
     C::Matrix{T}
 end
-(l::ProjectorLoss)(a) = inner(l.C, spectral_projector(a, l.k))
+(l::ProjectorLoss)(a) = inner(l.C, spectral_projector(a, l.k; hermitian_part = true))
 
 """
 The function of the matrix of a spectral case.

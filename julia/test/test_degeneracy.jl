@@ -185,19 +185,4 @@ using .Losses.Lines
         policy = check(generic_basis = true)
         @test relative_error(gradient(lowest(3; degeneracy = policy), A), projector_gradient(A, 3)) < 1.0e-11
     end
-
-    @testset "the warning" begin
-        A = Matrix(Diagonal([1.0, 2.0, 2.0]))
-        f(a) = sum(C[1:3, 1:3] .* eigh(a).eigenvectors)
-        logger = Test.TestLogger(; respect_maxlog = false)
-        Base.CoreLogging.with_logger(() -> Zygote.gradient(f, A), logger)
-        message = only(logger.logs).message
-        for words in ("Eigenvalues 2 and 3", "2.0 and 2.0", "0.0 apart", "which eigenvectors", "spectral_map", "EigenPair.mask")
-            @test occursin(words, message)
-        end
-        logger = Test.TestLogger(; respect_maxlog = false)
-        Base.CoreLogging.with_logger(() -> Zygote.gradient(f, stack([Matrix(Diagonal([1.0, 2, 3])), A])), logger)
-        @test occursin("for matrix 2 of 2", only(logger.logs).message)
-        @test_logs Zygote.gradient(f, Matrix(Diagonal([1.0, 2.0, 3.0])))
-    end
 end

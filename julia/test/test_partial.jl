@@ -200,9 +200,6 @@ include("partial_losses.jl")
             # What rounding splits is a cluster as wide as that of the whole problem.
             @test all_nan(alone(matrices(last_below => 6.0e-13), open:open))
         end
-        logger = Test.TestLogger(; respect_maxlog = false)
-        Base.CoreLogging.with_logger(() -> gradient_by(projector(1:4), matrices(33 => 0.0), chosen), logger)
-        @test occursin("subset_by_index", only(logger.logs).message)
     end
 
     @testset "second derivatives where only the rest is degenerate" begin
