@@ -72,12 +72,8 @@ def _advice(function: str, why: int) -> str:
         return "Let subset_by_index have the whole cluster in it, or nothing of it"
     instead = _INSTEAD[function]
     if why == SECOND:
-        has = (
-            "which have second derivatives at any degeneracy"
-            if function != "eig"
-            else "or keep away from such matrices"
-        )
-        return f"If the loss is a function of the matrix, {instead}, {has}"
+        has = "" if function == "eig" else ", which have second derivatives at any degeneracy"
+        return f"If the loss is a function of the matrix, {instead}{has}"
     if why == DEFECTIVE:
         return f"If the loss is a function of the matrix, {instead}; single eigenvalues have no derivative here"
     advice = f"If the loss is a function of the matrix, {instead}; if it needs these vectors, it has no derivative here"
@@ -145,8 +141,8 @@ def _warn_of_asymmetry(function: str, policy: check, a: Any, far: Any) -> None:
         text = (
             f"{function} is NaN for {_matrices(int(np.sum(far)))}: the skew-Hermitian part{_of(batch)} is {part:.0%} "
             "of it. Spectral functions are functions of the Hermitian part; if that is meant, say hermitian_part=True. "
-            "Of a triangle make the whole matrix first; for a general matrix there are jax.scipy.linalg.expm, "
-            "jnp.linalg.inv and matrix_power"
+            "Of a triangle make the whole matrix first; for a general matrix there are matrix_function and "
+            "jax.scipy.linalg.expm"
         )
     _warn(policy, text + ".")
 
