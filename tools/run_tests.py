@@ -89,7 +89,9 @@ def python() -> Counts:
     environment = julia.environment() if julia else None
     report = REPORTS / "python.xml"
     folders = ["tests/cases", "tests/python", "tests/conformance"]  # last what waits for Julia
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *folders, f"--junitxml={report}"]
+    # Most of the time goes into compiling, which takes one core. A process needs up to 4 GiB.
+    workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *workers, *folders, f"--junitxml={report}"]
     return junit(report, subprocess.run(command, cwd=ROOT, check=False, env=environment).returncode)
 
 
