@@ -34,7 +34,7 @@ from ._remedies import meant_policy
 
 __all__ = ["DegeneracyWarning", "Policy", "broaden", "check", "mask", "policy", "raw"]
 
-# These constants, and all of `clusters`, `verdict` and `noise`, have their twins in julia/src/degeneracy.jl.
+# These constants, and all of `clusters`, `verdict` and `noise`, have their twins in julia/src/degeneracy/.
 ROUNDING_OF_COTANGENT = 64.0
 NOISE_OF_COTANGENT = 8.0
 NEAR = 1e-3

@@ -141,6 +141,6 @@ end
 function is_users(frame)
     file = string(frame.file)
     startswith(file, "REPL[") && return true
-    foreign = startswith(file, @__DIR__) || occursin(r"[/\\](packages|stdlib)[/\\]", file)
+    foreign = startswith(file, dirname(@__DIR__)) || occursin(r"[/\\](packages|stdlib)[/\\]", file)
     return isabspath(file) && !foreign && !startswith(file, Sys.BINDIR) && frame.line > 0
 end

@@ -1,0 +1,54 @@
+# Dual numbers, for ForwardDiff itself and for Hessians that run it over reverse mode: the rules applied by hand to each
+# partial derivative. Nothing else in the package needs to know of them, because the other steps are generic.
+
+const DualNumber = Union{Dual, Complex{<:Dual}}
+
+working_type(name, ::Type{Dual{Tag, V, N}}) where {Tag, V, N} = Dual{Tag, working_type(name, V), N}
+
+value_type(::Type{T}) where {T} = T
+value_type(::Type{Dual{Tag, V, N}}) where {Tag, V, N} = V
+value_type(::Type{Complex{T}}) where {T} = Complex{value_type(T)}
+
+dual_type(::Type{T}) where {T <: Dual} = T
+dual_type(::Type{Complex{T}}) where {T} = T
+
+# The value of a number, and its i-th partial: numbers that are not dual have none.
+value(::Type{<:Dual{Tag}}, x::Dual{Tag}) where {Tag} = ForwardDiff.value(x)
+value(D, x::Real) = x
+value(D, x::Complex) = complex(value(D, real(x)), value(D, imag(x)))
+partial(::Type{<:Dual{Tag}}, x::Dual{Tag}, i) where {Tag} = ForwardDiff.partials(x, i)
+partial(D, x::Real, i) = zero(x)
+partial(D, x::Complex, i) = complex(partial(D, real(x), i), partial(D, imag(x), i))
+
+# The number without any partials, and its type.
+plain(x::Number) = x
+plain(x::Dual) = plain(ForwardDiff.value(x))
+plain(x::Complex{<:Dual}) = complex(plain(real(x)), plain(imag(x)))
+plain_type(::Type{T}) where {T} = T
+plain_type(::Type{Dual{Tag, V, N}}) where {Tag, V, N} = plain_type(V)
+plain_type(::Type{Complex{T}}) where {T} = Complex{plain_type(T)}
+
+# Whether anything in `x` has a partial, and `x` with partials that nothing can be said of.
+varies(x::AbstractArray) = any(varies, x)
+varies(x::Number) = false
+varies(x::Dual) = !iszero(ForwardDiff.partials(x)) || varies(ForwardDiff.value(x))
+varies(x::Complex{<:Dual}) = varies(real(x)) || varies(imag(x))
+unknown_partials(x::Number) = x
+unknown_partials(x::Dual{Tag, V, N}) where {Tag, V, N} = Dual{Tag}(unknown_partials(ForwardDiff.value(x)), ntuple(_ -> V(NaN), N))
+unknown_partials(x::Complex) = complex(unknown_partials(real(x)), unknown_partials(imag(x)))
+
+# A wrapper must stay one: it says which triangle is meant.
+each(f, ::Nothing) = nothing
+each(f, x::AbstractArray) = map(f, x)
+each(f, x::Symmetric) = Symmetric(map(f, parent(x)), LinearAlgebra.sym_uplo(x.uplo))
+each(f, x::Hermitian) = Hermitian(map(f, parent(x)), LinearAlgebra.sym_uplo(x.uplo))
+values_of(D, x) = each(y -> value(D, y), x)
+partial_of(D, x, i) = each(y -> partial(D, y, i), x)
+
+combine(D, ::Nothing, partials) = nothing
+combine(D, x, partials) = map((y, ẏs...) -> dual(D, y, ẏs), x, partials...)
+dual(::Type{Dual{Tag, V, N}}, y::Real, ẏs) where {Tag, V, N} = Dual{Tag}(convert(V, y), map(ẏ -> convert(V, ẏ), ẏs))
+dual(D, y::Complex, ẏs) = complex(dual(D, real(y), map(real, ẏs)), dual(D, imag(y), map(imag, ẏs)))
+
+combine_all(D::Type{<:Dual{<:Any, <:Any, N}}, Ω, Ω̇s) where {N} =
+    ntuple(j -> combine(D, Ω[j], ntuple(i -> Ω̇s[i][j], N)), length(Ω))

@@ -1,0 +1,48 @@
+# Spectral functions of dual numbers.
+
+infinitesimal(::Type{Dual{Tag, V, N}}, i) where {Tag, V, N} = Dual{Tag}(zero(V), ntuple(j -> V(j == i), N))
+
+# Zygote's duals have no tag. What f holds of them stays outside of the derivatives that are taken of f here.
+ForwardDiff.:≺(::Type{Nothing}, ::Type{<:ForwardDiff.Tag{<:Derivative}}) = true
+ForwardDiff.:≺(::Type{<:ForwardDiff.Tag{<:Derivative}}, ::Type{Nothing}) = false
+
+# The number as one of the real type S, a constant to all partials that it lacks. ForwardDiff.hessian gives both levels of
+# its duals one tag, so that arithmetic between levels goes wrong, and depth must tell them apart.
+embed(::Type{S}, x::S) where {S <: Real} = x
+embed(::Type{S}, x::Complex) where {S} = complex(embed(S, real(x)), embed(S, imag(x)))
+embed(::Type{S}, x::Real) where {S <: Real} = convert(S, x)
+embed(::Type{Dual{Tag, V, N}}, x::Dual{Tag, V, N}) where {Tag, V, N} = x
+embed(::Type{Dual{Tag, V, N}}, x::Real) where {Tag, V, N} = Dual{Tag}(embed(V, x), ntuple(_ -> zero(V), N))
+depth(::Type{T}) where {T} = 0
+depth(::Type{Dual{Tag, V, N}}) where {Tag, V, N} = 1 + depth(V)
+deeper(S, T) = depth(real(T)) > depth(S) ? real(T) : S
+
+# The derivative of a form has one direction more. The directions' own partials, and those of what f holds, take part in
+# the arithmetic.
+function form(kind, f, directions, A::AbstractArray{T, 3}, λ, V) where {T <: DualNumber}
+    D = dual_type(T)
+    A₀ = values_of(D, A)
+    y₀ = form(kind, f, directions, A₀, λ, V)
+    S = foldl(deeper, map(eltype, (directions..., y₀)); init = D)
+    here = map(E -> map(x -> embed(S, x), E), directions)
+    y = map(x -> embed(S, x), y₀)
+    for i in 1:ForwardDiff.npartials(D)
+        Ȧ = map(x -> embed(S, x), partial_of(D, A, i))
+        ε = embed(S, infinitesimal(D, i))
+        y = y .+ ε .* map(x -> embed(S, x), form(kind, f, (here..., Ȧ), A₀, λ, V))
+    end
+    return y
+end
+
+function function_cotangent(config, f, kind, directions, A::AbstractArray{T, 3}, λ, V, ȳ) where {T <: DualNumber}
+    D = dual_type(T)
+    ForwardDiff.valtype(D) <: Dual && error(
+        "EigenPair: the gradient with respect to what `f` holds has one derivative with respect to the matrix, no more"
+    )
+    A₀ = values_of(D, A)
+    f̄ = function_cotangent(config, f, kind, directions, A₀, λ, V, ȳ)
+    for i in 1:ForwardDiff.npartials(D)
+        f̄ += infinitesimal(D, i) * function_cotangent(config, f, kind, (directions..., partial_of(D, A, i)), A₀, λ, V, ȳ)
+    end
+    return f̄
+end
