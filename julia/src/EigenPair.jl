@@ -31,6 +31,8 @@ export spectral_map, spectral_sum, spectral_projector
 # Words as common as these would clash with the names of others, so they are public without being exported.
 @static if VERSION >= v"1.11.0-DEV.469"
     eval(Meta.parse("public DegeneracyPolicy, check, mask, broaden, raw, with_policy, count_refusals, eigvals, condition_numbers"))
+    eval(Meta.parse("public eigh_pullback, eigh_pushforward, eigvalsh_pullback, eigvalsh_pushforward"))
+    eval(Meta.parse("public eig_pullback, eig_pushforward, eigvals_pullback, eigvals_pushforward"))
     eval(Meta.parse("public inv_sqrt, power, fermi_dirac"))
     eval(Meta.parse("public LAPACKHandle, with_lapack, set_library!, library_path"))
 end
@@ -55,6 +57,7 @@ include("hermitian/core_rule.jl")
 include("hermitian/second_order.jl")
 include("hermitian/subset.jl")
 include("hermitian/complement.jl")
+include("hermitian/derivatives.jl")
 include("hermitian/duals.jl")
 
 include("general/problem.jl")
@@ -63,6 +66,7 @@ include("general/gauge.jl")
 include("general/eig.jl")
 include("general/rule.jl")
 include("general/second_order.jl")
+include("general/derivatives.jl")
 include("general/duals.jl")
 
 include("spectral/divided_differences.jl")

@@ -20,7 +20,7 @@ include("second_order.jl")
 using .Problems
 
 const FILES = [
-    "conformance", "conformance_general", "aqua", "bad_input", "native", "batch", "rrule", "frule",
+    "conformance", "conformance_general", "aqua", "bad_input", "native", "batch", "rrule", "frule", "derivatives",
     "second_order", "zygote", "degeneracy", "coupled", "explanations", "graded", "general", "spectral", "rotations", "partial", "inference", "distributed",
 ]
 

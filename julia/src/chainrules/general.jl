@@ -1,4 +1,4 @@
-# ChainRules adapters of general.jl. The body of a reverse rule is itself differentiated when a user asks for second
+# ChainRules adapters of the general problems. The body of a reverse rule is itself differentiated when a user asks for second
 # order, so it mutates nothing and calls only functions that have rules here.
 
 @non_differentiable general_problem(::Any, ::Any, ::Any)
@@ -29,55 +29,9 @@ function ChainRulesCore.rrule(::typeof(general_solve), p, a, b)
     return (w, V, U, L), general_solve_pullback
 end
 
-plus(::Nothing, ::Nothing) = nothing
-plus(x, ::Nothing) = x
-plus(::Nothing, y) = y
-plus(x, y) = x + y
-
-# Of U, for a cotangent of the left vectors; written without mutation, so that it has derivatives by itself.
-left_cotangent(U, L, ::Nothing) = nothing
-function left_cotangent(U, L, L̄)
-    E = pivot_mask(L)
-    c̄ = sum(conj.(L) .* L̄; dims = 1)
-    real_components = sum(real.(L) .* E; dims = 1)
-    Z = -L .* real.(c̄) .- im .* E .* imag.(c̄) ./ real_components
-    z = sum(U .* E; dims = 1)
-    scales = z ./ abs.(z) ./ sqrt.(sum(abs2.(U); dims = 1))
-    return scales .* (L̄ .+ Z)
-end
-
-function pivot_mask(L)
-    E = falses(size(L))
-    for k in axes(L, 3), (j, i) in enumerate(pivots(matrix(L, k)))
-        E[i, j, k] = true
-    end
-    return E
-end
 @non_differentiable pivot_mask(::Any)
 
 # ---- the pullback, for second order --------------------------------------------------------------------------
-
-"""
-    general_gradients(p, norms, w, V, U, λ̄, V̄, Ū)
-
-The gradients with respect to both inputs (`NoTangent()` for a `b` that is not there).
-"""
-function general_gradients(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū)
-    M̄, N̄ = general_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
-    for k in axes(w, 2)
-        # A defective matrix has no dual basis, and NaN everywhere.
-        defective = any(isnan, matrix(U, k))
-        given = defective ? (w, λ̄, V̄) : (w, λ̄, V̄, Ū)
-        settle!(p.degeneracy, k, given, (M̄, N̄), defective) && defective && (U = with_zeros(U, k))
-    end
-    return general_gradient(p, p.a, U, V, M̄), general_gradient(p, p.b, U, V, N̄)
-end
-
-function with_zeros(U, k)
-    U = copy(U)
-    fill!(matrix(U, k), 0)
-    return U
-end
 
 # One rule for the whole of it, as for Hermitian problems.
 function ChainRulesCore.rrule(::typeof(general_gradients), p, norms, w, V, U, λ̄, V̄, Ū)
@@ -165,10 +119,8 @@ end
 
 flat_values(p, x::AbstractZero) = x
 flat_values(p, x::AbstractThunk) = flat_values(p, unthunk(x))
-flat_values(p, x) = reshape(x, p.n, prod(p.batch))
 flat_vectors(p, x::AbstractZero) = x
 flat_vectors(p, x::AbstractThunk) = flat_vectors(p, unthunk(x))
-flat_vectors(p, x) = reshape(x, p.n, p.n, prod(p.batch))
 
 for f in (:eig, :eigvals)
     values = f == :eigvals ? (:(right = false),) : ()

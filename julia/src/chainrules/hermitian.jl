@@ -1,4 +1,4 @@
-# ChainRules adapters of hermitian.jl. The body of a reverse rule is itself differentiated when a user asks for second
+# ChainRules adapters of the Hermitian problems. The body of a reverse rule is itself differentiated when a user asks for second
 # order, so it mutates nothing and calls only functions that have rules here.
 
 @non_differentiable hermitian_problem(::Any, ::Any, ::Any)
@@ -16,30 +16,24 @@ tangent_or_zero(x) = x
 
 # ---- the solve -----------------------------------------------------------------------------------------------
 
-# The tangent map of the solve at its solution.
-function pushforward_of(p::HermitianProblem, a, b, (w, V, U))
-    norms = input_norms(p, a, b)
-    return (Ȧ, Ḃ) -> hermitian_pushforward(p, norms, w, V, U, Ȧ, Ḃ)
-end
-
 function ChainRulesCore.frule((_, _, ȧ, ḃ)::Tuple, ::typeof(hermitian_solve), p, a, b)
     Ω = hermitian_solve(p, a, b)
     return Ω, pushforward_of(p, a, b, Ω)(hermitian_tangent(p, p.a, ȧ), hermitian_tangent(p, p.b, ḃ))
 end
 
 function ChainRulesCore.rrule(::typeof(hermitian_solve), p, a, b)
-    w, V, U = hermitian_solve(p, a, b)
-    norms = input_norms(p, a, b)
+    Ω = w, V, U = hermitian_solve(p, a, b)
+    gradients = pullback_of(p, a, b, Ω)
     function hermitian_solve_pullback(Ω̄)
-        λ̄, V̄, Ū = cotangent(w, Ω̄[1]), cotangent(V, Ω̄[2]), cotangent(U, Ω̄[3])
+        λ̄, V̄, Ū = cotangent(w, Ω̄[1]), cotangent(V, Ω̄[2]), U isa AbstractArray ? cotangent(U, Ω̄[3]) : nothing
         if λ̄ === nothing && V̄ === nothing && Ū === nothing
             return NoTangent(), NoTangent(), ZeroTangent(), p.b === nothing ? NoTangent() : ZeroTangent()
         end
-        ā, b̄ = input_gradients(p, norms, w, V, U, λ̄, V̄, Ū)
+        ā, b̄ = gradients(λ̄, V̄, Ū)
         return NoTangent(), NoTangent(), ā, b̄
     end
     hermitian_solve_pullback(::AbstractZero) = (NoTangent(), NoTangent(), ZeroTangent(), ZeroTangent())
-    return (w, V, U), hermitian_solve_pullback
+    return Ω, hermitian_solve_pullback
 end
 
 # One rule for the whole of it, made of those of its parts: whoever differentiates a gradient compiles this and no more.
@@ -60,9 +54,6 @@ end
 
 # Real outputs have real cotangents, whatever the rest of the loss was made of.
 cotangent(primal, x) = real_if(primal, present(x))
-real_if(primal, ::Nothing) = nothing
-real_if(::AbstractArray{<:Real}, x::AbstractArray{<:Complex}) = real(x)
-real_if(primal, x) = x
 
 # ---- the pullback, for second order --------------------------------------------------------------------------
 
@@ -177,27 +168,11 @@ function ChainRulesCore.rrule(::Type{EighResult}, w, v)
     return EighResult(w, v), EighResult_pullback
 end
 
-# Cotangents of a subset, among zeros for the rest.
-embed_values(p, λ̄::AbstractZero) = λ̄
-embed_values(p, λ̄::AbstractThunk) = embed_values(p, unthunk(λ̄))
-function embed_values(p, λ̄)
-    count = prod(p.batch)
-    flat_λ̄ = reshape(λ̄, length(p.subset), count)
-    shows_all(p) && return flat_λ̄
-    before, after = zeros_around(p, eltype(λ̄), count)
-    return vcat(before, flat_λ̄, after)
+# Where the cotangent of a subset is none, or not computed yet.
+for f in (:embed_values, :embed_vectors)
+    @eval $f(p, x::AbstractZero) = x
+    @eval $f(p, x::AbstractThunk) = $f(p, unthunk(x))
 end
-embed_vectors(p, V̄::AbstractZero) = V̄
-embed_vectors(p, V̄::AbstractThunk) = embed_vectors(p, unthunk(V̄))
-function embed_vectors(p, V̄)
-    count = prod(p.batch)
-    flat_V̄ = reshape(V̄, p.n, length(p.subset), count)
-    shows_all(p) && return flat_V̄
-    before, after = zeros_around(p, eltype(V̄), count)
-    beside(x) = repeat(reshape(x, 1, size(x)...), p.n)
-    return cat(beside(before), flat_V̄, beside(after); dims = 2)
-end
-zeros_around(p, ::Type{T}, count) where {T} = zeros(T, first(p.subset) - 1, count), zeros(T, p.n - last(p.subset), count)
 @non_differentiable zeros_around(::Any, ::Any, ::Any)
 
 function ChainRulesCore.frule((_, ȧ, ḃ)::Tuple, ::typeof(eigh), a, b; eigvals_only = false, options...)

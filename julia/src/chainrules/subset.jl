@@ -1,28 +1,4 @@
-# ChainRules adapters of partial.jl.
-
-function ChainRulesCore.rrule(::typeof(hermitian_solve), p::PartialProblem, a, b)
-    w, V, reduction = hermitian_solve(p, a, b)
-    function hermitian_solve_pullback(Ω̄)
-        λ̄, V̄ = cotangent(w, Ω̄[1]), cotangent(V, Ω̄[2])
-        if λ̄ === nothing && V̄ === nothing
-            return NoTangent(), NoTangent(), ZeroTangent(), p.b === nothing ? NoTangent() : ZeroTangent()
-        end
-        ā, b̄ = partial_gradients(p, reduction, a, b, w, V, λ̄, V̄)
-        return NoTangent(), NoTangent(), ā, b̄
-    end
-    hermitian_solve_pullback(::AbstractZero) = (NoTangent(), NoTangent(), ZeroTangent(), ZeroTangent())
-    return (w, V, reduction), hermitian_solve_pullback
-end
-
-"""
-    partial_gradients(p, reduction, a, b, w, V, λ̄, V̄)
-
-The gradients with respect to both inputs (`NoTangent()` for a `b` that is not there).
-"""
-partial_gradients(p, reduction, a, b, w, V, λ̄, V̄) =
-    on_inputs(p, partial_matrix_gradients(p, reduction, a, b, w, V, λ̄, V̄)...)
-
-on_inputs(p, Ā, B̄) = shared_gradient(p, p.a, Ā), p.b === nothing ? NoTangent() : shared_gradient(p, p.b, B̄)
+# ChainRules adapters of subsets.
 
 # `w` and `V` are functions of `a` and `b`, which get all that there is. The gradient is Jᴴ (λ̄, V̄), with J the tangent map
 # of the solve. So what it gives back to (λ̄, V̄) is J, and what it gives to the matrices is, second derivatives being

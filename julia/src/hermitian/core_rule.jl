@@ -1,4 +1,4 @@
-# The reverse rule of hermitian.jl in the core.
+# The reverse rule of rule.jl, computed in the core.
 
 known_to_core(p, w, V, U, cotangents...) = false
 known_to_core(

@@ -25,7 +25,7 @@ end
 
 """
 A checked Hermitian problem with elements of type `T`, without its numbers. `type` is 0 without `b`. The core reads
-`triangle` of both matrices. `E` says what is computed, `:whole` or `:part` (the subset alone, see partial.jl).
+`triangle` of both matrices. `E` says what is computed, `:whole` or `:part` (the subset alone, see subset.jl).
 """
 struct HermitianProblem{T, E, N, D <: DegeneracyPolicy, A <: HermitianInput, B <: Union{Nothing, HermitianInput}}
     type::Int

@@ -1,7 +1,7 @@
 # A few eigenpairs of a large Hermitian matrix or definite pair A v = λ B v, without the rest: forward and backward.
 #
 # The solve reduces the problem to a tridiagonal matrix and finds what is asked there. Derivatives of its vectors have a
-# part inside the subset, which follows hermitian.jl with V of size n × k, and one in what was left out, for which the
+# part inside the subset, which follows rule.jl with V of size n × k, and one in what was left out, for which the
 # reduction serves once more (complement.jl). See docs/derivations.md, "Subsets":
 #
 #     dV = V K − G(dA V − dB V Λ),    Ā = (V M̄ − G(V̄)) Vᴴ,    B̄ = (V N̄ + G(V̄) Λ) Vᴴ.
@@ -128,7 +128,7 @@ function partial_pushforward(p::PartialProblem, reduction, a, b, w, V, Ȧ, Ḃ)
     return ẇ, V̇, nothing
 end
 
-# M̄ and N̄ inside the subset, as hermitian.jl has them, and G(V̄) outside, `nothing` for a loss of eigenvalues alone.
+# M̄ and N̄ inside the subset, as rule.jl has them, and G(V̄) outside, `nothing` for a loss of eigenvalues alone.
 function partial_rotation(p::PartialProblem, reduction, a, b, w, V, λ̄, V̄)
     M̄, N̄ = hermitian_pullback(p, input_norms(p, a, b), w, V, reduction, λ̄, V̄, nothing)
     V̄ === nothing && return M̄, N̄, nothing
@@ -172,6 +172,19 @@ function partial_matrix_gradients(::Type, p::PartialProblem, reduction, a, b, w,
     V̄ === nothing || foreach(k -> settle!(p.degeneracy, k, (w, λ̄, V̄), rotation), axes(w, 2))
     return map(R -> R === nothing ? nothing : times_adjoint(R, V), left_factors(p, w, V, rotation...))
 end
+
+"""
+    partial_gradients(p, reduction, a, b, w, V, λ̄, V̄)
+
+The gradients with respect to both inputs (`NoTangent()` for a `b` that is not there).
+"""
+partial_gradients(p, reduction, a, b, w, V, λ̄, V̄) =
+    on_inputs(p, partial_matrix_gradients(p, reduction, a, b, w, V, λ̄, V̄)...)
+
+on_inputs(p, Ā, B̄) = shared_gradient(p, p.a, Ā), p.b === nothing ? NoTangent() : shared_gradient(p, p.b, B̄)
+
+pullback_of(p::PartialProblem, a, b, (w, V, reduction)) =
+    (λ̄, V̄, Ū) -> partial_gradients(p, reduction, a, b, w, V, λ̄, V̄)
 
 function times_adjoint(R, V)
     G = similar(R, promote_type(eltype(R), eltype(V)), size(V, 1), size(V, 1), size(V, 3))
