@@ -28,7 +28,7 @@ export eigh, eigvalsh, EighResult, fix_gauge
 export eig, EigResult, EigLeftResult, EigBothResult
 export spectral_map, spectral_sum, spectral_projector
 
-# Words as common as these would clash with the names of others, so they are public without being exported.
+# Public but not exported: names as common as these would clash with those of other packages.
 @static if VERSION >= v"1.11.0-DEV.469"
     eval(Meta.parse("public DegeneracyPolicy, check, mask, broaden, raw, with_policy, count_refusals, eigvals, condition_numbers"))
     eval(Meta.parse("public eigh_pullback, eigh_pushforward, eigvalsh_pullback, eigvalsh_pushforward"))

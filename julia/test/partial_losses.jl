@@ -67,7 +67,7 @@ function through_gradients(W, matrices, directions, subset; options...)
     p = EigenPair.hermitian_problem(a, b, all_options)
     (w, V, reduction), pull_solve = rrule(EigenPair.hermitian_solve, p, a, b)
     w̄, V̄ = map(EigenPair.present, cotangents(W === nothing ? nothing : reshape(W, size(V)), w, V))
-    _, pull = rrule(EigenPair.partial_gradients, p, reduction, a, b, w, V, w̄, V̄)
+    _, pull = rrule(EigenPair.subset_gradients, p, reduction, a, b, w, V, w̄, V̄)
     return w, V, pull_solve, pull(b === nothing ? (directions..., NoTangent()) : directions)[4:9]
 end
 

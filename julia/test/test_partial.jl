@@ -15,7 +15,7 @@ include("partial_losses.jl")
     @testset "when" begin
         function computed_alone(a, b = nothing; options...)
             all_options = (; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing, options...)
-            return EigenPair.hermitian_problem(a, b, all_options) isa EigenPair.PartialProblem
+            return EigenPair.hermitian_problem(a, b, all_options) isa EigenPair.SubsetProblem
         end
         a = zeros(n, n)
         @test computed_alone(a; subset_by_index = 1:8) && computed_alone(a, a; subset_by_index = 57:64)
@@ -120,7 +120,7 @@ include("partial_losses.jl")
         slope_of(w̄, v̄) = dot(D, gradient_by((w, v) -> (w̄, v̄), (a,), chosen)[1])
         p = EigenPair.hermitian_problem(a, nothing, (; type = 1, lower = nothing, subset_by_index = chosen, degeneracy = nothing))
         w, V, reduction = EigenPair.hermitian_solve(p, a, nothing)
-        _, pull = rrule(EigenPair.partial_gradients, p, reduction, a, nothing, w, V, w̄[:, :], v̄[:, :, :])
+        _, pull = rrule(EigenPair.subset_gradients, p, reduction, a, nothing, w, V, w̄[:, :], v̄[:, :, :])
         of_w̄, of_v̄ = pull((D, NoTangent()))[8:9]
         # The gradient is linear in them.
         @test dot(of_w̄, w̄) + dot(of_v̄, v̄) ≈ slope_of(w̄, v̄)

@@ -33,7 +33,7 @@ end
 
 # ---- the pullback, for second order --------------------------------------------------------------------------
 
-# One rule for the whole of it, as for Hermitian problems.
+# One rule for all steps, as for Hermitian problems.
 function ChainRulesCore.rrule(::typeof(general_gradients), p, norms, w, V, U, λ̄, V̄, Ū)
     function general_gradients_pullback(Δ)
         (M̄, N̄), pull_rotation = rrule(general_pullback, p, norms, w, V, U, λ̄, V̄, Ū)

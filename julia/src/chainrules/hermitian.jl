@@ -36,7 +36,7 @@ function ChainRulesCore.rrule(::typeof(hermitian_solve), p, a, b)
     return Ω, hermitian_solve_pullback
 end
 
-# One rule for the whole of it, made of those of its parts: whoever differentiates a gradient compiles this and no more.
+# One rule for all steps, composed of their rules, so that a second derivative compiles this rule only.
 function ChainRulesCore.rrule(::typeof(input_gradients), p, norms, w, V, U, λ̄, V̄, Ū)
     function input_gradients_pullback(Δ)
         X, Y = bases(p, V, U)
@@ -52,7 +52,6 @@ function ChainRulesCore.rrule(::typeof(input_gradients), p, norms, w, V, U, λ̄
     return input_gradients(p, norms, w, V, U, λ̄, V̄, Ū), input_gradients_pullback
 end
 
-# Real outputs have real cotangents, whatever the rest of the loss was made of.
 cotangent(primal, x) = real_if(primal, present(x))
 
 # ---- the pullback, for second order --------------------------------------------------------------------------
@@ -84,7 +83,7 @@ function ChainRulesCore.rrule(::typeof(input_gradient), p, input::HermitianInput
     return input_gradient(p, input, X, M̄), input_gradient_pullback
 end
 
-# A structural cotangent of a gradient that is a Symmetric or Hermitian belongs to its parent, which is filled.
+# The structural cotangent of a Symmetric or Hermitian gradient is that of its parent, of which all entries count.
 gradient_cotangent(p, input, Δ) = hermitian_tangent(p, input, Δ)
 gradient_cotangent(p, input, Δ::Tangent) = hermitian_tangent(p, input, unthunk(Δ.data), HERMITIAN_PART)
 
@@ -159,16 +158,16 @@ end
 
 parts(Ω̄::AbstractZero) = (Ω̄, Ω̄)
 parts(Ω̄) = (Ω̄.eigenvalues, Ω̄.eigenvectors)
-# What comes back when the result was splatted.
+# Cotangents by place, of a result that was unpacked as a tuple.
 parts(Ω̄::Union{Tuple, Tangent{<:Any, <:Tuple}}) = (Ω̄[1], Ω̄[2])
 
-# For second order, where that reaches the constructor.
+# For second derivatives that differentiate the constructor.
 function ChainRulesCore.rrule(::Type{EighResult}, w, v)
     EighResult_pullback(Ω̄) = (NoTangent(), parts(unthunk(Ω̄))...)
     return EighResult(w, v), EighResult_pullback
 end
 
-# Where the cotangent of a subset is none, or not computed yet.
+# Cotangents that are zero or not computed yet.
 for f in (:embed_values, :embed_vectors)
     @eval $f(p, x::AbstractZero) = x
     @eval $f(p, x::AbstractThunk) = $f(p, unthunk(x))

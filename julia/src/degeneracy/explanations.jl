@@ -38,7 +38,7 @@ end
 explains(::DegeneracyPolicy) = false
 explains(policy::Check) = policy.explain
 
-# At the line of the call, once.
+# Warns once for each line that calls.
 function say(policy::Check, message)
     id = Symbol(policy.file, ':', policy.line, ':', hash(message))
     @warn message _file = string(policy.file) _line = policy.line _id = id maxlog = 1
@@ -61,7 +61,7 @@ function explain(policy, subject, i, j, (λᵢ, λⱼ), reason, k, count)
     )
 end
 
-# The closest two neighbours.
+# Names the two closest neighbours.
 function explain_second_order(F, p, k, count)
     (explains(F.policy) && length(F.λ) > 1) || return nothing
     λ = map(plain, F.λ)
@@ -137,7 +137,7 @@ function located(policy::Check)
     return renewed(policy; file = frames[i].file, line = Int(frames[i].line))
 end
 
-# Neither this package, nor a registered one, nor Julia itself.
+# Whether the frame is in the user's code: not in this package, a registered package or Julia itself.
 function is_users(frame)
     file = string(frame.file)
     startswith(file, "REPL[") && return true

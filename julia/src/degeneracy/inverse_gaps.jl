@@ -39,7 +39,7 @@ end
 rounding(λ) = sqrt(length(λ)) * eps(eltype(λ))
 cluster_width(F::InverseGaps{Check}) = F.policy.c * rounding(F.λ) * F.scale
 
-# What `check()` asks for. Of the standard problem, its own size; of a pair, what the i-th eigenvector sees of A and B.
+# The size of the problem, for `check()`: max |λ| for the standard problem; for a pair, the largest of ‖A‖‖x‖² + |λ|‖B‖‖y‖².
 rounding_scale(::DegeneracyPolicy, λ, X, Y, norms) = zero(eltype(λ))
 rounding_scale(::Check, λ, X, Y, norms) = rounding_scale(λ, X, Y, norms)
 rounding_scale(λ, X, Y, ::Nothing) = maximum(abs, λ; init = zero(eltype(λ)))
@@ -61,10 +61,10 @@ function undetermined(F::InverseGaps{Check}, vectors)
     return any(i -> !(F.λ[i] - F.λ[i - 1] > width), 2:length(F.λ)) || any(reaches_beyond(F, width))
 end
 
-# Below and above. Written so that NaN reaches nothing: such a matrix is NaN anyway.
+# Below and above the subset. False for NaN: such a matrix is NaN anyway.
 reaches_beyond(F::InverseGaps, width) = (first(F.λ) - F.beyond[1] <= width, F.beyond[2] - last(F.λ) <= width)
 
-# Through eigenvectors a second derivative divides by gaps twice, so that rounding reaches further.
+# A second derivative through eigenvectors divides by gaps twice, so rounding matters at larger gaps.
 function second_order_width(policy::Check, λ, vectors)
     width = policy.c * rounding(λ)
     return vectors ? max(width, sqrt(width)) : width

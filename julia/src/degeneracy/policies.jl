@@ -1,5 +1,5 @@
-# What replaces 1/(λⱼ − λᵢ) where eigenvalues coincide, and when no number may be given at all.
-# The constants are those of docs/derivations.md: every frontend must reach the same verdicts.
+# The policies: what derivatives do where eigenvalues coincide. The constants are those of docs/derivations.md, and the same in
+# every frontend.
 
 """
     EigenPair.DegeneracyPolicy
@@ -9,10 +9,10 @@ What derivatives do where eigenvalues coincide: [`EigenPair.check`](@ref), [`Eig
 """
 abstract type DegeneracyPolicy end
 
-# Numbers that every frontend shares, in units of √n ε: what a cotangent may be off by; what of it is taken for noise.
+# Tolerances in units of √n ε: the rounding error that a cotangent may have, and the part of it that is dropped as noise.
 const ROUNDING_OF_COTANGENT = 64
 const NOISE_OF_COTANGENT = 8
-# The gaps, relative to the size of the problem, up to which noise is looked for.
+# Noise is dropped only at gaps up to this, relative to the size of the problem.
 const NEAR = 1.0e-3
 
 struct Check <: DegeneracyPolicy
@@ -21,12 +21,12 @@ struct Check <: DegeneracyPolicy
     explain::Bool
     coupled::Symbol
     refused::Symbol
-    # Of the call, for who wants an explanation.
+    # Where the function was called, for explanations.
     file::Symbol
     line::Int
 end
 
-# The same but for some of its fields.
+# A copy with other values of some fields.
 renewed(p::Check; c = p.c, generic_basis = p.generic_basis, file = p.file, line = p.line) =
     Check(c, generic_basis, p.explain, p.coupled, p.refused, file, line)
 
@@ -112,7 +112,7 @@ A gradient follows the policy under which its forward pass ran.
 """
 with_policy(f, policy) = task_local_storage(f, :EigenPairPolicy, checked_policy(policy))
 
-# The policy itself, the block's for `nothing`, or an error that says what would be one.
+# The policy itself; for `nothing` that of the enclosing `with_policy`; an error for anything else.
 as_policy(policy) = located(checked_policy(policy))
 as_policy(::Nothing) = located(get(task_local_storage(), :EigenPairPolicy, DEFAULT_POLICY)::DegeneracyPolicy)
 
@@ -124,7 +124,7 @@ checked_policy(policy) = throw(
     )
 )
 
-# Which policy somebody may have meant.
+# A hint for an error message: which policy the argument may have meant.
 meant_policy(_) = ""
 meant_policy(::Function) = "; call it"
 meant_policy(policy::Real) = "; EigenPair.mask($policy) leaves out gaps up to that number"

@@ -40,10 +40,11 @@ function (κ::CouplingRounding{R})(i, j) where {R}
     return min(finite_or_nan(of_basis(κ.of_V) + of_basis(κ.of_U)), κ.most)
 end
 
-# A bound that overflows must not be one that everything respects.
+# If the bound overflows, return NaN so that nothing passes the test.
 finite_or_nan(x) = isfinite(x) ? x : oftype(x, NaN)
 
-# So small that half of the digits of K̄ are no rounding; `largest` is what is known of entries that are not in K̄.
+# An upper bound of the tolerance, so that at least half of the digits of K̄ count. `largest` bounds the entries that are not in K̄
+# from below.
 function most_of(K̄, largest)
     R = real(eltype(K̄))
     return finite_or_nan(max(maximum(abs, K̄; init = zero(R)), R(largest)) / (ROUNDING_OF_COTANGENT * sqrt(eps(R))))

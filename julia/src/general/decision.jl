@@ -50,7 +50,7 @@ function general_gaps(policy::Check, λ, U, V, normA, normB)
     return GeneralGaps(policy, λ, cluster, reaches, tol, condition, NEAR * maximum(reaches; init = 0.0))
 end
 
-# `!(>)` rather than `<=`: what NaN makes unknown is taken to be a cluster.
+# `!(>)` rather than `<=`, so that NaN counts as a cluster.
 together(λᵢ, λⱼ, tol) = isinf(λᵢ) == isinf(λⱼ) && !(abs(homogeneous_gap(λᵢ, λⱼ)) > tol)
 
 clustered(F::GeneralGaps, i, j) = F.cluster[i] == F.cluster[j]
@@ -59,18 +59,18 @@ has_cluster(F::GeneralGaps) = any(i -> F.cluster[i] != i, eachindex(F.cluster))
 Base.getindex(F::GeneralGaps, i, j) =
     i == j ? zero(eltype(F.λ)) : inverse_gap(F.policy, homogeneous_gap(F.λ[i], F.λ[j]), clustered(F, i, j))
 
-# Whether the cotangent of a pair is the rounding error of a loss that does not couple its vectors: divided by a small
-# gap, that would be all one sees.
+# Whether K̄[i, j] is only rounding error, of a loss that does not couple the two vectors. Divided by a small gap, the error
+# would dominate the gradient.
 is_noise(F::GeneralGaps, K̄, κ, i, j) = false
 function is_noise(F::GeneralGaps{Check}, K̄, κ, i, j)
     abs(plain(homogeneous_gap(F.λ[i], F.λ[j]))) <= F.near || return false
-    # Where vectors are nearly parallel, little coupling does not mean little effect.
+    # Where vectors are nearly parallel, a small coupling can have a large effect.
     max(F.condition[i], F.condition[j]) < 1.0e3 || return false
     noise = NOISE_OF_COTANGENT * sqrt(length(F.λ)) * eps(real(plain_type(eltype(F.λ)))) * κ(i, j)
     return max(abs(plain(K̄[i, j])), abs(plain(K̄[j, i]))) <= noise
 end
 
-# `K̄[i, j]` with the value 0 where it is noise. Its derivative stays: next to here the coupling need not vanish.
+# `K̄[i, j]`, with the value 0 where it is noise. Its partials stay: at a neighbouring matrix the coupling need not vanish.
 significant(F::GeneralGaps, K̄, κ, i, j) = is_noise(F, K̄, κ, i, j) ? K̄[i, j] - plain(K̄[i, j]) : K̄[i, j]
 
 # (∂F/∂g, ∂F/∂ḡ) for the gap g, of finite eigenvalues; only `broaden` is not holomorphic.
@@ -119,8 +119,8 @@ function general_violation(F::GeneralGaps{Check}, K̄, λ̄, κ)
     return nothing
 end
 
-# Vectors so close to parallel that in a cluster they mean a defective eigenvalue, where no coupling is small enough to be left
-# out.
+# Whether the vectors of a cluster are so close to parallel that its eigenvalue is defective. Then no coupling is small enough
+# to be ignored.
 is_defective(F::GeneralGaps{Check}, i, j) =
     !(10 * F.policy.c * sqrt(length(F.λ)) * eps(real(plain_type(eltype(F.λ)))) * max(F.condition[i], F.condition[j])^2 < 1)
 
@@ -134,7 +134,7 @@ end
 function pushforward_rounding(F::GeneralGaps, S, V, U, Ȧ, Ḃ)
     n = length(F.λ)
     turn = [abs(plain(F[i, j]) * plain(S[i, j])) for i in 1:n, j in 1:n]
-    # What errors in the vectors make of it: of the right ones, and of the left ones.
+    # The effect of errors in the right vectors, plus that of errors in the left vectors.
     σ = [norm(turn[i, :] .* F.reach) + F.reach[i] * norm(turn[:, j]) for i in 1:n, j in 1:n]
     α, β = (map(λ -> abs(plain(homogeneous(λ)[part])), F.λ) for part in 1:2)
     Ȧ === nothing || (σ = σ .+ form_rounding(U, Ȧ, V) .* transpose(β))

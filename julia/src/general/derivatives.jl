@@ -9,7 +9,7 @@
 zero, and for the gradient of a `b` that is not there.
 
 Complex cotangents follow the convention of ChainRules: `x̄ = ∂l/∂Re x + i ∂l/∂Im x` for a real loss `l`. Arguments, errors, NaN
-and the formulas are those of [`eig`](@ref). Meant for AD engines that read no ChainRules.
+and the formulas are those of [`eig`](@ref). For arrays in host memory, and for AD engines that read no ChainRules.
 """
 function eig_pullback(a, b = nothing; left = false, degeneracy = nothing)
     p = general_problem(a, b, (; left, right = true, degeneracy))
@@ -86,7 +86,7 @@ The gradients with respect to both inputs (`NoTangent()` for a `b` that is not t
 function general_gradients(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū)
     M̄, N̄ = general_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
     for k in axes(w, 2)
-        # A defective matrix has no dual basis, and NaN everywhere.
+        # A defective matrix has no dual basis: U and Ū are NaN, whatever the loss.
         defective = any(isnan, matrix(U, k))
         given = defective ? (w, λ̄, V̄) : (w, λ̄, V̄, Ū)
         settle!(p.degeneracy, k, given, (M̄, N̄), defective) && defective && (U = with_zeros(U, k))
@@ -106,7 +106,7 @@ plus(x, ::Nothing) = x
 plus(::Nothing, y) = y
 plus(x, y) = x + y
 
-# Of U, for a cotangent of the left vectors; written without mutation, so that it has derivatives by itself.
+# The cotangent of U, from one of the left vectors. Written without mutation, so that AD engines can differentiate it.
 left_cotangent(U, L, ::Nothing) = nothing
 function left_cotangent(U, L, L̄)
     E = pivot_mask(L)

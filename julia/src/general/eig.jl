@@ -68,7 +68,7 @@ Derivatives: Magnus (1985); Boeddeker et al., arXiv:1701.00392, eqs. 4.60–4.77
 """
 function eig(a, b = nothing; left = false, right = true, degeneracy = nothing)
     p = general_problem(a, b, (; left, right, degeneracy))
-    # Dual numbers have their tangents computed from all of it.
+    # For dual numbers these calls compute the whole solution, which tangents need.
     w, V, _, L = right || left ? general_vectors(p, a, b, right) : (general_values(p, a, b), nothing, nothing, nothing)
     return eig_result(p, w, right ? V : nothing, L)
 end
@@ -120,7 +120,7 @@ eigenvectors, `n × n × count`.
 """
 general_solve(p::GeneralProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat} = general_native(p, a, b, true, true)
 
-# What a value needs, which is less.
+# Without derivatives, less of the solution is computed.
 general_vectors(p::GeneralProblem{T}, a, b, right) where {T <: LinearAlgebra.BlasFloat} =
     general_native(p, a, b, right, false)
 general_vectors(p::GeneralProblem, a, b, right) = general_solve(p, a, b)

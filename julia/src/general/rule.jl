@@ -84,7 +84,7 @@ function general_pullback(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū)
     return M̄, N̄
 end
 
-# Diag(λ̄) and −Diag(λ̄∘conj(λ)); nothing can be said of an infinite eigenvalue.
+# Adds Diag(λ̄) and −Diag(λ̄∘conj(λ)); NaN for an infinite eigenvalue.
 values_pullback!(M̄, N̄, λ, ::Nothing) = nothing
 function values_pullback!(M̄, N̄, λ, λ̄)
     place(X, j) = ndims(X) == 1 ? CartesianIndex(j) : CartesianIndex(j, j)
@@ -97,7 +97,7 @@ function values_pullback!(M̄, N̄, λ, λ̄)
     return nothing
 end
 
-# Everything but the eigenvalues' part; returns the verdict on all of it.
+# Adds the part of the eigenvectors; returns what general_violation finds.
 function vectors_pullback!(M̄, N̄, F::GeneralGaps, V, U, λ̄, V̄, Ū)
     K̄, H̄ = vector_cotangents(eltype(M̄), V, U, V̄, Ū)
     K̄ = K̄ + product(V', gauge_phases_transpose(V, diag(K̄)))
@@ -113,7 +113,8 @@ function vectors_pullback!(M̄, N̄, F::GeneralGaps, V, U, λ̄, V̄, Ū)
     return general_violation(F, K̄, λ̄, κ)
 end
 
-# What entries of K̄ are compared with: where rounding is large beside all of K̄, condition numbers say so.
+# What entries of K̄ are compared with. There is no upper bound: where rounding is large compared with all of K̄, the condition
+# numbers show it.
 rotation_rounding(::Type{R}, V, U, V̄, Ū) where {R} =
     CouplingRounding{R}(basis_rounding(R, V, V̄), basis_rounding(R, U, Ū), R(Inf))
 

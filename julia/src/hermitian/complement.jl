@@ -1,4 +1,4 @@
-# Linear systems on the complement of a few eigenvectors, for what the others contribute to their derivatives.
+# Linear systems on the complement of the subset: what the eigenpairs outside contribute to derivatives.
 
 """
     complement(p, reduction, a, b, w, V, Y)
@@ -8,15 +8,15 @@ and its own adjoint. The numbers of `a` and `b` are in `reduction`; how they var
 """
 complement(p, reduction, a, b, w, V, Y) = complement(number_type(a, b, w, V, Y), p, reduction, a, b, w, V, Y)
 
-function complement(::Type, p::PartialProblem{T}, reduction, a, b, w, V, Y) where {T}
+function complement(::Type, p::SubsetProblem{T}, reduction, a, b, w, V, Y) where {T}
     X = similar(V)
     native_complement!(X, p, reduction.factor, w, V, dense(T, Y))
     return X
 end
 
 # The Hermitian matrices B, or nothing for B = I.
-metric(p::PartialProblem, ::Nothing) = nothing
-metric(p::PartialProblem{T}, b) where {T} =
+metric(p::SubsetProblem, ::Nothing) = nothing
+metric(p::SubsetProblem{T}, b) where {T} =
     hermitian_matrices(promote_type(T, eltype(b)), flat(entries(b)), p.b.triangle)[:, :, batch_indices(p, p.b)]
 
 """
@@ -25,7 +25,7 @@ metric(p::PartialProblem{T}, b) where {T} =
 The tangent of `X = G(Y)`, from `(A − λⱼ B) xⱼ = yⱼ − B V Vᴴ yⱼ` with `Vᴴ B X = 0`: on the complement, and along `V`. Any
 tangent may be `nothing`.
 """
-function complement_pushforward(p::PartialProblem, reduction, a, b, w, V, Y, X, Ȧ, Ḃ, ẇ, V̇, Ẏ)
+function complement_pushforward(p::SubsetProblem, reduction, a, b, w, V, Y, X, Ȧ, Ḃ, ẇ, V̇, Ẏ)
     S = number_type(X, Y, V, Ȧ, Ḃ, ẇ, V̇, Ẏ, b)
     B = metric(p, b)
     right = Ẏ === nothing ? zeros(S, size(X)) : Array{S}(Ẏ)

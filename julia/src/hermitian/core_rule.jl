@@ -21,7 +21,7 @@ function gradients_by_core(p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū)
     Ā, B̄ = similar(V), p.b === nothing ? nothing : similar(V)
     scale = p.type == 0 ? nothing : core_scale(p, norms, w, V, U)
     refused = zeros(Int32, count)
-    # Engines hand over what their rules make: lazy arrays of ones, other precisions.
+    # AD engines pass lazy arrays of ones and arrays of other precisions.
     λ̄, V̄, Ū = dense_if(eltype(w), λ̄), dense_if(eltype(V), V̄), dense_if(eltype(V), Ū)
     # The core writes both by one triangle.
     triangle = gradient_triangle(p.a)
@@ -42,7 +42,7 @@ end
 dense_if(::Type, ::Nothing) = nothing
 dense_if(::Type{T}, x) where {T} = dense(T, x)
 
-# The gradient of one input, from those of every problem on `triangle`.
+# The gradient of one input, from the gradients of all problems, which fill `triangle`.
 function written_gradient(p::HermitianProblem, input::HermitianInput, Ā, triangle)
     Ḡ = shared_sum(p, input, Ā)
     gradient_triangle(input) == triangle || return project_hermitian(input, Ḡ)

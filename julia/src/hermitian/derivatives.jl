@@ -25,7 +25,7 @@ returns `(ā, b̄)`, the gradients of `a` and `b`, for cotangents in the shapes 
 `result.eigenvectors`. `nothing` stands for a cotangent that is zero, and for the gradient of a `b` that is not there.
 
 Complex cotangents follow the convention of ChainRules: `x̄ = ∂l/∂Re x + i ∂l/∂Im x` for a real loss `l`. Arguments, errors, NaN
-and the formulas are those of [`eigh`](@ref). Meant for AD engines that read no ChainRules.
+and the formulas are those of [`eigh`](@ref). For arrays in host memory, and for AD engines that read no ChainRules.
 
 ```julia
 (w, v), pullback = EigenPair.eigh_pullback(a)
@@ -105,7 +105,7 @@ function check_tangents(tangents, a, b)
     return nothing
 end
 
-# Cotangents of a subset, among zeros for the rest.
+# Cotangents of a subset, with zeros for the rest.
 function embed_values(p, λ̄)
     count = prod(p.batch)
     flat_λ̄ = reshape(λ̄, length(p.subset), count)
@@ -125,7 +125,7 @@ zeros_around(p, ::Type{T}, count) where {T} = zeros(T, first(p.subset) - 1, coun
 embed_values(p, ::Nothing) = nothing
 embed_vectors(p, ::Nothing) = nothing
 
-# Real outputs have real cotangents, whatever the rest of the loss was made of.
+# The cotangent of a real output is real, although an engine may pass a complex one.
 real_if(primal, ::Nothing) = nothing
 real_if(::AbstractArray{<:Real}, x::AbstractArray{<:Complex}) = real(x)
 real_if(primal, x) = x

@@ -17,7 +17,7 @@ function hermitian_solve(p::HermitianProblem{T}, a, b) where {T <: DualNumber}
     return combine_all(D, Ω, Ω̇s)
 end
 
-# Forward mode over forward mode: a second derivative through a cluster must not come out of the masked first one.
+# Forward mode over forward mode: second derivatives through a cluster are NaN, although first ones leave its gaps out.
 undetermined!(p, norms, (w, V, U), Ω̇) = nothing
 function undetermined!(p::HermitianProblem{<:Any, <:Any, <:Any, Check}, norms, (w, V, U), Ω̇)
     for k in axes(w, 2)
@@ -35,7 +35,7 @@ end
 function hermitian_pullback(::Type{S}, p::HermitianProblem, norms, w, V, U, λ̄, V̄, Ū) where {S <: DualNumber}
     return dual_pullback(dual_type(S), p, norms, w, V, U, λ̄, V̄, Ū)
 end
-# Where the core's method for losses of eigenvalues alone would apply as well.
+# Resolves the ambiguity with the method for losses of eigenvalues alone.
 function hermitian_pullback(
         ::Type{S}, p::HermitianProblem, norms, w, V, U, λ̄, V̄::Nothing, Ū::Nothing
     ) where {S <: DualNumber}
@@ -68,7 +68,7 @@ without_partials(::Type{D}, p::HermitianProblem{T}) where {D, T} =
 varied(p, input, ::Nothing) = nothing
 varied(p, input, ẋ) = hermitian_tangent(p, input, ẋ)
 
-function complement(::Type{S}, p::PartialProblem, reduction, a, b, w, V, Y) where {S <: DualNumber}
+function complement(::Type{S}, p::SubsetProblem, reduction, a, b, w, V, Y) where {S <: DualNumber}
     D = dual_type(S)
     p₀ = without_partials(D, p)
     arguments = (a, b, w, V, Y)
@@ -82,16 +82,16 @@ function complement(::Type{S}, p::PartialProblem, reduction, a, b, w, V, Y) wher
     return combine(D, X, Ẋs)
 end
 
-function partial_matrix_gradients(::Type{S}, p::PartialProblem, reduction, a, b, w, V, λ̄, V̄) where {S <: DualNumber}
+function subset_matrix_gradients(::Type{S}, p::SubsetProblem, reduction, a, b, w, V, λ̄, V̄) where {S <: DualNumber}
     D = dual_type(S)
     p₀ = without_partials(D, p)
     arguments = (a, b, w, V, λ̄, V̄)
     arguments₀ = map(x -> values_of(D, x), arguments)
-    Ω = partial_matrix_gradients(p₀, reduction, arguments₀...)
+    Ω = subset_matrix_gradients(p₀, reduction, arguments₀...)
     Ω̇s = ntuple(ForwardDiff.npartials(D)) do i
         ȧ, ḃ, tangents... = map(x -> partial_of(D, x, i), arguments)
         Ȧ, Ḃ = varied(p₀, p₀.a, ȧ), varied(p₀, p₀.b, ḃ)
-        partial_second_order(p₀, reduction, arguments₀..., Ȧ, Ḃ, tangents...)
+        subset_second_order(p₀, reduction, arguments₀..., Ȧ, Ḃ, tangents...)
     end
     return combine_all(D, Ω, Ω̇s)
 end

@@ -86,7 +86,7 @@ function eigvalsh_under(degeneracy, a, b, type, lower, subset_by_index)
     return present_values(p, hermitian_values(p, a, b))
 end
 
-# What comes out, said to inference: the policy is known only when the call runs, and does not matter to it.
+# The type of the result, for type inference. It does not depend on the policy, which is known only when the call runs.
 const OnHost = Union{Array, Symmetric{<:Any, <:Array}, Hermitian{<:Any, <:Array}}
 host_type(a::OnHost, ::Nothing) = host_type(working_type("a", eltype(a)), Val(ndims(a)))
 host_type(a::OnHost, b::OnHost) =
@@ -103,7 +103,7 @@ values_type(::Type{Array{T, N}}) where {T, N} = Array{real(T), N - 1}
 check_eigvals_only(::Bool) = nothing
 check_eigvals_only(x) = throw(ArgumentError("`eigvals_only` must be true or false, got $(repr(x))"))
 
-# From the flat batch that is computed on to the shapes of the call, which may show less than was computed.
+# From the flat batch of the computation to the shapes of the call, and to the subset that it asks for.
 shows_all(p::HermitianProblem) = p.subset == 1:p.n
 present_values(p::HermitianProblem, w) = reshape(shows_all(p) ? w : w[p.subset, :], length(p.subset), p.batch...)
 present_vectors(p::HermitianProblem, V) =
@@ -148,5 +148,5 @@ function hermitian_values(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebr
     explain_arguments(p, a, b, w)
     return w
 end
-# Anything else that can be decomposed is a dual number, whose tangents need the vectors.
+# For dual numbers: their tangents need the vectors.
 hermitian_values(p::HermitianProblem, a, b) = first(hermitian_solve(p, a, b))

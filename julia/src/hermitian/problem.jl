@@ -25,7 +25,7 @@ end
 
 """
 A checked Hermitian problem with elements of type `T`, without its numbers. `type` is 0 without `b`. The core reads
-`triangle` of both matrices. `E` says what is computed, `:whole` or `:part` (the subset alone, see subset.jl).
+`triangle` of both matrices. `E` says what is computed, `:whole` or `:subset` (see subset.jl).
 """
 struct HermitianProblem{T, E, N, D <: DegeneracyPolicy, A <: HermitianInput, B <: Union{Nothing, HermitianInput}}
     type::Int
@@ -84,7 +84,7 @@ function hermitian_problem(a, b, options)
     )
 end
 
-# Which triangle somebody may have meant.
+# A hint for an error message: which triangle the argument may have meant.
 function meant_triangle(lower)
     letter = lower isa Union{AbstractString, AbstractChar, Symbol} ? uppercase(first(string(lower) * " ")) : ' '
     return letter == 'L' ? "; write `lower = true`" : letter == 'U' ? "; write `lower = false`" : ""
@@ -107,7 +107,7 @@ function check_matrices(name, x::AbstractArray)
     return nothing
 end
 
-# The precision that the core computes in; the extension for dual numbers adds a method.
+# The element type of the computation; runtime/dual_numbers.jl adds a method.
 working_type(name, ::Type{T}) where {T} = throw(
     ArgumentError("`$name` must have real or complex numbers as elements, of one concrete type, got $T; convert it first")
 )
@@ -161,10 +161,10 @@ function check_subset(subset::AbstractUnitRange{<:Integer}, n)
     return UnitRange{Int}(subset)
 end
 
-# The method for `nothing` is for inference, which shall not have to think of a part.
+# The method for `nothing` lets type inference exclude subsets.
 extent(::Nothing, n, type, degeneracy, a, b) = :whole
 extent(subset, n, type, degeneracy, a, b) =
-    solved_in_part(a, b) && worthwhile(n, subset, type, degeneracy) ? :part : :whole
+    solved_in_part(a, b) && worthwhile(n, subset, type, degeneracy) ? :subset : :whole
 
 # ---- numbers for the core ------------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ entries(x::SymmetricOrHermitian) = parent(x)
 dense(::Type{T}, x::Array{T}) where {T} = x
 dense(::Type{T}, x::AbstractArray) where {T} = Array{T}(x)
 
-# Memory that the core can read, and how far apart its matrices are.
+# An array that the core can read, and the distance between its matrices.
 core_input(::HermitianProblem, ::Nothing, b) = nothing, 0
 function core_input(p::HermitianProblem{T}, input::HermitianInput, x) where {T}
     # The core reads the same triangle of both matrices: one that is given by another is written out.
@@ -278,7 +278,7 @@ slice(M̄::AbstractMatrix, k) = view(M̄, :, k)
 times!(out, X, M̄::AbstractMatrix) = product!(out, X, M̄)
 times!(out, X, diagonal::AbstractVector) = out .= X .* transpose(diagonal)
 
-# Where the gradient of an input lives.
+# Which triangle the gradient of an input fills.
 gradient_triangle(input::HermitianInput) = input.structured ? HERMITIAN_PART : input.triangle
 
 # Hermitian up to rounding on entry, exactly so on return.

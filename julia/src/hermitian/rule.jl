@@ -3,7 +3,7 @@
 #
 #     M = Xᴴ dA X,  N = Yᴴ dB Y,  dλ = Re diag(M + s L∘N),  K = F∘(M + s L∘N) + (t/2) N,  dV = V K,  dU = −U Kᴴ.
 
-# X, Y, s and t of the table: dA is seen by X, dB by Y.
+# X, Y, s and t of the table.
 bases(p::HermitianProblem, V, U) = p.type == 2 ? (U, V) : p.type == 3 ? (V, U) : (V, V)
 signs(p::HermitianProblem) = p.type == 1 ? (-1, -1) : p.type == 2 ? (1, -1) : p.type == 3 ? (1, 1) : (0, 0)
 
@@ -73,7 +73,7 @@ lose!(X, lost) = foreach(j -> lost[j] && map!(unknown, view(X, :, j), view(X, :,
 
 unknown(x::Number) = NaN * x
 
-# Norms of columns of K in what a subset leaves out, and what is known of the largest entry of M there.
+# For a subset: norms of the columns of K outside of it, and a lower bound of the largest entry of M there.
 nothing_left_out(k) = (; beyond = false, largest = false)
 
 # σ of docs/derivations.md, "Forward mode".
@@ -163,5 +163,5 @@ function coupling_rounding(::InverseGaps{Check}, K̄, p, norms, V, U, V̄, Ū, k
     return CouplingRounding{R}(basis_rounding(R, V, V̄), basis_rounding(R, U, Ū), most)
 end
 
-# What is known of the largest entry of K̄ in the whole problem, if K̄ is but a part of it.
+# A lower bound of the largest entry of K̄ in the whole problem, for a subset.
 least_of_whole(p::HermitianProblem, norms, V̄, k) = false

@@ -6,11 +6,11 @@
 #
 #     dV = V K − G(dA V − dB V Λ),    Ā = (V M̄ − G(V̄)) Vᴴ,    B̄ = (V N̄ + G(V̄) Λ) Vᴴ.
 
-# Below, or for more than an eighth of the spectrum, the whole of it is faster.
+# For smaller matrices, or more than an eighth of the spectrum, computing the whole spectrum is faster.
 const LEAST = 64
 const MOST = 8
 
-const PartialProblem{T} = HermitianProblem{T, :part}
+const SubsetProblem{T} = HermitianProblem{T, :subset}
 
 """
     worthwhile(n, subset, type, policy)
@@ -23,9 +23,9 @@ is_plain(::DegeneracyPolicy) = false
 is_plain(::Raw) = true
 is_plain(policy::Check) = !policy.generic_basis
 
-shows_all(::PartialProblem) = true
+shows_all(::SubsetProblem) = true
 
-# Arrays that only ever are decomposed as a whole have a method.
+# Array types whose whole spectrum is always computed add a method that returns false.
 solved_in_part(a, b) = true
 
 # ---- forward -------------------------------------------------------------------------------------------------
@@ -42,7 +42,7 @@ end
 
 matrix(::Reduction, k) = nothing
 
-function hermitian_values(p::PartialProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
+function hermitian_values(p::SubsetProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
     w = Matrix{real(T)}(undef, length(p.subset), prod(p.batch))
     native_partial!(w, nothing, nothing, nothing, p, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
     explain_arguments(p, a, b, w)
@@ -50,11 +50,11 @@ function hermitian_values(p::PartialProblem{T}, a, b) where {T <: LinearAlgebra.
 end
 
 """
-    hermitian_solve(p::PartialProblem, a, b)
+    hermitian_solve(p::SubsetProblem, a, b)
 
 `(w, V, reduction)`: `k × count`, `n × k × count`, and a [`Reduction`](@ref).
 """
-function hermitian_solve(p::PartialProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
+function hermitian_solve(p::SubsetProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
     n, k, count = p.n, length(p.subset), prod(p.batch)
     w, V = Matrix{real(T)}(undef, k, count), Array{T}(undef, n, k, count)
     reduction = Reduction(Matrix{real(T)}(undef, 3, count), Matrix{T}(undef, n * ((1 + p.type) * n + 4), count))
@@ -66,24 +66,24 @@ end
 
 # ---- first derivatives ---------------------------------------------------------------------------------------
 
-# With clusters as wide as in the whole problem.
-function inverse_gaps(p::PartialProblem, norms, w, V, reduction::Reduction, k)
+# Clusters are as wide as in the whole problem.
+function inverse_gaps(p::SubsetProblem, norms, w, V, reduction::Reduction, k)
     below, above, scale = view(reduction.edges, :, k)
     return inverse_gaps(of_whole(p.degeneracy, p.n, size(w, 1)), view(w, :, k), scale, (below, above))
 end
 of_whole(policy::DegeneracyPolicy, n, k) = policy
 of_whole(policy::Check, n, k) = renewed(policy; c = policy.c * sqrt(n / k), generic_basis = false)
 
-shown(p::PartialProblem, i) = first(p.subset) - 1 + i
+shown(p::SubsetProblem, i) = first(p.subset) - 1 + i
 
-# Whether λⱼ shares a cluster with one that was not asked for.
+# Whether λⱼ shares a cluster with an eigenvalue outside the subset.
 is_open(F::InverseGaps, j) = false
 function is_open(F::InverseGaps{Check}, j)
     low, high = reaches_beyond(F, cluster_width(F))
     return (low && F.cluster[j] == first(F.cluster)) || (high && F.cluster[j] == last(F.cluster))
 end
 
-# Of the clusters that the edges of the subset cut.
+# Explains the clusters that the edges of the subset cut.
 function explain_open(F, p, k, count)
     explains(F.policy) || return nothing
     low, high = reaches_beyond(F, cluster_width(F))
@@ -94,16 +94,16 @@ function explain_open(F, p, k, count)
     return nothing
 end
 
-function pushforward_of(p::PartialProblem, a, b, (w, V, reduction))
-    return (Ȧ, Ḃ) -> partial_pushforward(p, reduction, a, b, w, V, Ȧ, Ḃ)
+function pushforward_of(p::SubsetProblem, a, b, (w, V, reduction))
+    return (Ȧ, Ḃ) -> subset_pushforward(p, reduction, a, b, w, V, Ȧ, Ḃ)
 end
 
 """
-    partial_pushforward(p, reduction, a, b, w, V, Ȧ, Ḃ)
+    subset_pushforward(p, reduction, a, b, w, V, Ȧ, Ḃ)
 
 `(ẇ, V̇, nothing)` along the tangents `Ȧ`, `Ḃ` of the Hermitian matrices, either of which may be `nothing`.
 """
-function partial_pushforward(p::PartialProblem, reduction, a, b, w, V, Ȧ, Ḃ)
+function subset_pushforward(p::SubsetProblem, reduction, a, b, w, V, Ȧ, Ḃ)
     right = zeros(number_type(V, Ȧ, Ḃ), size(V))
     for k in axes(w, 2)
         Ȧ === nothing || mul!(matrix(right, k), matrix(Ȧ, k), matrix(V, k))
@@ -129,7 +129,7 @@ function partial_pushforward(p::PartialProblem, reduction, a, b, w, V, Ȧ, Ḃ)
 end
 
 # M̄ and N̄ inside the subset, as rule.jl has them, and G(V̄) outside, `nothing` for a loss of eigenvalues alone.
-function partial_rotation(p::PartialProblem, reduction, a, b, w, V, λ̄, V̄)
+function subset_rotation(p::SubsetProblem, reduction, a, b, w, V, λ̄, V̄)
     M̄, N̄ = hermitian_pullback(p, input_norms(p, a, b), w, V, reduction, λ̄, V̄, nothing)
     V̄ === nothing && return M̄, N̄, nothing
     for k in axes(w, 2)
@@ -142,11 +142,11 @@ function partial_rotation(p::PartialProblem, reduction, a, b, w, V, λ̄, V̄)
 end
 
 # ‖v̄ⱼ‖² ≤ ‖B‖ Σᵢ|K̄ᵢⱼ|², with i in the whole problem.
-least_of_whole(p::PartialProblem, norms, V̄, k) =
+least_of_whole(p::SubsetProblem, norms, V̄, k) =
     maximum(norm, eachcol(V̄); init = zero(real(eltype(V̄)))) / sqrt(p.n * (norms === nothing ? 1 : norms[2][k]))
 
-# What stands before Vᴴ in the gradient of A, and of B (`nothing` for type 0).
-function left_factors(p::PartialProblem, w, V, M̄, N̄, X)
+# The left factor R of the gradient R Vᴴ of A, and of B (`nothing` for type 0).
+function left_factors(p::SubsetProblem, w, V, M̄, N̄, X)
     of_a, of_b = similar(V, number_type(V, M̄, X)), p.type == 0 ? nothing : similar(V, number_type(V, N̄, X))
     for k in axes(w, 2)
         times!(matrix(of_a, k), matrix(V, k), slice(M̄, k))
@@ -159,32 +159,32 @@ function left_factors(p::PartialProblem, w, V, M̄, N̄, X)
 end
 
 """
-    partial_matrix_gradients(p, reduction, a, b, w, V, λ̄, V̄)
+    subset_matrix_gradients(p, reduction, a, b, w, V, λ̄, V̄)
 
 The gradients with respect to the matrices A and B (`nothing` for type 0), `n × n × count`, Hermitian once their Hermitian
 parts are taken. Either cotangent may be `nothing`.
 """
-partial_matrix_gradients(p, reduction, a, b, w, V, λ̄, V̄) =
-    partial_matrix_gradients(number_type(a, b, w, V, λ̄, V̄), p, reduction, a, b, w, V, λ̄, V̄)
+subset_matrix_gradients(p, reduction, a, b, w, V, λ̄, V̄) =
+    subset_matrix_gradients(number_type(a, b, w, V, λ̄, V̄), p, reduction, a, b, w, V, λ̄, V̄)
 
-function partial_matrix_gradients(::Type, p::PartialProblem, reduction, a, b, w, V, λ̄, V̄)
-    rotation = partial_rotation(p, reduction, a, b, w, V, λ̄, V̄)
+function subset_matrix_gradients(::Type, p::SubsetProblem, reduction, a, b, w, V, λ̄, V̄)
+    rotation = subset_rotation(p, reduction, a, b, w, V, λ̄, V̄)
     V̄ === nothing || foreach(k -> settle!(p.degeneracy, k, (w, λ̄, V̄), rotation), axes(w, 2))
     return map(R -> R === nothing ? nothing : times_adjoint(R, V), left_factors(p, w, V, rotation...))
 end
 
 """
-    partial_gradients(p, reduction, a, b, w, V, λ̄, V̄)
+    subset_gradients(p, reduction, a, b, w, V, λ̄, V̄)
 
 The gradients with respect to both inputs (`NoTangent()` for a `b` that is not there).
 """
-partial_gradients(p, reduction, a, b, w, V, λ̄, V̄) =
-    on_inputs(p, partial_matrix_gradients(p, reduction, a, b, w, V, λ̄, V̄)...)
+subset_gradients(p, reduction, a, b, w, V, λ̄, V̄) =
+    on_inputs(p, subset_matrix_gradients(p, reduction, a, b, w, V, λ̄, V̄)...)
 
 on_inputs(p, Ā, B̄) = shared_gradient(p, p.a, Ā), p.b === nothing ? NoTangent() : shared_gradient(p, p.b, B̄)
 
-pullback_of(p::PartialProblem, a, b, (w, V, reduction)) =
-    (λ̄, V̄, Ū) -> partial_gradients(p, reduction, a, b, w, V, λ̄, V̄)
+pullback_of(p::SubsetProblem, a, b, (w, V, reduction)) =
+    (λ̄, V̄, Ū) -> subset_gradients(p, reduction, a, b, w, V, λ̄, V̄)
 
 function times_adjoint(R, V)
     G = similar(R, promote_type(eltype(R), eltype(V)), size(V, 1), size(V, 1), size(V, 3))
@@ -195,12 +195,12 @@ end
 # ---- second derivatives --------------------------------------------------------------------------------------
 
 """
-    partial_second_order(p, reduction, a, b, w, V, λ̄, V̄, Ȧ, Ḃ, ẇ, V̇, dλ̄, dV̄)
+    subset_second_order(p, reduction, a, b, w, V, λ̄, V̄, Ȧ, Ḃ, ẇ, V̇, dλ̄, dV̄)
 
-The tangents of what [`partial_matrix_gradients`](@ref) returns. Any tangent may be `nothing`.
+The tangents of what [`subset_matrix_gradients`](@ref) returns. Any tangent may be `nothing`.
 """
-function partial_second_order(p::PartialProblem, reduction, a, b, w, V, λ̄, V̄, Ȧ, Ḃ, ẇ, V̇, dλ̄, dV̄)
-    M̄, N̄, X = partial_rotation(p, reduction, a, b, w, V, λ̄, V̄)
+function subset_second_order(p::SubsetProblem, reduction, a, b, w, V, λ̄, V̄, Ȧ, Ḃ, ẇ, V̇, dλ̄, dV̄)
+    M̄, N̄, X = subset_rotation(p, reduction, a, b, w, V, λ̄, V̄)
     norms = input_norms(p, a, b)
     Ṁ, Ṅ = second_order_pushforward(p, norms, w, V, reduction, λ̄, V̄, nothing, ẇ, V̇, nothing, dλ̄, dV̄, nothing)
     Ẋ = X === nothing ? nothing : complement_pushforward(p, reduction, a, b, w, V, V̄, X, Ȧ, Ḃ, ẇ, V̇, dV̄)

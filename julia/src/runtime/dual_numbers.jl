@@ -1,5 +1,5 @@
-# Dual numbers, for ForwardDiff itself and for Hessians that run it over reverse mode: the rules applied by hand to each
-# partial derivative. Nothing else in the package needs to know of them, because the other steps are generic.
+# Dual numbers of ForwardDiff, which also runs over reverse mode for Hessians. The rules are applied to each partial
+# derivative by itself: see duals.jl in each room. All other steps are generic code.
 
 const DualNumber = Union{Dual, Complex{<:Dual}}
 
@@ -28,7 +28,7 @@ plain_type(::Type{T}) where {T} = T
 plain_type(::Type{Dual{Tag, V, N}}) where {Tag, V, N} = plain_type(V)
 plain_type(::Type{Complex{T}}) where {T} = Complex{plain_type(T)}
 
-# Whether anything in `x` has a partial, and `x` with partials that nothing can be said of.
+# `varies`: whether any partial of `x` is not zero. `unknown_partials`: `x` with partials that are NaN.
 varies(x::AbstractArray) = any(varies, x)
 varies(x::Number) = false
 varies(x::Dual) = !iszero(ForwardDiff.partials(x)) || varies(ForwardDiff.value(x))
@@ -37,7 +37,7 @@ unknown_partials(x::Number) = x
 unknown_partials(x::Dual{Tag, V, N}) where {Tag, V, N} = Dual{Tag}(unknown_partials(ForwardDiff.value(x)), ntuple(_ -> V(NaN), N))
 unknown_partials(x::Complex) = complex(unknown_partials(real(x)), unknown_partials(imag(x)))
 
-# A wrapper must stay one: it says which triangle is meant.
+# A Symmetric or Hermitian stays one, because it selects the triangle.
 each(f, ::Nothing) = nothing
 each(f, x::AbstractArray) = map(f, x)
 each(f, x::Symmetric) = Symmetric(map(f, parent(x)), LinearAlgebra.sym_uplo(x.uplo))

@@ -78,7 +78,7 @@ has_routine(handle::LAPACKHandle, name) =
 
 const DEFAULT_LAPACK = Ref{Union{LAPACKHandle, Nothing}}(nothing)
 
-# The trampolines are lent, not what they lead to now: `using MKL` later on is followed.
+# The core gets the addresses of libblastrampoline's functions, not of what they forward to now, so that a later `using MKL` takes effect.
 function julia_lapack()
     trampolines = Libdl.dlopen(LinearAlgebra.BLAS.libblastrampoline)
     suffix = INTEGER_BITS == 64 ? "_64_" : "_"

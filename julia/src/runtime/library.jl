@@ -1,4 +1,4 @@
-# The core's shared library: which one, what it must have, and what its refusals say.
+# The shared library of the core: where it is found, which symbols it must have, and how its error messages are read.
 
 # The number of the header that the structs and signatures of native.jl and lapack.jl were written for.
 const ABI_VERSION = Int32(5)
@@ -47,7 +47,7 @@ function core()
     end
 end
 
-# The path, and who named it: a message about a bad path must say where to correct it.
+# The path and the setting that it came from, so that an error message can say which setting to correct.
 function find_library()
     path = Preferences.load_preference(@__MODULE__, "library", nothing)
     path === nothing || return path, "the preference `library` of EigenPair"

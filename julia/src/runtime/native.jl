@@ -199,8 +199,9 @@ function run_problem(lapack::LAPACKHandle, make_job, problem::P) where {P}
     return nothing
 end
 
-# The calling task works too and waits only for chunks that others have begun, never for tasks still queued: those may
-# be queued behind the caller's own thread. A task that comes late finds nothing to do, in memory that it has retained.
+# The calling task works too. It waits only for chunks that other tasks have begun, never for tasks that are still queued:
+# those may be queued behind the caller's own thread. A task that starts late finds no work left; the job's memory is still
+# valid, because the task has retained it.
 function run_job(core::Core, lapack, job::Ptr{Cvoid})
     entry = core.entry
     for _ in 2:ccall(entry.job_workers, Int32, (Ptr{Cvoid},), job)

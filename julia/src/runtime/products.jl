@@ -1,8 +1,8 @@
-# Products of the matrices that rules are made of. LinearAlgebra's compile anew, and for long, for each combination of
-# views, adjoints and numbers, with kernels for 2×2 and 3×3; in a first gradient that would be most of the time.
+# Products of matrices. LinearAlgebra compiles its products again for each combination of views, adjoints and element types,
+# with special kernels for 2×2 and 3×3. That would take most of the time of a first gradient.
 
-# Up to this size a call of BLAS costs more than what it computes; and beyond this one, for numbers that BLAS does not
-# know, LinearAlgebra's way through the cache is worth its compilation.
+# Up to CALL_LIMIT, calling BLAS costs more than the product itself. Beyond LOOP_LIMIT, for element types that BLAS does not
+# have, LinearAlgebra's blocked product is worth its compilation.
 const CALL_LIMIT = 4
 const LOOP_LIMIT = 64
 
@@ -27,7 +27,7 @@ unwrapped_matrix(A::Adjoint) = parent(A)
 
 function multiply!(C, adjoint_A, A, adjoint_B, B, α, β)
     maximum(size(C)) <= LOOP_LIMIT && return multiply_by_loops!(C, adjoint_A, A, adjoint_B, B, α, β)
-    # Not compiled before it is called.
+    # invokelatest: compile this branch only when it is taken.
     return Base.invokelatest(mul!, C, adjoint_A ? A' : A, adjoint_B ? B' : B, α, β)
 end
 function multiply!(C::StridedMatrix{T}, adjoint_A, A, adjoint_B, B, α, β) where {T <: LinearAlgebra.BlasFloat}

@@ -15,7 +15,7 @@ point_dual(d::Derivative, x) = Dual{typeof(ForwardDiff.Tag(d, typeof(x)))}
 
 only_partial(::Type{<:Dual{Tag}}, y::Dual{Tag}) where {Tag} = ForwardDiff.partials(y, 1)
 only_partial(D, y::Real) = zero(y)
-# Which of two duals is inside of which hangs on whose tag was made first.
+# Which of two dual numbers contains the other depends on which tag was made first.
 only_partial(D, y::Dual{Other}) where {Other} =
     Dual{Other}(only_partial(D, ForwardDiff.value(y)), map(x -> only_partial(D, x), ForwardDiff.partials(y).values)...)
 only_partial(D, y::Complex) = complex(only_partial(D, real(y)), only_partial(D, imag(y)))
@@ -50,7 +50,7 @@ end
 """
 function first_difference(f, x::R, y::R) where {R <: Real}
     df = Derivative(f)
-    # Not the quotient at any price: at a pole of f' it would be a number.
+    # No quotient as a last resort: at a pole of f' it would give a finite number.
     x == y && return df(x), true
     fx, fy = f(x), f(y)
     quotient = (fy - fx) / (y - x)

@@ -2,7 +2,7 @@
 
 infinitesimal(::Type{Dual{Tag, V, N}}, i) where {Tag, V, N} = Dual{Tag}(zero(V), ntuple(j -> V(j == i), N))
 
-# Zygote's duals have no tag. What f holds of them stays outside of the derivatives that are taken of f here.
+# Zygote's dual numbers have no tag. Those that `f` holds are constants to the derivatives of `f` taken here.
 ForwardDiff.:≺(::Type{Nothing}, ::Type{<:ForwardDiff.Tag{<:Derivative}}) = true
 ForwardDiff.:≺(::Type{<:ForwardDiff.Tag{<:Derivative}}, ::Type{Nothing}) = false
 

@@ -78,7 +78,7 @@ function projector_problem(a, k)
 end
 
 spectral_shape(p, Y) = reshape(Y, p.n, p.n, p.batch...)
-# NaN for a matrix whose eigenvalues are NaN, also if `f` does not look.
+# NaN for a matrix whose eigenvalues are NaN, even if `f` is a constant.
 sum_shape(p, y, λ) = shaped_sum(p, y .+ nan_or_zero(λ))
 shaped_sum(p, y) = p.batch === () ? only(y) : reshape(y, p.batch)
 nan_or_zero(λ) = [any(isnan, x) ? eltype(λ)(NaN) : zero(eltype(λ)) for x in eachcol(λ)]
