@@ -22,9 +22,12 @@ demo: $(VENV)/package
 test: $(VENV)/package
 	@python tools/run_tests.py $(SUITES)
 
-# Hermitian problems of n ≤ 8 without the core, as platforms without kernels solve them.
+# The tests of Hermitian problems without the core, as platforms without kernels solve them: n ≤ 8 element by element.
+ELEMENTWISE := eigh vjp jvp coupled hessian degeneracy policies refusals rules small graded scales vmap jit gauge x64 spectral
+test-elementwise: export EIGENPAIR_KERNELS := off
 test-elementwise: $(VENV)/package
-	EIGENPAIR_KERNELS=off python -m pytest -q tests/conformance/test_python.py -k "eigh or eigvalsh or spectral"
+	python -m pytest -q -n 2 tests/conformance/test_python.py -k "eigh or eigvalsh or spectral"
+	python -m pytest -q -n 2 --dist loadfile $(ELEMENTWISE:%=tests/python/test_%.py)
 
 # The oldest and the newest supported Python, JAX, NumPy and SciPy, each in an environment of its own.
 test-versions: $(VENV)/package

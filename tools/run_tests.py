@@ -91,7 +91,17 @@ def python() -> Counts:
     folders = ["tests/cases", "tests/python", "tests/conformance"]  # last what waits for Julia
     # Most of the time goes into compiling, which takes one core. A process needs up to 4 GiB.
     workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *workers, *folders, f"--junitxml={report}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *workers,
+        *folders,
+        f"--junitxml={report}",
+    ]
     return junit(report, subprocess.run(command, cwd=ROOT, check=False, env=environment).returncode)
 
 

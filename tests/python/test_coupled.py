@@ -90,8 +90,10 @@ def test_coupled_vectors_have_no_tangent(type, dtype, rule):
         _, (dw, dv) = jax.jvp(lambda *m, o=options: eigh(*m, **o, degeneracy=RULES[rule]), matrices, along)
         _, (mw, mv) = jax.jvp(lambda *m, o=options: eigh(*m, **o, degeneracy=masked(RULES[rule])), matrices, along)
         assert np.isnan(dv[:, CLUSTER]).all()
-        np.testing.assert_array_equal(dv[:, OTHERS], mv[:, OTHERS])
-        np.testing.assert_array_equal(dw, mw)
+        # The two are different programs, which XLA may round differently.
+        size = np.abs(mv).max()
+        np.testing.assert_allclose(dv[:, OTHERS], mv[:, OTHERS], atol=8 * eps(dtype) * size)
+        np.testing.assert_allclose(dw, mw, atol=8 * eps(dtype) * np.abs(mw).max())
         assert np.isfinite(mv).all()
 
 
