@@ -94,6 +94,12 @@ TEST(routines_by_size_batch_and_version) {
   expect_calls(FAKE_CUDA, small, 0, 0, 1, 0);
   expect_calls(FAKE_CUDA, large, 0, 1, 0, 0);
   expect_calls(FAKE_CUDA_OLD, small, 0, 0, 1, 0);
+  problem_spec wide = small;
+  wide.dtype = EIGENPAIR_COMPLEX128;
+  expect_calls(FAKE_CUDA, wide, 0, 1, 0, 0);
+  expect_calls(FAKE_CUDA_OLD, wide, 0, 0, 1, 0);
+  wide.n = 31;
+  expect_calls(FAKE_CUDA, wide, 0, 0, 1, 0);
   expect_calls(FAKE_CUDA_OLD, large, 3, 0, 0, 0);
   one.batch = 1;
   expect_calls(FAKE_CUDA, one, 1, 0, 0, 0);
