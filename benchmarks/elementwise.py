@@ -1,9 +1,9 @@
 """Small Hermitian matrices by element-wise operations, on a CPU: `python benchmarks/elementwise.py [--quick]`.
 
-This is what platforms without kernels run. The table has, for each order and type, how long XLA compiles the solver and
-the gradient of a loss of the vectors, and the time of 10,000 matrices beside the core and `jnp.linalg.eigh`. Contenders
-take turns; a ratio is the median of the ratios within rounds, with its quartiles. Above 1, the element-wise solver
-takes less.
+This is what platforms without kernels run. For each order and type, the table shows how long XLA takes to compile the
+solver, how long JAX takes to lower solver and gradient for a TPU, and the time of 10,000 matrices beside the core and
+`jnp.linalg.eigh`. Contenders take turns. A ratio is the median of the ratios within rounds, with its quartiles; above
+1, the element-wise solver takes less.
 """
 
 from __future__ import annotations
@@ -44,14 +44,15 @@ def matrices(n: int, dtype: str) -> jax.Array:
     return jnp.asarray(x + x.conj().swapaxes(-1, -2))
 
 
-def compile_seconds(function: Function, a: jax.Array) -> tuple[Function, float]:
+def compiled_in(function: Function, a: jax.Array) -> tuple[Function, float]:
+    """The compiled function, and the seconds it took."""
     begun = time.perf_counter()
     compiled = jax.jit(function).lower(a).compile()
     return compiled, time.perf_counter() - begun
 
 
-def gradient_seconds(n: int, dtype: str) -> float:
-    """Compile time of solver and gradient together, by the public functions as TPUs would compile them."""
+def gradient_lowering_seconds(n: int, dtype: str) -> float:
+    """Seconds to trace and lower the gradient of a loss of `eigh` for a TPU, up to where XLA would begin."""
 
     def loss(a: jax.Array) -> jax.Array:
         w, v = eigenpair.eigh(a)
@@ -63,7 +64,8 @@ def gradient_seconds(n: int, dtype: str) -> float:
     return time.perf_counter() - begun
 
 
-def turns(compiled: dict[str, Function], a: jax.Array, rounds: int) -> dict[str, list[float]]:
+def seconds_by_contender(compiled: dict[str, Function], a: jax.Array, rounds: int) -> dict[str, list[float]]:
+    """One time for each round, of contenders in turns."""
     times: dict[str, list[float]] = {name: [] for name in compiled}
     for _ in range(rounds):
         for name, function in compiled.items():
@@ -94,14 +96,14 @@ def main() -> None:
             a = matrices(n, dtype)
             compiled, seconds = {}, {}
             for name, function in CONTENDERS.items():
-                compiled[name], seconds[name] = compile_seconds(function, a)
-            times = turns(compiled, a, 7 if quick else 21)
+                compiled[name], seconds[name] = compiled_in(function, a)
+            times = seconds_by_contender(compiled, a, 7 if quick else 21)
             own = times["element-wise"]
             row = [
                 n,
                 dtype,
                 f"{seconds['element-wise']:.2f}",
-                f"{gradient_seconds(n, dtype):.2f}",
+                f"{gradient_lowering_seconds(n, dtype):.2f}",
                 f"{1e3 * statistics.median(own):.2f}",
                 *(quartiles(times[name], own) for name in ("core", "jnp")),
             ]

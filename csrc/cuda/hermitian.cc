@@ -91,9 +91,10 @@ class Solver {
     if (p_.driver == EIGENPAIR_DRIVER_BATCHED) return kBatched;
     if (p_.driver == EIGENPAIR_DRIVER_JACOBI) return kJacobi;
     if (p_.driver == EIGENPAIR_DRIVER_EVD) return kEvd;
-    // A batch of complex128 took XsyevBatched 1.5 ms at n = 32, and Jacobi's method 2.2 ms.
-    const bool wide = p_.dtype == EIGENPAIR_COMPLEX128 && p_.batch > 1 && has_batched;
-    if (p_.n < kJacobiLimit + (wide ? 0 : 1)) return kJacobi;
+    // A batch of complex128 takes XsyevBatched 1.5 ms at n = 32, and Jacobi's method 2.2 ms.
+    const bool complex128_batch = p_.dtype == EIGENPAIR_COMPLEX128 && p_.batch > 1 && has_batched;
+    const int64_t jacobi_limit = complex128_batch ? kJacobiLimit - 1 : kJacobiLimit;
+    if (p_.n <= jacobi_limit) return kJacobi;
     // With the lower triangle, XsyevBatched of some versions fails on complex64 at random (CUDA.jl's tests found it).
     const bool reliable = !(p_.dtype == EIGENPAIR_COMPLEX64 && fill_ == kLower);
     return p_.batch > 1 && p_.n <= kBatchedLimit && has_batched && reliable ? kBatched : kEvd;
