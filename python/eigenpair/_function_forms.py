@@ -166,9 +166,10 @@ def _evaluate_dual(*operands: Array, method: str, count: int) -> Sequence[Array]
     (y,), directions, matrix = _split(operands, 1)
     w = matrix[1]
     shapes = [w.shape, (*w.shape, w.shape[-1]), (*w.shape, w.shape[-1]), (*w.shape, count)]
-    jet = [jax.ShapeDtypeStruct(shape, w.dtype) for shape in shapes]
+    jet = [jnp.zeros(shape, w.dtype) for shape in shapes]
     linear = lambda *slots: _evaluate(*slots, *directions, *matrix, method=method)  # noqa: E731
-    return list(jax.linear_transpose(linear, *jet)(y))
+    # Not `jax.linear_transpose`: that of JAX 0.7 does not transpose a scan over its arguments.
+    return list(jax.vjp(linear, *jet)[1](y))
 
 
 # ---- transformations -------------------------------------------------------------------------------------------------

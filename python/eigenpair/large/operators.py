@@ -72,12 +72,13 @@ class Form:
 
     def adjoint(self, parameters: Parameters, x: Array) -> Array:
         """The product of the conjugate transpose."""
-        example = jax.ShapeDtypeStruct((self.n,), jnp.dtype(self.dtype))
+        zero = jnp.zeros((self.n,), self.dtype)
 
         def one(v: Array) -> Array:
             return self.apply(parameters, v[None])[0]
 
-        (transposed,) = jax.vmap(jax.linear_transpose(one, example))(jnp.conj(x))
+        # Not `jax.linear_transpose`: that of JAX 0.7 does not transpose a scan over its arguments.
+        (transposed,) = jax.vmap(jax.vjp(one, zero)[1])(jnp.conj(x))
         return jnp.conj(transposed)
 
 
@@ -118,8 +119,10 @@ class Sparse(Form):
         def one(v: Array) -> Array:
             return jnp.zeros(self.n, v.dtype).at[to].add(data * v[of], mode="drop")
 
-        # One row after the other: together they would need nse times as many numbers as there are rows.
-        return jax.vmap(one)(x) if x.shape[0] == 1 else lax.map(one, x)
+        # One row after the other, because together they need nse times as many numbers as there are rows. Before
+        # JAX 0.10, `lax.custom_linear_solve` cannot transpose a loop.
+        together = x.shape[0] == 1 or jax.__version_info__ < (0, 10)
+        return jax.vmap(one)(x) if together else lax.map(one, x)
 
     def apply(self, parameters: Parameters, x: Array) -> Array:
         """As `Form.apply`."""
