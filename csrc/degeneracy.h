@@ -78,8 +78,8 @@ class Gaps {
     const R rounding = rounding_ * kappa_(i, j);
     const R limit = static_cast<R>(kRoundingOfCotangent) * rounding;
     const R noise = static_cast<R>(kNoiseOfCotangent) * rounding;
-    if (inside && (!(rotation <= limit) || !(same || mixing <= limit))) return kRefused;
-    return close && rotation <= noise && (same || mixing <= noise) ? kNoise : kCounts;
+    if (inside && (depends_on_basis(rotation, limit) || depends_on_order(mixing, same, limit))) return kRefused;
+    return close && is_noise(rotation, mixing, same, noise) ? kNoise : kCounts;
   }
 
   // What of an entry of a form is rounding, if its parts are of that size and the largest entry is `largest`; NaN where

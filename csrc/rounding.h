@@ -1,9 +1,6 @@
 // How far rounding reaches in entries of K = V* dV - dU* U, of docs/derivations.md, "Degeneracy". Included inside a
 // namespace per instruction set.
 
-// These numbers are shared with python/eigenpair/degeneracy.py and julia/src/degeneracy/.
-constexpr double kRoundingOfCotangent = 64, kNoiseOfCotangent = 8, kNear = 1e-3;
-
 // A NaN stays.
 template <typename R>
 inline R larger(R x, R y) {

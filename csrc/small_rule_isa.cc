@@ -14,6 +14,7 @@ namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
+#include "degeneracy/decision-inl.h"
 #include "small_lanes.h"
 #include "small_storage.h"
 // built on these:

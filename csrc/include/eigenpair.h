@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or signature below changes. Frontends refuse any other number. */
-#define EIGENPAIR_ABI_VERSION 5
+#define EIGENPAIR_ABI_VERSION 6
 
 EIGENPAIR_API int32_t eigenpair_abi_version(void);
 EIGENPAIR_API const char* eigenpair_version(void);
@@ -250,6 +250,86 @@ typedef struct eigenpair_hermitian_rule {
   int32_t* refused; /* batch: 1 where the policy `check` refuses: gradients, or tangents of some of the vectors; or
                        NULL */
 } eigenpair_hermitian_rule;
+
+/* ---- decisions ----------------------------------------------------------------------------------------------
+ *
+ * What a policy does about each two eigenvalues (i, j): the rules of docs/derivations.md, "Degeneracy", without the
+ * derivative itself.
+ */
+
+/* What becomes of the gap between two eigenvalues. */
+enum {
+  EIGENPAIR_GAP_KEPT = 0,    /* divide by it, as the policy does */
+  EIGENPAIR_GAP_DROPPED = 1, /* put 0 for the quotient */
+  EIGENPAIR_GAP_REFUSED = 2  /* there is no derivative: NaN */
+};
+
+/* Why a gap is dropped or refused. */
+enum {
+  EIGENPAIR_REASON_NONE = 0,
+  /* refused: */
+  EIGENPAIR_REASON_BASIS = 1,     /* one cluster, and the loss depends on the choice of its eigenvectors */
+  EIGENPAIR_REASON_ORDER = 2,     /* one cluster, and the loss tells its eigenvalues apart by their order alone */
+  EIGENPAIR_REASON_COUPLED = 3,   /* one cluster, and the perturbation couples its eigenvectors */
+  EIGENPAIR_REASON_DEFECTIVE = 4, /* one cluster, and its eigenvectors nearly coincide */
+  EIGENPAIR_REASON_SECOND = 5,    /* too close for a second derivative */
+  EIGENPAIR_REASON_EDGE = 7,      /* (of an eigenvalue) one cluster with an eigenvalue outside the subset */
+  /* dropped: */
+  EIGENPAIR_REASON_CLUSTER = 16, /* one cluster, and nothing needs the gap */
+  EIGENPAIR_REASON_NOISE = 17,   /* two clusters, but K_ij is rounding noise */
+  EIGENPAIR_REASON_POLICY = 18   /* MASK: within its tolerance; BROADEN: a gap of 0 */
+};
+
+enum { EIGENPAIR_DECIDE_FORWARD = 0, EIGENPAIR_DECIDE_REVERSE = 1, EIGENPAIR_DECIDE_SECOND = 2 };
+
+/* Options of a decision, as a sum with EIGENPAIR_RULE_MASK_COUPLED. */
+enum { EIGENPAIR_DECIDE_VECTORS = 2 /* SECOND: of eigenvectors, not of eigenvalues alone */ };
+
+/* A batch of decisions, each about the n eigenvalues of one matrix: all of them, or (Hermitian only) a subset in a row.
+ *
+ * n x n arrays are indexed (i, j) by `layout`; `k`, in the same layout, is
+ *   REVERSE: V^H dV - dU^H U, in the convention dL/dRe + i dL/dIm, and of a general problem with what its gauge adds;
+ *   FORWARD: what is divided by gaps, U^H (dA V - dB V W) or its like;
+ *   SECOND:  not read.
+ * Without `k` no eigenvector takes part. Then nothing is refused in a Hermitian problem, and `dw` alone decides in a
+ * general one.
+ *
+ * `sizes` (n x n, real) is the size of what was rounded in each entry of k; NaN where it is not known, which is
+ * refused. It is needed, under CHECK, wherever `k` is given and read.
+ *
+ * Every output may be NULL. (i, j) and (j, i) have the same decision; on the diagonal it is KEPT for no reason.
+ *
+ * Time and memory for one matrix: O(n^2) and O(n). The function keeps no state: any number of threads may call it.
+ */
+typedef struct eigenpair_decision {
+  int64_t struct_size; /* sizeof(eigenpair_decision) */
+  int32_t dtype;       /* of k; for a general problem COMPLEX64 or COMPLEX128 */
+  int32_t general;     /* 0: Hermitian, w real and ascending; 1: general, w complex, infinite ones as +Inf + 0i */
+  int32_t mode;        /* EIGENPAIR_DECIDE_... */
+  int32_t layout;
+  int32_t policy;
+  int32_t options;
+  double parameter; /* of the policy */
+  int64_t n;
+  int64_t order; /* of the matrix: n, or more where w is a subset */
+  int64_t batch;
+  const void* w;         /* batch x n */
+  const void* scale;     /* Hermitian: batch, real, as in eigenpair_hermitian_rule; NULL: the largest |w| */
+  const void* reach;     /* general, CHECK: batch x n, real: how far a rounding error of size 1 moves each eigenvalue */
+  const void* condition; /* general, CHECK: batch x n, real: condition numbers */
+  const void* edges;   /* Hermitian subset: batch x 2, real: the eigenvalue below (or -Inf) and above (or Inf); NULL */
+  const int32_t* used; /* subset, REVERSE: batch x n: 0 where the vector's cotangent is 0; NULL: all are used */
+  const void* k;       /* batch x n x n, or NULL */
+  const void* sizes;   /* batch x n x n, real */
+  const void* dw;      /* REVERSE: batch x n, like w: cotangents of the eigenvalues, or NULL */
+  int32_t* gaps;       /* batch x n x n: EIGENPAIR_GAP_... */
+  int32_t* reasons;    /* batch x n x n: EIGENPAIR_REASON_... */
+  void* limits;        /* batch x n x n, real: |k_ij| up to this is rounding (in REVERSE, up to an eighth noise) */
+  int32_t* lost;       /* batch x n: why this eigenvalue or its vector has no derivative, or 0 */
+  int32_t* refused;    /* batch: 1 where anything is refused */
+} eigenpair_decision;
+
+EIGENPAIR_API eigenpair_status eigenpair_decide(const eigenpair_decision* decision);
 
 /* ---- jobs ---------------------------------------------------------------------------------------------- */
 

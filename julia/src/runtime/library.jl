@@ -1,7 +1,7 @@
 # The shared library of the core: where it is found, which symbols it must have, and how its error messages are read.
 
 # The number of the header that the structs and signatures of native.jl and lapack.jl were written for.
-const ABI_VERSION = Int32(5)
+const ABI_VERSION = Int32(6)
 
 const ENTRY_POINTS = (
     :last_error, :lapack_create, :lapack_set_threading, :lapack_has, :lapack_destroy,
