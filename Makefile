@@ -1,26 +1,40 @@
-# make demo | test | test-versions | bench | docs | lint | format | sanitize | cases | cuda-headers | clean
+# make demo | test | test-fast | test-versions | bench | docs | lint | format | sanitize | cases | cuda-headers | develop | clean
+#
+# For contributors (CONTRIBUTING.md): `make develop` once, then `make test K=subset` runs the tests whose names match.
 #
 # All set-up included: needs Python 3.11 or later and a C++17 compiler, and brings everything else from PyPI into .venv.
 # Julia is used when there is one on PATH; tools/julia_runner.py says how. With pixi, see pixi.toml.
 PYTHON ?= python3
 SUITES ?=
+K ?=
 
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 
-# What the installed package is made of.
-SOURCES := CMakeLists.txt pyproject.toml README.md \
-  $(shell find csrc python julia/src julia/ext julia/Project.toml -type f ! -path '*/tests/*' ! -path '*/__pycache__/*')
+# What the installed package is made of. After `make develop` Python reads python/ in place, so its files are not installed.
+DEVELOP := $(wildcard $(VENV)/develop)
+SOURCES := CMakeLists.txt pyproject.toml README.md $(shell find csrc $(if $(DEVELOP),,python) julia/src julia/ext \
+  julia/Project.toml -type f ! -path '*/tests/*' ! -path '*/__pycache__/*')
 
-.PHONY: all demo test test-elementwise test-versions bench docs lint format sanitize cases cuda-headers clean
+.PHONY: all develop demo test test-fast test-elementwise test-versions bench docs lint format sanitize cases cuda-headers clean
 all: $(VENV)/package
+
+# An editable installation: an edit of a Python file reinstalls nothing, an edit of csrc/ rebuilds the core.
+develop: | $(VENV)/bin/python
+	@touch $(VENV)/develop
+	@rm -f $(VENV)/package
+	@$(MAKE) --no-print-directory $(VENV)/package
 
 demo: $(VENV)/package
 	python examples/demo.py
 
 test: $(VENV)/package
-	@python tools/run_tests.py $(SUITES)
+	@python tools/run_tests.py $(if $(K),-k "$(K)") $(SUITES)
+
+# In about a minute: what an edit is most likely to break.
+test-fast: $(VENV)/package
+	@python tools/run_tests.py fast
 
 # The tests of Hermitian problems without the core, as platforms without kernels solve them: n ≤ 8 element by element.
 ELEMENTWISE := eigh vjp jvp coupled hessian degeneracy policies refusals rules small graded scales vmap jit gauge x64 spectral
@@ -42,10 +56,10 @@ bench: $(VENV)/package $(VENV)/bench
 docs: $(VENV)/package $(VENV)/docs
 	mkdocs build --strict
 
-lint: $(VENV)/package
+lint: $(VENV)/dependencies
 	@python tools/lint.py
 
-format: $(VENV)/package
+format: $(VENV)/dependencies
 	@python tools/lint.py --fix
 
 cases: $(VENV)/package
@@ -78,7 +92,7 @@ $(VENV)/xla: pyproject.toml tools/requirements.py | $(VENV)/bin/python
 # Without isolation, which would set up the build tools anew each time.
 $(VENV)/package: $(SOURCES) $(VENV)/dependencies | $(VENV)/xla
 	@echo "Building and installing eigenpair"
-	@EIGENPAIR_XLA_INCLUDE=$(CURDIR)/$(VENV)/xla/jaxlib/include $(PIP) install --no-build-isolation --no-deps .
+	@EIGENPAIR_XLA_INCLUDE=$(CURDIR)/$(VENV)/xla/jaxlib/include $(PIP) install --no-build-isolation --no-deps $(if $(DEVELOP),-e) .
 	@touch $@
 
 # The peers, torch among them, are large.

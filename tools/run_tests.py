@@ -1,8 +1,11 @@
 """Runs the suites and adds them up.
 
     python tools/run_tests.py                lint, C, Python (with conformance and both languages together), Julia
-    python tools/run_tests.py SUITE ...      of those, or `address` and `thread` (the C tests under sanitizers), or
-                                             `versions` (a fast tier with the oldest and the newest JAX)
+    python tools/run_tests.py SUITE ...      of those, or `address` and `thread` (the C tests under sanitizers),
+                                             `fast` (a few Python tests of everything), or `versions` (the same tests
+                                             with the oldest and the newest JAX)
+    python tools/run_tests.py -k NAME        the Python tests whose names match, as for pytest; with `c`, the C tests;
+                                             with `julia`, the files julia/test/test_NAME.jl
 
 Julia's suite, mostly one thread compiling, runs beside the others; what it says is printed when its turn comes.
 The last line is `N passed, M failed, K skipped`; the exit status is 0 only if nothing failed and something passed.
@@ -10,6 +13,7 @@ The last line is `N passed, M failed, K skipped`; the exit status is 0 only if n
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import os
 import re
@@ -20,6 +24,7 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,8 +66,8 @@ def lapacks() -> str:
     return subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def ctest(sanitizers: str = "") -> Counts:
-    """Builds core and C tests, and runs them."""
+def ctest(sanitizers: str = "", chosen: str = "") -> Counts:
+    """Builds core and C tests, and runs those whose names match `chosen`."""
     name = "c" + "".join(f"-{s}" for s in sanitizers.split(",") if s)
     build, report = ROOT / "build" / name, REPORTS / f"{name}.xml"
     configure = ["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", "-DEIGENPAIR_BUILD_TESTS=ON"]
@@ -73,6 +78,7 @@ def ctest(sanitizers: str = "") -> Counts:
             return Counts(failed=1)
     environment = {**os.environ, "EIGENPAIR_TEST_LAPACK": os.environ.get("EIGENPAIR_TEST_LAPACK") or lapacks()}
     command = ["ctest", "--test-dir", build, "--output-on-failure", "--output-junit", report, "-j", "2"]
+    command += ["-R", chosen] if chosen else []
     return junit(report, subprocess.run([*without_layout(), *command], check=False, env=environment).returncode)
 
 
@@ -83,14 +89,19 @@ def without_layout() -> list[str]:
     return [setarch, "-R"] if setarch and works else []
 
 
-def python() -> Counts:
+# Last what waits for Julia.
+FOLDERS = ["tests/cases", "tests/python", "tests/conformance"]
+
+
+def python(chosen: str = "", tests: Sequence[str] = FOLDERS) -> Counts:
     """Unit tests, cases against the oracle, and both languages against each other."""
     julia = julia_runner.find()
     environment = julia.environment() if julia else None
     report = REPORTS / "python.xml"
-    folders = ["tests/cases", "tests/python", "tests/conformance"]  # last what waits for Julia
-    # Most of the time goes into compiling, which takes one core. A process needs up to 4 GiB.
+    # Most of the time goes into compiling, which takes one core. A process needs up to 4 GiB, and collects all tests
+    # anew, which takes longer than the few that -k chooses.
     workers = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
+    selection = ["-k", chosen] if chosen else workers
     command = [
         sys.executable,
         "-m",
@@ -98,8 +109,8 @@ def python() -> Counts:
         "-q",
         "-p",
         "no:cacheprovider",
-        *workers,
-        *folders,
+        *selection,
+        *tests,
         f"--junitxml={report}",
     ]
     return junit(report, subprocess.run(command, cwd=ROOT, check=False, env=environment).returncode)
@@ -133,15 +144,20 @@ class InBackground:
         return counts if code == 0 or counts.failed else counts._replace(failed=1)
 
 
-def julia() -> Counts:
-    """The Julia package's own tests."""
+def fast() -> Counts:
+    """The fast tier, with the JAX that is installed."""
+    return python(tests=[f"tests/python/{test}" for test in versions.FAST])
+
+
+def julia(chosen: str = "") -> Counts:
+    """The Julia package's own tests; of them the file `chosen`."""
     found = julia_runner.find()
     if not found:
         count = len(list((ROOT / "julia" / "test").glob("test_*.jl")))
         print(f"Julia: {found.why_not}, so the {count} files of Julia tests were skipped.", flush=True)
         return Counts(skipped=count)
     # Most of the time goes into compiling code that runs once: less of that.
-    command = found.command("-O1", ROOT / "tools" / "julia_tests.jl")
+    command = found.command("-O1", ROOT / "tools" / "julia_tests.jl", *([chosen] if chosen else []))
     done = subprocess.Popen(command, env=found.environment(), stdout=subprocess.PIPE, text=True)
     assert done.stdout is not None
     counts = None
@@ -159,9 +175,18 @@ SUITES = {
     "c": ctest,
     "julia": julia,
     "python": python,
+    "fast": fast,
     "versions": lambda: Counts(*versions.run()),
     "address": lambda: ctest("address,undefined"),
     "thread": lambda: ctest("thread"),
+}
+
+
+# Suites of which -k can choose tests.
+CHOOSING: dict[str, Callable[[str], Counts]] = {
+    "c": lambda chosen: ctest(chosen=chosen),
+    "python": python,
+    "julia": julia,
 }
 
 
@@ -174,14 +199,20 @@ def _found_julia() -> bool:
 
 def main() -> int:
     """The command line."""
-    names = sys.argv[1:] or ["lint", "c", "python", "julia"]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
+    parser.add_argument("-k", dest="chosen", default="", metavar="NAME", help="run the tests whose names match")
+    options = parser.parse_args()
+    names = options.suites or (["python"] if options.chosen else ["lint", "c", "python", "julia"])
     if unknown := [name for name in names if name not in SUITES]:
-        print(f"No suite is called {unknown[0]}; there are {', '.join(SUITES)}.", file=sys.stderr)
-        return 2
+        parser.error(f"no suite is called {unknown[0]}; there are {', '.join(SUITES)}")
+    if options.chosen and (unable := [name for name in names if name not in CHOOSING]):
+        parser.error(f"-k chooses among the tests of {', '.join(CHOOSING)}, not of {unable[0]}")
     REPORTS.mkdir(parents=True, exist_ok=True)
     rows = []
     # Found, or installed, before two processes ask.
-    beside = InBackground("julia") if "julia" in names and len(names) > 1 and _found_julia() else None
+    together = "julia" in names and len(names) > 1 and not options.chosen
+    beside = InBackground("julia") if together and _found_julia() else None
     if beside:
         atexit.register(beside.process.terminate)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -190,7 +221,10 @@ def main() -> int:
         (REPORTS / f"{name}.xml").unlink(missing_ok=True)
         start = time.monotonic()
         try:
-            counts = beside.counts() if beside and name == "julia" else SUITES[name]()
+            if beside and name == "julia":
+                counts = beside.counts()
+            else:
+                counts = CHOOSING[name](options.chosen) if options.chosen else SUITES[name]()
         except Exception as error:
             print(f"{name}: {error}", flush=True)
             counts = Counts(failed=1)
