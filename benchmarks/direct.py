@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import eigenpair
-import floor
 import jax
 import numpy as np
+from limits import floor
 from scipy.linalg import cython_blas, cython_lapack
 
 SIZES = (256, 512, 1024)

@@ -18,9 +18,9 @@ from typing import Any
 import eigenpair
 import jax
 import jax.numpy as jnp
-import machine
 import numpy as np
 from eigenpair import _elementwise
+from limits import machine
 
 ORDERS = (2, 3, 4, 6, 8)
 DTYPES = ("float64", "complex128", "float32")

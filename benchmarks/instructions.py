@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-import floor
+from limits import floor
 
 HERE = pathlib.Path(__file__).parent
 BASELINE = HERE / "instructions.json"
@@ -92,7 +92,7 @@ def main() -> int:
     if core is None:
         print("Instructions are not counted: eigenpair was built without its core.")
         return 0
-    driver = floor.compile_c(HERE / "instructions.c", HERE / "results" / "build" / "instructions", "-ldl")
+    driver = floor.compile_c(HERE / "limits" / "instructions.c", HERE / "results" / "build" / "instructions", "-ldl")
     version = lapack()[3]
     found = {"lapack": version, "paths": {name: count(driver, core, path) for name, path in PATHS.items()}}
     if "--update" in sys.argv[1:]:

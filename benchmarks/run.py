@@ -18,13 +18,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import arithmetic
-import fresh
-import machine
-import plan
-import report
-import workers
-from plan import Case
+from limits import arithmetic, machine
+from peers import fresh, plan, report, workers
+from peers.plan import Case
 
 HERE = pathlib.Path(__file__).parent
 QUICK_LIMIT = 110  # seconds: what is not measured by then is left out, with a line that says so

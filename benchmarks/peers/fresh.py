@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 
-from plan import OURS, Case
+from peers.plan import OURS, Case
 
 TIMEOUT = 180
 CONTENDERS = {

@@ -12,10 +12,9 @@ import sys
 import traceback
 from typing import Any
 
-import contenders
 import numpy as np
-import rounds
-from plan import OURS, Case
+from peers import contenders, rounds
+from peers.plan import OURS, Case
 
 with open(sys.argv[1], encoding="utf-8") as file:
     SPECIFICATION = json.load(file)

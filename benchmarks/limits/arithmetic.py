@@ -9,9 +9,10 @@ import pathlib
 import statistics
 import time
 
-import floor
+from limits import floor
 
 HERE = pathlib.Path(__file__).parent
+BENCHMARKS = HERE.parent
 
 
 def operations(n: int, vectors: bool) -> float:
@@ -22,7 +23,7 @@ def operations(n: int, vectors: bool) -> float:
 
 def rate(threads: int) -> float:
     """Operations a second in double precision on `threads` threads: the median of several runs."""
-    target = HERE / "results" / "build" / "rate.so"
+    target = BENCHMARKS / "results" / "build" / "rate.so"
     flags = ("-shared", "-fPIC", "-O3", "-march=native", "-ffp-contract=fast")
     run = ctypes.CDLL(str(floor.compile_c(HERE / "rate.c", target, *flags))).rate_run
     run.restype, run.argtypes = ctypes.c_double, [ctypes.c_long, ctypes.c_void_p]

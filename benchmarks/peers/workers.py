@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from plan import Case, Effort
+from peers.plan import Case, Effort
 
 HERE = pathlib.Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tools"))
+BENCHMARKS = HERE.parent
+sys.path.insert(0, str(BENCHMARKS.parent / "tools"))
 STRIKES = 2  # hangs and crashes after which a contender is not tried again
 START = 300  # seconds for a worker to begin: Julia may have to compile its packages first
 
@@ -32,6 +33,7 @@ def environment(threads: int) -> dict[str, str]:
     return {
         **os.environ,
         **{f"{name}_NUM_THREADS": str(threads) for name in names},
+        "PYTHONPATH": str(BENCHMARKS),
         "JAX_PLATFORMS": "cpu",
         "JAX_ENABLE_X64": "1",
     }
@@ -84,7 +86,7 @@ class Runner:
             }
             specification.write_text(json.dumps(content), encoding="utf-8")
             threads = cases[0].threads
-            command, variables = [sys.executable, str(HERE / "worker.py")], environment(threads)
+            command, variables = [sys.executable, "-m", "peers.worker"], environment(threads)
             if cases[0].language == "julia":
                 import julia_runner
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-import targets
-from plan import FORWARD, OURS, TASKS
+from peers import targets
+from peers.plan import FORWARD, OURS, TASKS
 
 COLORS = {
     OURS: "#d62728",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from plan import ALL_OF_IT, FLOOR, FORWARD, FRAME, OURS, Case
+from peers.plan import ALL_OF_IT, FLOOR, FORWARD, FRAME, OURS, Case
 
 Call = Callable[[], Any]
 
@@ -192,7 +192,7 @@ def numpy(case: Case, given: Data) -> Call:
 
 def lapack(driver: str) -> Callable[[Case, Data], Call]:
     def make(case: Case, given: Data) -> Call:
-        import floor
+        from limits import floor
 
         vectors = case.task != "values"
         return floor.caller(driver, given.a, given.b, vectors=vectors, subset=case.subset, threads=case.threads)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-import arithmetic
 import numpy as np
-import plots
-import targets
-from plan import FLOOR, FORWARD, FRAME, GROUPS, OURS, TASKS
+from limits import arithmetic
+from peers import plots, targets
+from peers.plan import FLOOR, FORWARD, FRAME, GROUPS, OURS, TASKS
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 WRONG = 1e-6  # a difference beyond this is not rounding

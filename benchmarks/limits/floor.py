@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 HERE = pathlib.Path(__file__).parent
+BENCHMARKS = HERE.parent
 DRIVERS = {"dsyev": 0, "dsyevd": 1, "dsyevr": 2, "dsygvd": 3}
 
 
@@ -34,7 +35,7 @@ def compile_c(source: pathlib.Path, target: pathlib.Path, *flags: str) -> pathli
 
 def library() -> ctypes.CDLL:
     """floor.c, compiled."""
-    target = HERE / "results" / "build" / "floor.so"
+    target = BENCHMARKS / "results" / "build" / "floor.so"
     loaded = ctypes.CDLL(str(compile_c(HERE / "floor.c", target, "-shared", "-fPIC", "-pthread")))
     pointer, number = ctypes.c_void_p, ctypes.c_int
     loaded.floor_workspace.argtypes = [number, pointer, *[number] * 4, pointer, pointer]

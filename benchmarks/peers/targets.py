@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from plan import ALL_OF_IT, FLOOR, FORWARD, FRAME, OURS
+from peers.plan import ALL_OF_IT, FLOOR, FORWARD, FRAME, OURS
 
 BATCH = {2: 40, 3: 15, 4: 10, 8: 5, 16: 2.5, 32: 1.2}
 SMALL, LARGE = (4, 8, 16, 32), (64, 128, 256, 512, 1024)
