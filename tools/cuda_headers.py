@@ -3,7 +3,8 @@
     python tools/cuda_headers.py
 
 The wheels that carry them (1.6 GB) are downloaded once, into build/cuda-headers. Headers are compiled against
-csrc/tests/cuda_headers.cc; of the libraries, it is only looked up whether they export what the core looks up in them.
+csrc/tests/cuda/cuda_headers.cc; of the libraries, it is only looked up whether they export what the core looks up in
+them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "cuda-headers"
-CHECK = ROOT / "csrc" / "tests" / "cuda_headers.cc"
+CHECK = ROOT / "csrc" / "tests" / "cuda" / "cuda_headers.cc"
 API = ROOT / "csrc" / "cuda" / "api.h"
 
 # The libraries, and what their headers include.

@@ -1,5 +1,5 @@
 // The C ABI's handle on CUDA's libraries.
-#include "sessions.h"
+#include "cuda/sessions.h"
 
 using namespace eigenpair;
 

@@ -1,5 +1,5 @@
 // General problems on a CUDA device: Xgeev, one matrix after the other.
-#include "matrices.h"
+#include "cuda/matrices.h"
 
 namespace eigenpair::cuda {
 

@@ -1,7 +1,7 @@
 // Hermitian problems on a CUDA device: standard ones in batches where cuSOLVER can, generalized ones one by one.
 #include <algorithm>
 
-#include "matrices.h"
+#include "cuda/matrices.h"
 
 namespace eigenpair::cuda {
 

@@ -1,4 +1,4 @@
-#include "libraries.h"
+#include "cuda/libraries.h"
 
 #include <initializer_list>
 

@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "../status.h"
-#include "api.h"
+#include "cuda/api.h"
+#include "runtime/status.h"
 
 namespace eigenpair::cuda {
 

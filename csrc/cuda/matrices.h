@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <limits>
 
-#include "../problem.h"
-#include "sessions.h"
+#include "cuda/sessions.h"
+#include "runtime/problem.h"
 
 namespace eigenpair::cuda {
 

@@ -1,4 +1,4 @@
-#include "sessions.h"
+#include "cuda/sessions.h"
 
 #include <algorithm>
 

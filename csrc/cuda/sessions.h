@@ -8,7 +8,7 @@
 #include <tuple>
 #include <vector>
 
-#include "libraries.h"
+#include "cuda/libraries.h"
 
 namespace eigenpair::cuda {
 

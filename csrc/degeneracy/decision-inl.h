@@ -1,8 +1,12 @@
 // The tests behind `check`, for two eigenvalues at a time: is an entry of K rounding noise, and does the loss need a
 // gap that rounding hides? docs/derivations.md, "Degeneracy", has the reasons.
-//
-// No include guard: this file is included inside a namespace, once in each instruction set's kernels and once in
-// decision.cc, so that all of them decide by the same code.
+#pragma once
+
+#include "kernels/isa.h"
+
+namespace eigenpair {
+namespace EIGENPAIR_ISA {
+namespace {
 
 // Tolerances in units of sqrt(n) epsilon times the size of what was rounded. An entry of K below the first is no
 // evidence against a loss; one below the second is dropped, at gaps below kNear times the scale. The same numbers
@@ -30,3 +34,7 @@ template <typename R>
 inline bool is_noise(R rotation, R mixing, bool same_dw, R limit) {
   return rotation <= limit && (same_dw || mixing <= limit);
 }
+
+}  // namespace
+}  // namespace EIGENPAIR_ISA
+}  // namespace eigenpair

@@ -7,14 +7,15 @@
 #include <type_traits>
 #include <vector>
 
+#include "degeneracy/decision-inl.h"
 #include "eigenpair.h"
-#include "problem.h"
+#include "runtime/problem.h"
 
 namespace eigenpair {
 
 namespace {
 
-#include "degeneracy/decision-inl.h"
+using namespace EIGENPAIR_ISA;
 
 template <typename T>
 struct RealOf {

@@ -1,11 +1,11 @@
 // eigh and eig on XLA for CUDA: arguments (a) or (a, b), column-major and Hermitian where that is asked; results w,
 // then v and u where they are asked for, then info.
-#include "cuda.h"
+#include "xla/cuda.h"
 
 #include <atomic>
 #include <mutex>
 
-#include "handlers.h"
+#include "xla/handlers.h"
 
 namespace eigenpair::xla {
 

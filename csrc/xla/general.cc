@@ -1,5 +1,5 @@
 // eig on XLA: arguments (a) or (a, b); results w, then those of v, vl, u that are asked for.
-#include "handlers.h"
+#include "xla/handlers.h"
 
 namespace eigenpair::xla {
 

@@ -1,5 +1,5 @@
 // eigh on XLA: arguments (a) or (a, b); results (w), (w, v) or (w, v, u).
-#include "handlers.h"
+#include "xla/handlers.h"
 
 namespace eigenpair::xla {
 

@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "cuda.h"
-#include "handlers.h"
+#include "xla/cuda.h"
+#include "xla/handlers.h"
 
 namespace nb = nanobind;
 

@@ -1,5 +1,5 @@
 // Partial spectra on XLA: (a) or (a, b) to (w) or (w, v, edges, factor), and (factor, w, v, y) to (x).
-#include "handlers.h"
+#include "xla/handlers.h"
 
 namespace eigenpair::xla {
 

@@ -1,6 +1,6 @@
 // First derivatives of eigh on XLA: arguments w, v, [u], [scale], then tangents or cotangents; results the other kind.
 // `given` and `wanted` say which of (da, db) and (dw, dv, du) there are.
-#include "handlers.h"
+#include "xla/handlers.h"
 
 namespace eigenpair::xla {
 

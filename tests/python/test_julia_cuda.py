@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_IN = ROOT / "julia" / "test" / "stand_in"
-SOURCES = [ROOT / "csrc" / "tests" / name for name in ("fake_cuda.c", "fake_cuda_math.c")]
+SOURCES = [ROOT / "csrc" / "tests" / "cuda" / name for name in ("fake_cuda.c", "fake_cuda_math.c")]
 # As the wheels and artifacts of CUDA 12 name them.
 NAMES = ("libcudart.so.12", "libcublas.so.12", "libcusolver.so.11")
 

@@ -1,4 +1,4 @@
-# As much of CUDA.jl as EigenPair's extension calls, on host memory, with the C tests' cuSOLVER (csrc/tests/fake_cuda.c)
+# As much of CUDA.jl as EigenPair's extension calls, on host memory, with the C tests' cuSOLVER (csrc/tests/cuda/fake_cuda.c)
 # in the place of NVIDIA's. EIGENPAIR_STAND_IN names the folder of the libraries.
 module CUDA
 

@@ -1,0 +1,194 @@
+// The reverse rule of matrices beyond the cache: products by the lent BLAS, whose threads still wait for work after the
+// forward solve and would be in the way of anybody else's; the rest by the core's kernels.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "kernels/kernels.h"
+#include "lapack/lapack.h"
+#include "runtime/matrix.h"
+#include "runtime/problem.h"
+
+namespace eigenpair {
+
+// Products of n x n matrices, in the caller's layout.
+template <typename T, typename Int>
+class Products {
+ public:
+  Products(const eigenpair_lapack& lapack, int64_t n, int32_t layout)
+      : gemm_(find_routine(lapack, routine_name<T>("gemm"))),
+        n_(checked<Int>(n)),
+        rows_(layout == EIGENPAIR_ROW_MAJOR) {}
+
+  // C = alpha A^H B + beta C
+  void adjoint_times(T alpha, const T* a, const T* b, T beta, T* c) const {
+    if (rows_) {
+      call("N", "C", n_, n_, alpha, b, a, beta, c);
+    } else {
+      call("C", "N", n_, n_, alpha, a, b, beta, c);
+    }
+  }
+
+  // C = A B
+  void times(const T* a, const T* b, T* c) const {
+    call("N", "N", n_, n_, T(1), rows_ ? b : a, rows_ ? a : b, T(0), c);
+  }
+
+  // C = A B^H where it is known to be Hermitian: in memory, row after row, entries on and below the diagonal, and some
+  // of the others.
+  void times_adjoint(const T* a, const T* b, T* c) const {
+    const Int block = std::max<Int>(kNarrowest, n_ / kBlocks);
+    for (Int first = 0; first < n_; first += block) {
+      const Int count = std::min<Int>(block, n_ - first);
+      const int64_t row = static_cast<int64_t>(first), down = row * n_;
+      if (rows_) {
+        call("C", "N", first + count, count, T(1), b, a + down, T(0), c + down);
+      } else {
+        call("N", "C", first + count, count, T(1), a, b + row, T(0), c + down);
+      }
+    }
+  }
+
+ private:
+  static constexpr Int kNarrowest = 64, kBlocks = 8;
+
+  // The m x k matrix C = alpha op(A) op(B) + beta C, column-major.
+  void call(const char* op_a, const char* op_b, Int m, Int k, T alpha, const T* a, const T* b, T beta, T* c) const {
+    const Length one = 1;
+    fortran(gemm_, op_a, op_b, &m, &k, &n_, &alpha, a, &n_, b, &n_, &beta, c, &n_, one, one);
+  }
+
+  void* gemm_;
+  Int n_;
+  bool rows_;
+};
+
+template <typename T, typename Int>
+class LargeRuleProblem final : public Problem {
+ public:
+  LargeRuleProblem(const eigenpair_lapack& lapack, const LargeRule& kernels, const eigenpair_hermitian_rule& rule)
+      : products_(lapack, rule.n, rule.layout), kernels_(kernels), p_(rule) {}
+
+  int64_t batch() const override { return p_.batch; }
+  double nanoseconds_each() const override {
+    const double n = static_cast<double>(p_.n);
+    return (is_complex<T> ? 4.0 : 1.0) * n * n * (4 + 0.05 * n);
+  }
+  // Measured on two processors at rest: from these orders on a second thread makes value and gradient 5 % faster.
+  bool threads_in_vain() const override { return in_vain(p_.n, is_complex<T> ? 72 : 112); }
+  std::unique_ptr<Worker> worker() const override { return std::make_unique<RuleWorker>(*this); }
+
+ private:
+  bool turns() const { return p_.dv != nullptr || p_.du != nullptr; }
+  bool conjugates() const { return is_complex<T> && p_.conjugated && turns(); }
+
+  class RuleWorker final : public Worker {
+   public:
+    explicit RuleWorker(const LargeRuleProblem& problem)
+        : problem_(problem),
+          moved_(problem.p_.n * problem.p_.n),
+          rotation_(problem.turns() && problem.p_.da == nullptr ? problem.p_.n * problem.p_.n : 0),
+          scratch_(kRotationScratch * problem.p_.n) {}
+
+    void solve(int64_t first, int64_t last) noexcept override {
+      const eigenpair_hermitian_rule& p = problem_.p_;
+      for (int64_t index = first; index < last; ++index) {
+        const bool good = solve_one(index);
+        if (p.refused != nullptr) p.refused[index] = good ? 0 : 1;
+      }
+    }
+
+   private:
+    T* of_matrix(const void* base, int64_t index) const {
+      const int64_t square = problem_.p_.n * problem_.p_.n;
+      return base == nullptr ? nullptr : const_cast<T*>(static_cast<const T*>(base)) + index * square;
+    }
+
+    bool solve_one(int64_t index) noexcept {
+      const eigenpair_hermitian_rule& p = problem_.p_;
+      const Products<T, Int>& products = problem_.products_;
+      const LargeRule& kernels = problem_.kernels_;
+      T *da = of_matrix(p.da, index), *db = of_matrix(p.db, index);
+      const T *v = of_matrix(p.v, index), *u = of_matrix(p.u, index);
+      // Gradients serve as scratch: K where the last of them will be, M where dA will be.
+      T *k = db != nullptr ? db : da, *m = da != nullptr ? da : rotation_.get();
+      if (problem_.turns()) {
+        rotation_cotangent(v, u, index, k);
+        if (!kernels.rotate(p, index, k, m, scratch_.get())) {
+          fill_nan(da, p.n * p.n);
+          fill_nan(db, p.n * p.n);
+          return false;
+        }
+      }
+      const auto pull_back = [&](const T* x, bool of_b, T* gradient) {
+        if (problem_.turns()) {
+          products.times(x, of_b ? k : m, moved_.get());
+        } else {
+          kernels.scale_columns(p, index, of_b, x, moved_.get());
+        }
+        products.times_adjoint(moved_.get(), x, gradient);
+        kernels.share(p, gradient);
+      };
+      if (db != nullptr) {
+        if (problem_.turns()) kernels.mix(p, index, m, k);
+        pull_back(p.type == 3 ? u : v, true, db);
+      }
+      if (da != nullptr) pull_back(p.type == 2 ? u : v, false, da);
+      return true;
+    }
+
+    // K = V^H dV - dU^H U
+    void rotation_cotangent(const T* v, const T* u, int64_t index, T* k) noexcept {
+      const eigenpair_hermitian_rule& p = problem_.p_;
+      const Products<T, Int>& products = problem_.products_;
+      if (p.dv != nullptr) products.adjoint_times(T(1), v, plain(p.dv, index), T(0), k);
+      if (p.du != nullptr) products.adjoint_times(T(-1), plain(p.du, index), u, T(p.dv != nullptr ? 1 : 0), k);
+    }
+
+    const T* plain(const void* cotangent, int64_t index) noexcept {
+      const T* x = of_matrix(cotangent, index);
+      if (!problem_.conjugates()) return x;
+      const int64_t square = problem_.p_.n * problem_.p_.n;
+      for (int64_t i = 0; i < square; ++i) moved_.get()[i] = conjugate(x[i]);
+      return moved_.get();
+    }
+
+    const LargeRuleProblem& problem_;
+    Buffer<T> moved_, rotation_;
+    Buffer<Real<T>> scratch_;
+  };
+
+  Products<T, Int> products_;
+  const LargeRule& kernels_;
+  eigenpair_hermitian_rule p_;
+};
+
+template <typename T>
+std::unique_ptr<Problem> make_large(const eigenpair_lapack& lapack, const LargeRule& kernels,
+                                    const eigenpair_hermitian_rule& p) {
+  if (lapack.integer_bits == 64) return std::make_unique<LargeRuleProblem<T, int64_t>>(lapack, kernels, p);
+  return std::make_unique<LargeRuleProblem<T, int32_t>>(lapack, kernels, p);
+}
+
+// The orders up to which the core's own products are faster.
+inline constexpr int64_t kOwnProducts = 64;
+
+inline bool is_large(const eigenpair_lapack* lapack, const eigenpair_hermitian_rule& p) {
+  static constexpr const char* kGemm[] = {"sgemm", "dgemm", "cgemm", "zgemm"};
+  const bool useful = p.reverse && p.n > kOwnProducts && (p.da != nullptr || p.db != nullptr);
+  return useful && (p.dw != nullptr || p.dv != nullptr || p.du != nullptr) &&
+         eigenpair_lapack_has(lapack, kGemm[p.dtype]);
+}
+
+inline std::unique_ptr<Problem> make_large(const eigenpair_lapack& lapack, const LargeRule* kernels,
+                                           const eigenpair_hermitian_rule& p) {
+  switch (p.dtype) {
+    case EIGENPAIR_FLOAT32: return make_large<float>(lapack, kernels[p.dtype], p);
+    case EIGENPAIR_FLOAT64: return make_large<double>(lapack, kernels[p.dtype], p);
+    case EIGENPAIR_COMPLEX64: return make_large<std::complex<float>>(lapack, kernels[p.dtype], p);
+    default: return make_large<std::complex<double>>(lapack, kernels[p.dtype], p);
+  }
+}
+
+}  // namespace eigenpair

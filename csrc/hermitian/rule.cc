@@ -1,0 +1,100 @@
+// First derivatives of Hermitian problems, as a job like any other.
+#include "hermitian/large_rule.h"
+#include "kernels/kernels.h"
+#include "runtime/matrix.h"
+#include "runtime/problem.h"
+
+namespace eigenpair {
+
+namespace {
+
+class RuleProblem final : public Problem {
+ public:
+  RuleProblem(const SmallRules& rules, const eigenpair_hermitian_rule& rule) : rules_(rules), p_(rule) {}
+
+  int64_t batch() const override { return p_.batch; }
+  double nanoseconds_each() const override {
+    const double n = static_cast<double>(p_.n);
+    const bool complex = p_.dtype >= EIGENPAIR_COMPLEX64;
+    if (p_.n <= 4 && !complex) return 1 + 0.17 * n * n * n;
+    return (complex ? 2.5 : 1.0) * (30 + n * n * (2.5 + 0.06 * n));
+  }
+  bool calls_lapack() const override { return false; }
+  std::unique_ptr<Worker> worker() const override { return std::make_unique<RuleWorker>(*this); }
+
+ private:
+  class RuleWorker final : public Worker {
+   public:
+    explicit RuleWorker(const RuleProblem& problem)
+        : problem_(problem),
+          scratch_(static_cast<int64_t>(problem.rules_.scratch_bytes[problem.p_.dtype](problem.p_.n))) {}
+    void solve(int64_t first, int64_t last) noexcept override {
+      problem_.rules_.run[problem_.p_.dtype](problem_.p_, first, last, scratch_.get());
+    }
+
+   private:
+    const RuleProblem& problem_;
+    Buffer<char> scratch_;
+  };
+
+  const SmallRules& rules_;
+  eigenpair_hermitian_rule p_;
+};
+
+void check(const eigenpair_hermitian_rule& p) {
+  require(p.struct_size == sizeof p, "rule.struct_size is not this library's: header and library differ");
+  require(p.dtype >= EIGENPAIR_FLOAT32 && p.dtype <= EIGENPAIR_COMPLEX128, "rule.dtype is unknown");
+  require(p.layout == EIGENPAIR_COLUMN_MAJOR || p.layout == EIGENPAIR_ROW_MAJOR, "rule.layout is unknown");
+  require(p.type >= 0 && p.type <= 3, "rule.type must be 0, 1, 2 or 3");
+  require(p.triangle >= EIGENPAIR_HERMITIAN_PART && p.triangle <= EIGENPAIR_UPPER, "rule.triangle is unknown");
+  require(p.policy >= EIGENPAIR_POLICY_CHECK && p.policy <= EIGENPAIR_POLICY_RAW, "rule.policy is unknown");
+  require(p.parameter >= 0, "rule.parameter is negative");
+  require((p.options & ~EIGENPAIR_RULE_MASK_COUPLED) == 0, "rule.options are unknown");
+  require(p.n >= 0 && p.n <= (int64_t{1} << 20), "rule.n is negative or too large");
+  require(p.batch >= 0, "rule.batch is negative");
+  if (p.n == 0 || p.batch == 0) return;
+  require(p.w != nullptr && p.v != nullptr, "rule.w or rule.v is NULL");
+  require(p.u != nullptr || (p.type < 2 && p.du == nullptr), "rule.u is NULL");
+  require(p.type != 0 || p.db == nullptr, "rule.db must be NULL for type 0");
+}
+
+eigenpair_job* job_for(const eigenpair_lapack* lapack, const eigenpair_hermitian_rule* rule, int32_t max_workers) {
+  require(rule != nullptr, "rule is NULL");
+  check(*rule);
+  const SmallKernels* kernels = small_kernels();
+  if (kernels == nullptr) throw Failure(EIGENPAIR_MISSING_ROUTINE, "this library has no kernels of its own");
+  if (rule->n == 0 || rule->batch == 0) return make_job(lapack, std::make_unique<EmptyProblem>(), max_workers);
+  if (is_large(lapack, *rule)) return make_job(lapack, make_large(*lapack, kernels->large, *rule), max_workers);
+  return make_job(lapack, std::make_unique<RuleProblem>(*kernels->rules, *rule), max_workers);
+}
+
+}  // namespace
+
+}  // namespace eigenpair
+
+using namespace eigenpair;
+
+extern "C" {
+
+int32_t eigenpair_has_small_kernels(void) { return small_kernels() != nullptr ? 1 : 0; }
+
+eigenpair_status eigenpair_hermitian_rule_job(const eigenpair_lapack* lapack, const eigenpair_hermitian_rule* rule,
+                                              int32_t max_workers, eigenpair_job** out) {
+  return guarded([&] {
+    require(out != nullptr, "out is NULL");
+    *out = nullptr;
+    *out = job_for(lapack, rule, max_workers);
+  });
+}
+
+eigenpair_status eigenpair_hermitian_apply_rule(const eigenpair_lapack* lapack, const eigenpair_hermitian_rule* rule,
+                                                int32_t threads) {
+  eigenpair_job* job = nullptr;
+  const eigenpair_status status = guarded([&] {
+    require(threads >= 0, "threads is negative");
+    job = job_for(lapack, rule, threads > 0 ? threads : hardware_threads());
+  });
+  return status == EIGENPAIR_OK ? run_on_threads(job) : status;
+}
+
+}  // extern "C"

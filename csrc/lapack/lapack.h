@@ -1,0 +1,125 @@
+// The LAPACK that a frontend lends: addresses by name, and typed views of them for LP64 and ILP64.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <complex>
+#include <cstdint>
+#include <limits>
+#include <mutex>
+#include <string>
+#include <type_traits>
+#include <unordered_map>
+
+#include "eigenpair.h"
+#include "runtime/status.h"
+
+struct eigenpair_lapack {
+  int32_t integer_bits = 32;
+  std::unordered_map<std::string, void*> routines;
+  int32_t (*get_threads)() = nullptr;
+  void (*set_threads)(int32_t) = nullptr;
+
+  // How many running jobs want LAPACK on one thread, and what to go back to after the last of them.
+  mutable std::mutex threading;
+  mutable int64_t single_threaded_jobs = 0;
+  mutable int32_t threads_before = 1;
+};
+
+namespace eigenpair {
+
+template <typename T>
+struct RealOf {
+  using type = T;
+};
+template <typename R>
+struct RealOf<std::complex<R>> {
+  using type = R;
+};
+template <typename T>
+using Real = typename RealOf<T>::type;
+
+template <typename T>
+inline constexpr bool is_complex = !std::is_same_v<T, Real<T>>;
+
+// LAPACK's letter for an element type.
+template <typename T>
+constexpr char prefix() {
+  if constexpr (std::is_same_v<T, float>) return 's';
+  if constexpr (std::is_same_v<T, double>) return 'd';
+  if constexpr (std::is_same_v<T, std::complex<float>>) return 'c';
+  return 'z';
+}
+
+// "syevd" → "dsyevd", or "zheevd" where the complex routine says "he" for "sy".
+template <typename T>
+std::string routine_name(const std::string& stem) {
+  std::string name = stem;
+  if (is_complex<T> && name.rfind("sy", 0) == 0) name.replace(0, 2, "he");
+  return prefix<T>() + name;
+}
+
+// Throws Failure(EIGENPAIR_MISSING_ROUTINE).
+void* find_routine(const eigenpair_lapack& lapack, const std::string& name);
+
+template <typename T, typename Function>
+Function routine(const eigenpair_lapack& lapack, const char* stem) {
+  return reinterpret_cast<Function>(find_routine(lapack, routine_name<T>(stem)));
+}
+
+// Fortran passes the length of every character argument after all others, as size_t. Leaving them out is what
+// many C callers do, and what broke them when compilers began to rely on it.
+using Length = size_t;
+
+// Calls a Fortran routine with exactly these arguments. `Length` arguments go last.
+template <typename... Arguments>
+void fortran(void* routine, Arguments... arguments) {
+  reinterpret_cast<void (*)(Arguments...)>(routine)(arguments...);
+}
+
+// A size as LAPACK's integer type; throws Failure(EIGENPAIR_TOO_LARGE).
+template <typename Int>
+Int checked(int64_t value) {
+  if (value > std::numeric_limits<Int>::max()) {
+    throw Failure(EIGENPAIR_TOO_LARGE, "a size of " + std::to_string(value) +
+                                           " does not fit the lent LAPACK's 32-bit integers; lend an ILP64 LAPACK");
+  }
+  return static_cast<Int>(value);
+}
+
+// The size of a work array from LAPACK's answer to a query. The optimum comes back as a floating-point number, which
+// single precision may have rounded down: so a margin, and never less than the documented minimum.
+template <typename R>
+int64_t at_least(int64_t minimum, R reported) {
+  const double optimum = static_cast<double>(reported) * (1 + 2e-7);
+  constexpr double kMost = 4e18;  // what is more, or NaN, still becomes a number that no memory can serve
+  return std::max(minimum, static_cast<int64_t>(optimum < kMost ? optimum : kMost) + 1);
+}
+
+inline void check_query(int64_t info) {
+  if (info == 0) return;
+  throw Failure(EIGENPAIR_INTERNAL, "the lent LAPACK refuses a workspace query with info = " + std::to_string(info) +
+                                        "; are its integers of the size it was lent with?");
+}
+
+// What LAPACK's own threads cost: OpenBLAS's take about 50 microseconds to wake, and then wait busily for more work for
+// tens of milliseconds, on processors that others could use. Between these orders it wakes them and loses by it.
+//
+// From kThreadsWake on OpenBLAS wakes them, for triangular solves with many right sides first.
+inline constexpr int64_t kThreadsWake = 16;
+constexpr bool in_vain(int64_t n, int64_t worth_it) { return n >= kThreadsWake && n < worth_it; }
+
+// While it lives, LAPACK runs on one thread: because the batch around it runs on several, or because more would only
+// wait for each other. Where somebody else changes the number meanwhile, that number stays.
+class SingleThreadedLapack {
+ public:
+  explicit SingleThreadedLapack(const eigenpair_lapack* lapack);
+  ~SingleThreadedLapack();
+  SingleThreadedLapack(const SingleThreadedLapack&) = delete;
+  SingleThreadedLapack& operator=(const SingleThreadedLapack&) = delete;
+
+ private:
+  const eigenpair_lapack* lapack_;
+};
+
+}  // namespace eigenpair

@@ -1,0 +1,90 @@
+// What every kind of problem shares between its description in the C ABI and the job that solves it.
+#pragma once
+
+#include <memory>
+
+#include "runtime/job.h"
+
+namespace eigenpair {
+
+template <typename T>
+T* at(T* base, int64_t index, int64_t stride) {
+  return base == nullptr ? nullptr : base + index * stride;
+}
+
+inline void require(bool condition, const char* message) {
+  if (!condition) throw Failure(EIGENPAIR_BAD_ARGUMENT, message);
+}
+
+template <typename Description>
+void check_batch(const Description& p) {
+  require(p.struct_size == sizeof p, "problem.struct_size is not this library's: header and library differ");
+  require(p.dtype >= EIGENPAIR_FLOAT32 && p.dtype <= EIGENPAIR_COMPLEX128, "problem.dtype is unknown");
+  require(p.layout == EIGENPAIR_COLUMN_MAJOR || p.layout == EIGENPAIR_ROW_MAJOR, "problem.layout is unknown");
+  require(p.n >= 0, "problem.n is negative");
+  require(p.batch >= 0, "problem.batch is negative");
+  require(p.a_stride >= 0 && p.b_stride >= 0, "a stride is negative");
+  if (p.n == 0 || p.batch == 0) return;
+  // n² elements, and their bytes, must fit 64 bits before anything is multiplied.
+  require(p.n < (int64_t{1} << 29), "problem.n is too large");
+  require(p.a != nullptr, "problem.a is NULL");
+  require(p.w != nullptr, "problem.w is NULL");
+}
+
+// Nothing to compute, so nothing is asked of LAPACK.
+class EmptyProblem final : public Problem {
+ public:
+  int64_t batch() const override { return 0; }
+  double nanoseconds_each() const override { return 0; }
+  bool calls_lapack() const override { return false; }
+  std::unique_ptr<Worker> worker() const override { return nullptr; }
+};
+
+// `Kind<T, Int>` is a Problem made from (lapack, description), with a static `check(description)`.
+template <template <typename, typename> class Kind, typename T, typename Description>
+std::unique_ptr<Problem> make_for(const eigenpair_lapack& lapack, const Description& p) {
+  if (lapack.integer_bits == 64) return std::make_unique<Kind<T, int64_t>>(lapack, p);
+  return std::make_unique<Kind<T, int32_t>>(lapack, p);
+}
+
+template <template <typename, typename> class Kind, typename Description>
+std::unique_ptr<Problem> make(const eigenpair_lapack& lapack, const Description& p) {
+  if (p.n == 0 || p.batch == 0) {
+    if (p.info != nullptr) std::fill(p.info, p.info + p.batch, EIGENPAIR_INFO_OK);
+    return std::make_unique<EmptyProblem>();
+  }
+  switch (p.dtype) {
+    case EIGENPAIR_FLOAT32: return make_for<Kind, float>(lapack, p);
+    case EIGENPAIR_FLOAT64: return make_for<Kind, double>(lapack, p);
+    case EIGENPAIR_COMPLEX64: return make_for<Kind, std::complex<float>>(lapack, p);
+    default: return make_for<Kind, std::complex<double>>(lapack, p);
+  }
+}
+
+template <typename Description>
+using Maker = std::unique_ptr<Problem> (*)(const eigenpair_lapack&, const Description&);
+
+template <template <typename, typename> class Kind, typename Description>
+eigenpair_status create_job(const eigenpair_lapack* lapack, const Description* problem, int32_t max_workers,
+                            eigenpair_job** out, Maker<Description> maker = make<Kind, Description>) {
+  return guarded([&] {
+    require(out != nullptr, "out is NULL");
+    *out = nullptr;
+    require(lapack != nullptr, "lapack is NULL");
+    require(problem != nullptr, "problem is NULL");
+    Kind<double, int32_t>::check(*problem);
+    *out = make_job(lapack, maker(*lapack, *problem), max_workers);
+  });
+}
+
+template <template <typename, typename> class Kind, typename Description>
+eigenpair_status run(const eigenpair_lapack* lapack, const Description* problem, int32_t threads,
+                     Maker<Description> maker = make<Kind, Description>) {
+  if (threads < 0) return guarded([] { require(false, "threads is negative"); });
+  eigenpair_job* job = nullptr;
+  const int32_t workers = threads > 0 ? threads : hardware_threads();
+  const eigenpair_status status = create_job<Kind>(lapack, problem, workers, &job, maker);
+  return status == EIGENPAIR_OK ? run_on_threads(job) : status;
+}
+
+}  // namespace eigenpair
