@@ -1,104 +1,117 @@
-// What the policies of docs/degeneracy.md make of gaps, and what `check` refuses.
+// The decision about the gaps of a Hermitian problem, docs/derivations.md, "Degeneracy": which eigenvalues form a
+// cluster, what replaces 1/(w_j - w_i), and which derivatives are refused. Kernels of every size and eigenpair_decide
+// use this class.
 #pragma once
 
 #include <cstdint>
 
-#include "degeneracy/decision-inl.h"
-#include "degeneracy/rounding-inl.h"
+#include "degeneracy/thresholds-inl.h"
 #include "eigenpair.h"
-#include "kernels/lanes-inl.h"
-#include "kernels/storage-inl.h"
+#include "kernels/numbers-inl.h"
 
 namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
-// Of ascending eigenvalues, and of a K of type T.
-template <typename T>
+// How far apart eigenvalues of a matrix of this order have to be, in units of the scale, to form no cluster.
+template <typename R>
+inline R cluster_width(double parameter, int64_t order) {
+  const R root = static_cast<R>(__builtin_sqrt(static_cast<double>(order)));
+  return static_cast<R>(parameter) * (Precision<R>::kEpsilon * root);
+}
+
+// Ascending eigenvalues under a policy.
+template <typename R>
 class Gaps {
  public:
-  using R = typename RealPart<T>::type;
-  enum Judgement { kCounts, kNoise, kRefused };
-
-  // `first` has room for n numbers; without a scale, it is the largest |w|.
-  void open(const R* w, int64_t n, const R* scale, int32_t policy, double parameter, int32_t* first) {
+  // `first` has room for n numbers. The eigenvalues are those of a matrix of order `order`, all of them or a subset;
+  // without a scale, it is the largest |w|.
+  void open(const R* w, int64_t n, int64_t order, const R* scale, int32_t policy, double parameter, int32_t* first) {
     w_ = w;
     first_ = first;
     policy_ = policy;
     parameter_ = static_cast<R>(parameter);
-    rounding_ = LaneTypes<R>::kEpsilon * static_cast<R>(__builtin_sqrt(static_cast<double>(n)));
+    rounding_ = Precision<R>::kEpsilon * static_cast<R>(__builtin_sqrt(static_cast<double>(n)));
     scale_ = 0;
     if (scale != nullptr) {
       scale_ = *scale;
     } else {
       for (int64_t i = 0; i < n; ++i) scale_ = absolute(w[i]) > scale_ ? absolute(w[i]) : scale_;
     }
-    far_ = policy == EIGENPAIR_POLICY_CHECK || policy == EIGENPAIR_POLICY_RAW;
+    all_far_ = policy == EIGENPAIR_POLICY_CHECK || policy == EIGENPAIR_POLICY_RAW;
     clustered_ = false;
     first[0] = 0;
-    const R width = parameter_ * rounding_ * scale_;
-    reach_ = width > near() ? width : near();
+    width_ = cluster_width<R>(parameter, order) * scale_;
+    reach_ = width_ > near() ? width_ : near();
     for (int64_t i = 1; policy == EIGENPAIR_POLICY_CHECK && i < n; ++i) {
       const R gap = w[i] - w[i - 1];
-      far_ &= gap > reach_;
+      all_far_ &= gap > reach_;
       // `not >`: a NaN joins everything.
-      first[i] = gap > width ? static_cast<int32_t>(i) : first[i - 1];
+      first[i] = gap > width_ ? static_cast<int32_t>(i) : first[i - 1];
       clustered_ |= first[i] != i;
     }
   }
 
   // Under `check`: whether there are clusters of two and more, and whether i <= j share one.
   bool clustered() const { return clustered_; }
-  bool together(int64_t i, int64_t j) const { return first_[j] <= i; }
+  bool share_cluster(int64_t i, int64_t j) const { return first_[j] <= i; }
 
-  // No gap needs a second look.
-  bool far() const { return far_; }
-  // Nor, for `check`, does any between what is at or before i and what is at or after j.
-  bool far(int64_t i, int64_t j) const { return w_[j] - w_[i] > reach_ && !together(i, j); }
-  bool judges() const { return !far_ && policy_ == EIGENPAIR_POLICY_CHECK; }
+  // Whether every gap is so large that it is kept whatever the loss.
+  bool all_far() const { return all_far_; }
+  // Under `check`, the same of the gaps between what is at or before i and what is at or after j.
+  bool all_far(int64_t i, int64_t j) const { return w_[j] - w_[i] > reach_ && !share_cluster(i, j); }
+  // Whether what becomes of a gap depends on K, so that reason_reverse() has to be asked.
+  bool depend_on_k() const { return !all_far_ && policy_ == EIGENPAIR_POLICY_CHECK; }
 
-  // i < j
+  // What replaces 1/(w_j - w_i), for i < j.
   R inverse(int64_t i, int64_t j) const {
     const R gap = w_[j] - w_[i];
-    if (far_) return 1 / gap;
+    if (all_far_) return 1 / gap;
     if (policy_ == EIGENPAIR_POLICY_BROADEN) return gap == 0 ? 0 : 1 / (gap + parameter_ / gap);
     if (policy_ == EIGENPAIR_POLICY_MASK) return gap <= parameter_ ? 0 : 1 / gap;
-    return policy_ == EIGENPAIR_POLICY_CHECK && together(i, j) ? 0 : 1 / gap;
+    return policy_ == EIGENPAIR_POLICY_CHECK && share_cluster(i, j) ? 0 : 1 / gap;
   }
-
-  // i != j
+  // The same for i != j.
   R inverse_of(int64_t i, int64_t j) const { return i < j ? inverse(i, j) : -inverse(j, i); }
 
   R scale() const { return scale_; }
+  R width() const { return width_; }
+  // Up to this, an entry whose rounding error has size `size` is rounding.
+  R rounding_limit(R size) const { return static_cast<R>(kRoundingLimit) * (rounding_ * size); }
 
-  // What the judgement measures by: K, by its largest entry, and the cotangent of the eigenvalues. `norms` has room for
-  // RoundingOfK::kNorms times n numbers.
-  void measure(const eigenpair_hermitian_rule& p, int64_t index, R of_k, R* norms) {
-    kappa_.open(p, index, of_k, norms);
-    dw_ = p.dw == nullptr ? nullptr : static_cast<const R*>(p.dw) + index * p.n;
+  // Cotangents of the eigenvalues, or NULL.
+  void set_dw(const R* dw, int64_t n) {
+    dw_ = dw;
     R largest = 0;
-    for (int64_t i = 0; dw_ != nullptr && i < p.n; ++i) largest = larger(largest, absolute(dw_[i]));
-    split_ = static_cast<R>(kRoundingOfCotangent) * rounding_ * largest;
+    for (int64_t i = 0; dw != nullptr && i < n; ++i) largest = larger(largest, absolute(dw[i]));
+    split_ = static_cast<R>(kRoundingLimit) * rounding_ * largest;
   }
 
-  // i < j, by the sizes of the anti-Hermitian and of the Hermitian part of K there. `not <=` rather than `>`: a NaN in
-  // the cotangent fails the test.
-  Judgement judge(int64_t i, int64_t j, R rotation, R mixing) const {
-    const bool inside = together(i, j), close = absolute(w_[j] - w_[i]) <= near();
-    if (!inside && !close) return kCounts;
+  // Reverse mode under `check`: why the gap between i < j is dropped or the loss refused, one of EIGENPAIR_REASON_....
+  // `rotation` and `mixing` are the absolute values of the anti-Hermitian and the Hermitian part of K at (i, j), and
+  // `size_of_rounding(i, j)` is the size of what was rounded there.
+  template <typename Size>
+  int32_t reason_reverse(int64_t i, int64_t j, R rotation, R mixing, const Size& size_of_rounding) const {
+    const bool inside = share_cluster(i, j), close = absolute(w_[j] - w_[i]) <= near();
+    if (!inside && !close) return EIGENPAIR_REASON_NONE;
     const bool same = dw_ == nullptr || absolute(dw_[i] - dw_[j]) <= split_;
-    const R rounding = rounding_ * kappa_(i, j);
-    const R limit = static_cast<R>(kRoundingOfCotangent) * rounding;
-    const R noise = static_cast<R>(kNoiseOfCotangent) * rounding;
-    if (inside && (depends_on_basis(rotation, limit) || depends_on_order(mixing, same, limit))) return kRefused;
-    return close && is_noise(rotation, mixing, same, noise) ? kNoise : kCounts;
+    const R size = size_of_rounding(i, j), limit = rounding_limit(size);
+    if (inside) {
+      if (depends_on_basis(rotation, limit)) return EIGENPAIR_REASON_BASIS;
+      return depends_on_order(mixing, same, limit) ? EIGENPAIR_REASON_ORDER : EIGENPAIR_REASON_CLUSTER;
+    }
+    const R noise = static_cast<R>(kNoiseLimit) * (rounding_ * size);
+    return is_noise(rotation, mixing, same, noise) ? EIGENPAIR_REASON_NOISE : EIGENPAIR_REASON_NONE;
   }
 
-  // What of an entry of a form is rounding, if its parts are of that size and the largest entry is `largest`; NaN where
-  // it is not known.
-  R rounding_of_form(R parts, R largest) const {
-    return kRoundingOfCotangent * rounding_ * at_most_of<R>(parts, largest);
+  // Forward mode under `check`: the same, of what is divided by gaps, by absolute values of its entries.
+  int32_t reason_forward(int64_t i, int64_t j, R here, R size_here, R across, R size_across) const {
+    if (!share_cluster(i, j)) return EIGENPAIR_REASON_NONE;
+    return is_coupled(here, rounding_limit(size_here), across, rounding_limit(size_across)) ? EIGENPAIR_REASON_COUPLED
+                                                                                            : EIGENPAIR_REASON_CLUSTER;
   }
+
+  static bool refuses(int32_t reason) { return reason != EIGENPAIR_REASON_NONE && reason < EIGENPAIR_REASON_CLUSTER; }
 
  private:
   R near() const { return static_cast<R>(kNear) * scale_; }
@@ -107,9 +120,8 @@ class Gaps {
   const R* dw_ = nullptr;
   const int32_t* first_ = nullptr;
   int32_t policy_ = 0;
-  R parameter_ = 0, rounding_ = 0, scale_ = 0, reach_ = 0, split_ = 0;
-  RoundingOfK<T> kappa_;
-  bool far_ = true, clustered_ = false;
+  R parameter_ = 0, rounding_ = 0, scale_ = 0, width_ = 0, reach_ = 0, split_ = 0;
+  bool all_far_ = true, clustered_ = false;
 };
 
 }  // namespace

@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or signature below changes. Frontends refuse any other number. */
-#define EIGENPAIR_ABI_VERSION 6
+#define EIGENPAIR_ABI_VERSION 7
 
 EIGENPAIR_API int32_t eigenpair_abi_version(void);
 EIGENPAIR_API const char* eigenpair_version(void);
@@ -253,7 +253,7 @@ typedef struct eigenpair_hermitian_rule {
 
 /* ---- decisions ----------------------------------------------------------------------------------------------
  *
- * What a policy does about each two eigenvalues (i, j): the rules of docs/derivations.md, "Degeneracy", without the
+ * What a policy does about every two eigenvalues (i, j): the rules of docs/derivations.md, "Degeneracy", without the
  * derivative itself.
  */
 
@@ -273,6 +273,7 @@ enum {
   EIGENPAIR_REASON_COUPLED = 3,   /* one cluster, and the perturbation couples its eigenvectors */
   EIGENPAIR_REASON_DEFECTIVE = 4, /* one cluster, and its eigenvectors nearly coincide */
   EIGENPAIR_REASON_SECOND = 5,    /* too close for a second derivative */
+  EIGENPAIR_REASON_CUT = 6,       /* (not of eigenpair_decide) a projector would separate one cluster */
   EIGENPAIR_REASON_EDGE = 7,      /* (of an eigenvalue) one cluster with an eigenvalue outside the subset */
   /* dropped: */
   EIGENPAIR_REASON_CLUSTER = 16, /* one cluster, and nothing needs the gap */
@@ -285,51 +286,75 @@ enum { EIGENPAIR_DECIDE_FORWARD = 0, EIGENPAIR_DECIDE_REVERSE = 1, EIGENPAIR_DEC
 /* Options of a decision, as a sum with EIGENPAIR_RULE_MASK_COUPLED. */
 enum { EIGENPAIR_DECIDE_VECTORS = 2 /* SECOND: of eigenvectors, not of eigenvalues alone */ };
 
-/* A batch of decisions, each about the n eigenvalues of one matrix: all of them, or (Hermitian only) a subset in a row.
+/* A batch of decisions, each about the n eigenvalues of one matrix: all of them, or (Hermitian only) a subset of
+ * neighbours.
  *
- * n x n arrays are indexed (i, j) by `layout`; `k`, in the same layout, is
+ * All arrays are contiguous over the batch; matrices have the same `layout`. `k` is
  *   REVERSE: V^H dV - dU^H U, in the convention dL/dRe + i dL/dIm, and of a general problem with what its gauge adds;
  *   FORWARD: what is divided by gaps, U^H (dA V - dB V W) or its like;
  *   SECOND:  not read.
  * Without `k` no eigenvector takes part. Then nothing is refused in a Hermitian problem, and `dw` alone decides in a
- * general one.
+ * general one. So FORWARD without `k` tells the clusters: reason CLUSTER.
  *
- * `sizes` (n x n, real) is the size of what was rounded in each entry of k; NaN where it is not known, which is
- * refused. It is needed, under CHECK, wherever `k` is given and read.
+ * CHECK compares with the size of rounding errors. It is given in numbers (`scale`, `reach` and `condition`, `sizes`)
+ * or, where these are NULL, computed from what the errors come from: `norms`, the bases `v` and `u`, and the cotangents
+ * or tangents behind `k`.
  *
  * Every output may be NULL. (i, j) and (j, i) have the same decision; on the diagonal it is KEPT for no reason.
  *
- * Time and memory for one matrix: O(n^2) and O(n). The function keeps no state: any number of threads may call it.
+ * Time and memory for one matrix: O(n order) and O(n), but in FORWARD mode without `sizes`, if there is a cluster,
+ * O(n order^2) and O(n^2). The function keeps no state: any number of threads may call it.
  */
 typedef struct eigenpair_decision {
   int64_t struct_size; /* sizeof(eigenpair_decision) */
-  int32_t dtype;       /* of k; for a general problem COMPLEX64 or COMPLEX128 */
+  int32_t dtype;       /* of k and all matrices; for a general problem COMPLEX64 or COMPLEX128 */
   int32_t general;     /* 0: Hermitian, w real and ascending; 1: general, w complex, infinite ones as +Inf + 0i */
+  int32_t type;        /* as in eigenpair_hermitian_problem; of a general problem 0, or 1 with a matrix B */
   int32_t mode;        /* EIGENPAIR_DECIDE_... */
   int32_t layout;
   int32_t policy;
   int32_t options;
+  int32_t reserved; /* 0 */
   double parameter; /* of the policy */
   int64_t n;
   int64_t order; /* of the matrix: n, or more where w is a subset */
   int64_t batch;
-  const void* w;         /* batch x n */
-  const void* scale;     /* Hermitian: batch, real, as in eigenpair_hermitian_rule; NULL: the largest |w| */
-  const void* reach;     /* general, CHECK: batch x n, real: how far a rounding error of size 1 moves each eigenvalue */
-  const void* condition; /* general, CHECK: batch x n, real: condition numbers */
-  const void* edges;   /* Hermitian subset: batch x 2, real: the eigenvalue below (or -Inf) and above (or Inf); NULL */
-  const int32_t* used; /* subset, REVERSE: batch x n: 0 where the vector's cotangent is 0; NULL: all are used */
-  const void* k;       /* batch x n x n, or NULL */
-  const void* sizes;   /* batch x n x n, real */
-  const void* dw;      /* REVERSE: batch x n, like w: cotangents of the eigenvalues, or NULL */
-  int32_t* gaps;       /* batch x n x n: EIGENPAIR_GAP_... */
-  int32_t* reasons;    /* batch x n x n: EIGENPAIR_REASON_... */
-  void* limits;        /* batch x n x n, real: |k_ij| up to this is rounding (in REVERSE, up to an eighth noise) */
-  int32_t* lost;       /* batch x n: why this eigenvalue or its vector has no derivative, or 0 */
-  int32_t* refused;    /* batch: 1 where anything is refused */
+  const void* w;  /* batch x n */
+  const void* k;  /* batch x n x n, or NULL */
+  const void* dw; /* REVERSE: batch x n, like w: cotangents of the eigenvalues, or NULL */
+
+  /* The size of rounding errors, in numbers: */
+  const void* scale;     /* Hermitian: batch, real, as in eigenpair_hermitian_rule; NULL, without norms: largest |w| */
+  const void* reach;     /* general: batch x n, real: how far a rounding error of size 1 moves each eigenvalue */
+  const void* condition; /* general: batch x n, real: condition numbers; NaN: defective */
+  const void* sizes;     /* batch x n x n, real: what was rounded in each entry of k; NaN: not known, and refused */
+
+  /* ... or what they come from: */
+  const void* norms; /* batch x 2, real: |A| and |B|, for scale (pairs only) or reach and condition */
+  const void* v;     /* batch x order x n: eigenvectors */
+  const void* u;     /* batch x order x n: the dual basis, for types 2 and 3 and general problems */
+  const void* dv;    /* REVERSE: cotangents, one of which may be NULL */
+  const void* du;
+  const void* da; /* FORWARD: batch x order x order: tangents, all entries, one of which may be NULL */
+  const void* db;
+  const void* outside; /* FORWARD, subset: batch x n, real: norms of the columns of the rotation outside, or NULL */
+  const void* largest; /* subset: batch, real: an entry of k in the whole problem is at least so large, or NULL */
+
+  /* A Hermitian subset: */
+  const void* edges;   /* batch x 2, real: the eigenvalue below (or -Inf) and above (or Inf), or NULL */
+  const int32_t* used; /* REVERSE: batch x n: 0 where the loss does not use the vector; NULL: where dv is 0 */
+
+  int32_t* gaps;    /* batch x n x n: EIGENPAIR_GAP_... */
+  int32_t* reasons; /* batch x n x n: EIGENPAIR_REASON_... */
+  int32_t* lost;    /* batch x n: why this eigenvalue or its vector has no derivative, or 0 */
+  int32_t* refused; /* batch: 1 where anything is refused */
+  void* scales;     /* Hermitian: batch, real: the scale that was used */
 } eigenpair_decision;
 
 EIGENPAIR_API eigenpair_status eigenpair_decide(const eigenpair_decision* decision);
+
+/* What an explanation says of two eigenvalues ("they are one cluster, and ..."), for a reason to refuse; else NULL. */
+EIGENPAIR_API const char* eigenpair_reason_text(int32_t reason);
 
 /* ---- jobs ---------------------------------------------------------------------------------------------- */
 

@@ -20,7 +20,7 @@ struct ImplicitQl {
   // Two for an eigenvalue are usual, but rounding errors from large entries delay the first of many tiny ones.
   int64_t sweeps_left = 30 * n;
 
-  static constexpr R kTiny = LaneTypes<R>::kTiny, kEpsilon = LaneTypes<R>::kEpsilon;
+  static constexpr R kTiny = Precision<R>::kTiny, kEpsilon = Precision<R>::kEpsilon;
 
   // Calls `rotate(i, cosine, sine)` for every rotation of vectors i and i + 1. False without convergence.
   template <typename Rotate>

@@ -101,7 +101,7 @@ struct SmallPair : SmallSolver<T, R, N> {
 
  private:
   static void set_real(V& x, V value) { x = value; }
-  static void set_real(Pair<V>& x, V value) { x.re = value; }
+  static void set_real(Complex<V>& x, V value) { x.re = value; }
 
   // Column j of q ← L^-1 times it.
   void solve_lower(int j) {

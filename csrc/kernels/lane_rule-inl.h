@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "degeneracy/decision-inl.h"
+#include "degeneracy/gaps-inl.h"
 #include "eigenpair.h"
 #include "kernels/blocks-inl.h"
 #include "kernels/lanes-inl.h"
@@ -43,8 +43,8 @@ struct LaneRule {
       read(p.w, Block<R, N>(), w);
       read(p.dv, Square(), dv);
       for (int i = 0; i < N; ++i) scale = magnitude(w[i]) > scale ? magnitude(w[i]) : scale;
-      // What gaps have to exceed, as in degeneracy.h.
-      const R width = static_cast<R>(p.parameter) * LaneTypes<R>::kEpsilon * static_cast<R>(__builtin_sqrt(N));
+      // What gaps have to exceed, as in gaps-inl.h.
+      const R width = cluster_width<R>(p.parameter, N);
       const V reach = splat<V>(width > R(kNear) ? width : R(kNear)) * scale;
       for (int i = 1; i < N && p.policy == EIGENPAIR_POLICY_CHECK; ++i) {
         done &= w[i] - w[i - 1] > reach;

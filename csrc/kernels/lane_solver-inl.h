@@ -20,7 +20,7 @@ template <typename T, typename R, int N>
 struct SmallSolver {
   using V = Vec<R>;
   using M = Mask<R>;
-  using S = std::conditional_t<std::is_same_v<T, R>, V, Pair<V>>;
+  using S = std::conditional_t<std::is_same_v<T, R>, V, Complex<V>>;
   static constexpr bool kComplex = !std::is_same_v<T, R>;
   static constexpr int kMax = N > 0 ? N : kSmallLimit;
   // Three of them, elsewhere if their order is not known when this is compiled.
@@ -66,7 +66,7 @@ struct SmallSolver {
 
   // Reduces a to a real tridiagonal (d, e), with q the transformation if `vectors`.
   void reduce(bool vectors) {
-    const V zero{}, one = splat<V>(R(1)), tiny = splat<V>(LaneTypes<R>::kTiny * LaneTypes<R>::kTiny);
+    const V zero{}, one = splat<V>(R(1)), tiny = splat<V>(Precision<R>::kTiny * Precision<R>::kTiny);
     for (int k = 0; k + 1 < n(); ++k) {
       d_[k] = real_(a(k, k));
       S first = a(k + 1, k);
@@ -137,15 +137,15 @@ struct SmallSolver {
   // |x|, with x itself set to zero where its square would underflow: beside a matrix of size 1 that is nothing, but the
   // phase of such a number would not be of modulus 1.
   static V modulus(V x, V*) { return magnitude(x); }
-  static V modulus(Pair<V> x, Pair<V>* kept) {
+  static V modulus(Complex<V> x, Complex<V>* kept) {
     const V square = norm_(x);
-    const M none = square <= splat<V>(LaneTypes<R>::kTiny * LaneTypes<R>::kTiny);
-    *kept = select(none, Pair<V>{}, x);
+    const M none = square <= splat<V>(Precision<R>::kTiny * Precision<R>::kTiny);
+    *kept = select(none, Complex<V>{}, x);
     return root(select(none, V{}, square));
   }
 
   static V unit(V x, V) { return x < 0 ? splat<V>(R(-1)) : splat<V>(R(1)); }
-  static Pair<V> unit(Pair<V> x, V size) {
+  static Complex<V> unit(Complex<V> x, V size) {
     const M none = size == V{};
     const V inverse = splat<V>(R(1)) / select(none, splat<V>(R(1)), size);
     return {select(none, splat<V>(R(1)), x.re * inverse), x.im * inverse};
@@ -196,12 +196,12 @@ struct SmallSolver {
   }
 
   static void set_one(V& x) { x = splat<V>(R(1)); }
-  static void set_one(Pair<V>& x) { x.re = splat<V>(R(1)); }
+  static void set_one(Complex<V>& x) { x.re = splat<V>(R(1)); }
 
   // Subdiagonal entries become real; for complex matrices their phases go into the columns of q.
   void make_real(bool vectors) {
     if constexpr (kComplex) {
-      Pair<V> turn{splat<V>(R(1)), V{}};
+      Complex<V> turn{splat<V>(R(1)), V{}};
       for (int k = 0; k + 1 < n(); ++k) {
         const V size = modulus(sub_[k], &sub_[k]);
         turn = times(turn, unit(sub_[k], size));
@@ -234,7 +234,7 @@ struct SmallSolver {
   };
 
   void find_block(int l, Sweep* sweep) const {
-    const V tiny = splat<V>(LaneTypes<R>::kTiny), eps = splat<V>(LaneTypes<R>::kEpsilon);
+    const V tiny = splat<V>(Precision<R>::kTiny), eps = splat<V>(Precision<R>::kEpsilon);
     V m = splat<V>(R(n() - 1)), dm = d_[n() - 1];
     for (int i = n() - 2; i >= l; --i) {
       const M small = magnitude(e_[i]) <= eps * (magnitude(d_[i]) + magnitude(d_[i + 1])) + tiny;
@@ -256,7 +256,7 @@ struct SmallSolver {
   }
 
   void step(int i, Sweep* sweep, bool vectors) {
-    const V zero{}, one = splat<V>(R(1)), tiny = splat<V>(LaneTypes<R>::kTiny * LaneTypes<R>::kTiny);
+    const V zero{}, one = splat<V>(R(1)), tiny = splat<V>(Precision<R>::kTiny * Precision<R>::kTiny);
     const M active = sweep->beyond(i);
     const V f = sweep->s * e_[i], b = sweep->c * e_[i], g = sweep->g;
     const V square = f * f + g * g;

@@ -1,9 +1,10 @@
-// Vectors of SIMD lanes, and complex numbers made of two of them.
+// Vectors of SIMD lanes.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/isa.h"
+#include "kernels/numbers-inl.h"
 
 namespace eigenpair {
 namespace EIGENPAIR_ISA {
@@ -25,17 +26,12 @@ struct LaneTypes<double> {
   typedef double Vector __attribute__((vector_size(kVectorBytes)));
   typedef double InMemory __attribute__((vector_size(kVectorBytes), aligned(sizeof(double)), may_alias));
   typedef int64_t Mask __attribute__((vector_size(kVectorBytes)));
-  static constexpr double kEpsilon = 2.220446049250313e-16;
-  // Its square is far from underflow, and itself negligible beside a matrix of size 1.
-  static constexpr double kTiny = 1e-140;
 };
 template <>
 struct LaneTypes<float> {
   typedef float Vector __attribute__((vector_size(kVectorBytes)));
   typedef float InMemory __attribute__((vector_size(kVectorBytes), aligned(sizeof(float)), may_alias));
   typedef int32_t Mask __attribute__((vector_size(kVectorBytes)));
-  static constexpr float kEpsilon = 1.1920929e-07f;
-  static constexpr float kTiny = 1e-17f;
 };
 
 template <typename R>
@@ -132,83 +128,8 @@ inline Vec<R> times_powers(Vec<R> x, Vec<R> p, Vec<R> q, Vec<R> r) {
 inline Vec<double> magnitude(Vec<double> x) { return (Vec<double>)((Mask<double>)x & INT64_MAX); }
 inline Vec<float> magnitude(Vec<float> x) { return (Vec<float>)((Mask<float>)x & INT32_MAX); }
 
-// A complex number per lane.
-template <typename V>
-struct Pair {
-  V re, im;
-};
-
-// The arithmetic that the reduction needs, for real lanes ...
-template <typename V>
-inline V conj_(V x) {
-  return x;
-}
-template <typename V>
-inline V real_(V x) {
-  return x;
-}
-template <typename V>
-inline V norm_(V x) {
-  return x * x;
-}
-template <typename V>
-inline V times(V x, V y) {
-  return x * y;
-}
-// x* y
-template <typename V>
-inline V dot(V x, V y) {
-  return x * y;
-}
-template <typename V>
-inline V scaled(V x, V real) {
-  return x * real;
-}
-template <typename V>
-inline V plus(V x, V y) {
-  return x + y;
-}
-template <typename V>
-inline V minus(V x, V y) {
-  return x - y;
-}
-
-// ... and for complex ones.
-template <typename V>
-inline Pair<V> conj_(Pair<V> x) {
-  return {x.re, -x.im};
-}
-template <typename V>
-inline V real_(Pair<V> x) {
-  return x.re;
-}
-template <typename V>
-inline V norm_(Pair<V> x) {
-  return x.re * x.re + x.im * x.im;
-}
-template <typename V>
-inline Pair<V> times(Pair<V> x, Pair<V> y) {
-  return {x.re * y.re - x.im * y.im, x.re * y.im + x.im * y.re};
-}
-template <typename V>
-inline Pair<V> dot(Pair<V> x, Pair<V> y) {
-  return {x.re * y.re + x.im * y.im, x.re * y.im - x.im * y.re};
-}
-template <typename V>
-inline Pair<V> scaled(Pair<V> x, V real) {
-  return {x.re * real, x.im * real};
-}
-template <typename V>
-inline Pair<V> plus(Pair<V> x, Pair<V> y) {
-  return {x.re + y.re, x.im + y.im};
-}
-template <typename V>
-inline Pair<V> minus(Pair<V> x, Pair<V> y) {
-  return {x.re - y.re, x.im - y.im};
-}
-
 template <typename M, typename V>
-inline Pair<V> select(M mask, Pair<V> yes, Pair<V> no) {
+inline Complex<V> select(M mask, Complex<V> yes, Complex<V> no) {
   return {select(mask, yes.re, no.re), select(mask, yes.im, no.im)};
 }
 

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "degeneracy/gaps-inl.h"
+#include "degeneracy/rounding-inl.h"
 #include "eigenpair.h"
 #include "kernels/padded_matrices-inl.h"
 
@@ -46,7 +47,7 @@ class SmallRule : private SmallMatrices<T, N> {
   void solve(int64_t index) {
     w_ = static_cast<const R*>(p_.w) + index * n();
     const R* scale = p_.scale == nullptr ? nullptr : static_cast<const R*>(p_.scale) + index;
-    gaps_.open(w_, n(), scale, p_.policy, p_.parameter, first_);
+    gaps_.open(w_, n(), n(), scale, p_.policy, p_.parameter, first_);
     const bool good = p_.reverse ? pull_back(index) : push_forward(index);
     if (p_.refused != nullptr) p_.refused[index] = good ? 0 : 1;
   }
@@ -122,17 +123,21 @@ class SmallRule : private SmallMatrices<T, N> {
       if (p_.dv == nullptr) clear(at(kK));
       subtract(at(kK), at(kM));
     }
-    const bool judged = gaps_.judges();
+    const bool asks = gaps_.depend_on_k();
     const Matrix k = at(kK), m = at(kM);
-    if (judged) {
-      R largest = 0;
+    R largest = 0;
+    RoundingOfK<T> rounding;
+    if (asks) {
       for (int64_t i = 0; i < n(); ++i) {
         for (int64_t j = 0; j < n(); ++j) {
           largest = larger(largest, size(k.re[i * stride() + j], kComplex ? k.im[i * stride() + j] : R(0)));
         }
       }
-      gaps_.measure(p_, index, largest, norms_);
+      const auto of = [&](const void* base) { return base == nullptr ? nullptr : input(base, index); };
+      rounding.open(of(p_.v), of(p_.dv), of(p_.u), of(p_.du), n(), n(), p_.layout == EIGENPAIR_ROW_MAJOR, norms_);
+      gaps_.set_dw(dw, n());
     }
+    const auto size_of_rounding = [&](int64_t i, int64_t j) { return at_most_half_of_digits(rounding(i, j), largest); };
     for (int64_t i = 0; i < n(); ++i) {
       m.re[i * stride() + i] = dw != nullptr ? dw[i] : R(0);
       if constexpr (kComplex) m.im[i * stride() + i] = 0;
@@ -140,12 +145,12 @@ class SmallRule : private SmallMatrices<T, N> {
         const R re = R(0.5) * (k.re[i * stride() + j] - k.re[j * stride() + i]);
         const R im = kComplex ? R(0.5) * (k.im[i * stride() + j] + k.im[j * stride() + i]) : R(0);
         R f = gaps_.inverse(i, j);
-        if (judged) {
+        if (asks) {
           const R mixing_re = R(0.5) * (k.re[i * stride() + j] + k.re[j * stride() + i]);
           const R mixing_im = kComplex ? R(0.5) * (k.im[i * stride() + j] - k.im[j * stride() + i]) : R(0);
-          const auto says = gaps_.judge(i, j, size(re, im), size(mixing_re, mixing_im));
-          if (says == Gaps<T>::kRefused) return false;
-          if (says == Gaps<T>::kNoise) f = 0;
+          const int32_t reason = gaps_.reason_reverse(i, j, size(re, im), size(mixing_re, mixing_im), size_of_rounding);
+          if (gaps_.refuses(reason)) return false;
+          if (reason != EIGENPAIR_REASON_NONE) f = 0;
         }
         m.re[i * stride() + j] = f * re;
         m.re[j * stride() + i] = f * re;
@@ -228,9 +233,9 @@ class SmallRule : private SmallMatrices<T, N> {
       if (dw != nullptr) dw[i] = m.re[i * stride() + i];
     }
     const bool vectors = p_.dv != nullptr || p_.du != nullptr;
-    const bool judged = vectors && gaps_.clustered() && (p_.options & EIGENPAIR_RULE_MASK_COUPLED) == 0;
+    const bool asks = vectors && gaps_.clustered() && (p_.options & EIGENPAIR_RULE_MASK_COUPLED) == 0;
     R* const lost = norms_;
-    const bool good = !judged || !find_coupled(index, m, lost);
+    const bool good = !asks || !find_coupled(index, m, lost);
     for (int64_t i = 0; i < n(); ++i) {
       for (int64_t j = 0; j < n(); ++j) {
         const int64_t ij = i * stride() + j;
@@ -264,63 +269,44 @@ class SmallRule : private SmallMatrices<T, N> {
     return good;
   }
 
-  // Whether the perturbation couples vectors within clusters beyond rounding: `turned` of _hermitian_rules.py. Which
-  // ones, is put into `lost`, as 1, with scratch of twice its size behind it.
+  // Whether the perturbation couples vectors within clusters beyond rounding. Which ones, is put into `lost`, as 1,
+  // with scratch of twice its size behind it.
   bool find_coupled(int64_t index, Matrix m, R* lost) {
     const Matrix bound = at(kOut), tangent = at(kT);
     R *const row = lost + n(), *const turn = lost + 2 * n();
     clear(bound);
-    const auto add = [&](const void* source, const Matrix& x, bool by_mean) {
+    const auto add_form = [&](const void* source, const Matrix& x, bool by_mean) {
       if (source == nullptr) return;
       load_hermitian(input(source, index), tangent);
-      for (int64_t j = 0; j < n(); ++j) {
-        if (!shares(j)) continue;
-        for (int64_t k = 0; k < n(); ++k) {
-          row[k] = 0;
-          for (int64_t l = 0; l < n(); ++l) row[k] += size_at(tangent, k, l) * size_at(x, l, j);
-        }
-        for (int64_t i = 0; i < j; ++i) {
-          if (!gaps_.together(i, j)) continue;
-          R sum = 0;
-          for (int64_t k = 0; k < n(); ++k) sum += size_at(x, k, i) * row[k];
-          bound.re[i * stride() + j] += by_mean ? absolute(R(0.5) * w_[i] + R(0.5) * w_[j]) * sum : sum;
-        }
-      }
+      const auto of_a = [&](int64_t k, int64_t l) { return size_at(tangent, k, l); };
+      const auto of_x = [&](int64_t k, int64_t j) { return size_at(x, k, j); };
+      const auto wanted = [&](int64_t i, int64_t j) { return i < j && gaps_.share_cluster(i, j); };
+      const auto add = [&](int64_t i, int64_t j, R sum) {
+        bound.re[i * stride() + j] += by_mean ? absolute(R(0.5) * w_[i] + R(0.5) * w_[j]) * sum : sum;
+      };
+      add_rounding_of_form<R>(n(), n(), of_x, of_a, of_x, wanted, add, row);
     };
-    add(p_.da, at(p_.type == 2 ? kU : kV), false);
-    add(p_.db, at(p_.type == 3 ? kU : kV), true);
+    add_form(p_.da, at(p_.type == 2 ? kU : kV), false);
+    add_form(p_.db, at(p_.type == 3 ? kU : kV), true);
     R largest = 0;
     for (int64_t j = 0; j < n(); ++j) {
       lost[j] = 0;
-      R top = 0;
-      const auto moved = [&](int64_t i) { return i == j ? R(0) : absolute(gaps_.inverse_of(i, j)) * size_at(m, i, j); };
-      for (int64_t i = 0; i < n(); ++i) {
-        largest = larger(largest, size_at(m, i, j));
-        top = larger(top, moved(i));
-      }
-      top = top > 0 && top - top == 0 ? top : R(1);
-      R sum = 0;
-      for (int64_t i = 0; i < n(); ++i) sum += moved(i) / top * (moved(i) / top);
-      turn[j] = top * static_cast<R>(__builtin_sqrt(sum));
+      for (int64_t i = 0; i < n(); ++i) largest = larger(largest, size_at(m, i, j));
+      turn[j] = norm_of<R>(
+          n(), [&](int64_t i) { return i == j ? R(0) : absolute(gaps_.inverse_of(i, j)) * size_at(m, i, j); });
     }
     bool any = false;
     for (int64_t j = 1; j < n(); ++j) {
       for (int64_t i = 0; i < j; ++i) {
-        if (!gaps_.together(i, j)) continue;
+        if (!gaps_.share_cluster(i, j)) continue;
         const R parts = bound.re[i * stride() + j] + gaps_.scale() * (turn[i] + turn[j]);
-        const R limit = gaps_.rounding_of_form(parts, largest);
-        // `not <=` rather than `>`: a NaN in the tangent fails the test.
-        if (size_at(m, i, j) <= limit && size_at(m, j, i) <= limit) continue;
+        const R size = at_most_half_of_digits(parts, largest);
+        if (!gaps_.refuses(gaps_.reason_forward(i, j, size_at(m, i, j), size, size_at(m, j, i), size))) continue;
         lost[i] = lost[j] = 1;
         any = true;
       }
     }
     return any;
-  }
-
-  // Of a cluster of two and more.
-  bool shares(int64_t j) const {
-    return (j > 0 && gaps_.together(j - 1, j)) || (j + 1 < n() && gaps_.together(j, j + 1));
   }
 
   R size_at(const Matrix& x, int64_t i, int64_t j) const {
@@ -344,7 +330,7 @@ class SmallRule : private SmallMatrices<T, N> {
   }
 
   const eigenpair_hermitian_rule& p_;
-  Gaps<T> gaps_;
+  Gaps<R> gaps_;
   const R* w_ = nullptr;
   R* norms_;
   int32_t* first_;

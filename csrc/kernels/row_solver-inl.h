@@ -63,7 +63,7 @@ class RowSolver {
   }
 
  private:
-  static constexpr R kTiny = LaneTypes<R>::kTiny;
+  static constexpr R kTiny = Precision<R>::kTiny;
 
   static int64_t stride_for(int64_t n) { return (n + kWidth - 1) / kWidth * kWidth; }
   static R sum_of(V x) {

@@ -4,45 +4,11 @@
 #include <cstdint>
 
 #include "eigenpair.h"
-#include "kernels/isa.h"
+#include "kernels/numbers-inl.h"
 
 namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
-
-// An element as the caller stores it; std::complex would bring functions of the standard library with it.
-template <typename R>
-struct Complex {
-  R re, im;
-};
-
-template <typename T>
-struct RealPart {
-  using type = T;
-};
-template <typename R>
-struct RealPart<Complex<R>> {
-  using type = R;
-};
-
-template <typename R>
-inline R absolute(R x) {
-  return x < 0 ? -x : x;
-}
-
-// Scaled, so that squares neither overflow nor vanish.
-template <typename R>
-inline R modulus(R x, R y) {
-  const R a = absolute(x), b = absolute(y), large = a > b ? a : b, small = a > b ? b : a;
-  if (!(large > 0)) return large + small;
-  const R ratio = small / large;
-  return large * static_cast<R>(__builtin_sqrt(static_cast<double>(1 + ratio * ratio)));
-}
-
-template <typename R>
-inline R mean(R x, R y) {
-  return x == y ? x : R(0.5) * x + R(0.5) * y;
-}
 
 // Entry (i, j), i >= j, of the Hermitian matrix that `triangle` of column-major or row-major storage stands for.
 template <typename R>

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "degeneracy/gaps-inl.h"
+#include "degeneracy/rounding-inl.h"
 #include "eigenpair.h"
 #include "kernels/kernels.h"
 #include "kernels/storage-inl.h"
@@ -106,21 +107,27 @@ bool rotate(const eigenpair_hermitian_rule& p, int64_t index, const void* of_k, 
   T* y = static_cast<T*>(to_m);
   static_assert(kRotationScratch > RoundingOfK<T>::kNorms && sizeof(R) >= sizeof(int32_t));
   R* const norms = static_cast<R*>(scratch);
-  Gaps<T> gaps;
-  gaps.open(w, n, of_matrix(p.scale, 1), p.policy, p.parameter,
+  Gaps<R> gaps;
+  gaps.open(w, n, n, of_matrix(p.scale, 1), p.policy, p.parameter,
             reinterpret_cast<int32_t*>(norms + RoundingOfK<T>::kNorms * n));
-  if (gaps.judges()) {
-    R largest = 0;
+  R largest = 0;
+  RoundingOfK<T> rounding;
+  if (gaps.depend_on_k()) {
     for (int64_t i = 0; i < n * n; ++i) largest = larger(largest, Mirror::size(x[i]));
-    gaps.measure(p, index, largest, norms);
+    const auto of = [&](const void* base) {
+      return base == nullptr ? nullptr : static_cast<const T*>(base) + index * n * n;
+    };
+    rounding.open(of(p.v), of(p.dv), of(p.u), of(p.du), n, n, p.layout == EIGENPAIR_ROW_MAJOR, norms);
+    gaps.set_dw(dw, n);
   }
   // Transposed, the anti-Hermitian part changes its sign.
   const R sign = p.layout == EIGENPAIR_ROW_MAJOR ? R(1) : R(-1);
   bool refused = false;
+  const auto size_of_rounding = [&](int64_t i, int64_t j) { return at_most_half_of_digits(rounding(i, j), largest); };
   Mirror mirror;
   visit_tiles(n, [&](int64_t p0, int64_t p1, int64_t q0, int64_t q1) {
     mirror.read(x, n, p0, p1, q0, q1);
-    const bool far = gaps.far() || (gaps.judges() && p0 != q0 && gaps.far(p1 - 1, q0));
+    const bool far = gaps.all_far() || (gaps.depend_on_k() && p0 != q0 && gaps.all_far(p1 - 1, q0));
     for (int64_t i = p0; i < p1; ++i) {
       const auto across = [&](int64_t j) -> T& { return mirror.entries[i - p0][j - q0]; };
       for (int64_t j = i + 1 > q0 ? i + 1 : q0; far && j < q1; ++j) {
@@ -131,11 +138,11 @@ bool rotate(const eigenpair_hermitian_rule& p, int64_t index, const void* of_k, 
       for (int64_t j = i + 1 > q0 ? i + 1 : q0; !far && j < q1; ++j) {
         const T rotation = Mirror::half(x[i * n + j], across(j), R(-1));
         R f = gaps.inverse(i, j);
-        if (gaps.judges()) {
+        if (gaps.depend_on_k()) {
           const R mixing = Mirror::size(Mirror::half(x[i * n + j], across(j), R(1)));
-          const auto says = gaps.judge(i, j, Mirror::size(rotation), mixing);
-          if (says == Gaps<T>::kNoise) f = 0;
-          refused |= says == Gaps<T>::kRefused;
+          const int32_t reason = gaps.reason_reverse(i, j, Mirror::size(rotation), mixing, size_of_rounding);
+          if (reason != EIGENPAIR_REASON_NONE) f = 0;
+          refused |= gaps.refuses(reason);
         }
         y[i * n + j] = Mirror::scaled(rotation, sign * f);
         across(j) = Mirror::adjoint(y[i * n + j]);

@@ -21,7 +21,7 @@ struct Rotation {
   Rotation(V half, V beside) {
     const V zero{}, one = splat<V>(R(1));
     // Where its square would underflow the sine would be anything; beside a matrix of size 1 it is nothing.
-    const Mask<R> flat = magnitude(beside) <= splat<V>(LaneTypes<R>::kTiny);
+    const Mask<R> flat = magnitude(beside) <= splat<V>(Precision<R>::kTiny);
     beside = select(flat, zero, beside);
     const V square = beside * beside, radius = root(half * half + square), reach = magnitude(half) + radius;
     const V inverse = one / root(select(flat, one, reach * reach + square));

@@ -27,18 +27,35 @@ class Decision(ctypes.Structure):
 
     _fields_ = (
         [("struct_size", ctypes.c_int64)]
-        + [(name, ctypes.c_int32) for name in ("dtype", "general", "mode", "layout", "policy", "options")]
+        + [(name, ctypes.c_int32) for name in ("dtype", "general", "type", "mode", "layout", "policy", "options")]
+        + [("reserved", ctypes.c_int32)]
         + [("parameter", ctypes.c_double)]
         + [(name, ctypes.c_int64) for name in ("n", "order", "batch")]
         + [
             (name, ctypes.c_void_p)
-            for name in ("w", "scale", "reach", "condition", "edges", "used", "k", "sizes", "dw")
+            for name in (
+                "w",
+                "k",
+                "dw",
+                "scale",
+                "reach",
+                "condition",
+                "sizes",
+                "norms",
+                "v",
+                "u",
+                "dv",
+                "du",
+                "da",
+                "db",
+            )
         ]
-        + [(name, ctypes.c_void_p) for name in ("gaps", "reasons", "limits", "lost", "refused")]
+        + [(name, ctypes.c_void_p) for name in ("outside", "largest", "edges", "used")]
+        + [(name, ctypes.c_void_p) for name in ("gaps", "reasons", "lost", "refused", "scales")]
     )
 
 
-def decide(general, mode, policy, parameter, options, w, order=None, **arrays):
+def decide(general, mode, policy, parameter, options, w, order=None, type=0, **arrays):
     """Reasons `(n, n)` and `(n,)`, and whether anything is refused."""
     n = len(w)
     inexact = np.complex128 if general or np.iscomplexobj(arrays.get("k")) else np.float64
@@ -46,13 +63,15 @@ def decide(general, mode, policy, parameter, options, w, order=None, **arrays):
     kept = {"w": np.asarray(w, like_w)}
     for name, value in arrays.items():
         if value is not None:
-            dtype = {"k": like_k, "dw": like_w, "used": np.int32}.get(name, np.float64)
+            matrices = dict.fromkeys(("k", "v", "u", "dv", "du", "da", "db"), like_k)
+            dtype = {**matrices, "dw": like_w, "used": np.int32}.get(name, np.float64)
             kept[name] = np.ascontiguousarray(value, dtype)
     reasons, lost, refused = np.full((n, n), -1, np.int32), np.full(n, -1, np.int32), np.full(1, -1, np.int32)
     decision = Decision(
         struct_size=ctypes.sizeof(Decision),
         dtype=COMPLEX128 if inexact is np.complex128 else FLOAT64,
         general=general,
+        type=type,
         mode=MODES.index(mode),
         layout=ROW_MAJOR,
         policy=POLICIES.index(policy),
@@ -193,3 +212,128 @@ def test_random_inputs(general, mode):
         compare(found, decided_by_jax(general, mode, coupled, w, k, jnp.asarray(sizes), dw, reach, condition))
         refusals += found[2]
     assert 5 < refusals < 55
+
+
+def column_norms(x):
+    return np.linalg.norm(x, axis=0)
+
+
+def rounding_of_product(x, bar):
+    """In units of `√n ε`, of `xᴴ bar`."""
+    lengths, bars = column_norms(x), column_norms(bar)
+    small, large = np.minimum.outer(lengths, lengths), np.maximum.outer(lengths, lengths)
+    return np.minimum(large * bars.max(), small * (bars / lengths).max() * large)
+
+
+def half_of_digits(sizes, k, largest=0.0):
+    return np.minimum(sizes, max(np.abs(k).max(), largest) / (64 * math.sqrt(np.finfo(float).eps)))
+
+
+def form(x, a, y):
+    return np.abs(x).T @ np.abs(a) @ np.abs(y)
+
+
+def random_matrix(rng, n, columns=None):
+    shape = (n, columns or n)
+    return rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+
+
+def near_threshold(rng, limit):
+    """Complex numbers a little below or above `limit`, or far from it."""
+    size = limit * rng.choice([1e-6, 0.1, 0.9, 1.1, 1e6], limit.shape)
+    return size * np.exp(2j * np.pi * rng.random(limit.shape))
+
+
+@needs_kernels
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("type", [0, 1, 2, 3])
+def test_sizes_of_hermitian_problems(type, mode):
+    """What the core computes from bases and their cotangents or tangents, against the same written in NumPy."""
+    rng = np.random.default_rng(type)
+    refusals = 0
+    for trial in range(40):
+        n = int(rng.integers(2, 6))
+        order = n + 3 * (trial % 2)
+        unit = math.sqrt(n) * np.finfo(float).eps
+        w = np.cumsum(rng.choice([0, 1e-17, 1e-9, 1], n)) + 1
+        v, u = random_matrix(rng, order, n), random_matrix(rng, order, n)
+        x, y = (u if type == 2 else v), (u if type == 3 else v)
+        sources = {"v": v, "u": u}
+        scale = np.abs(w).max()
+        if type:
+            sources["norms"] = norms = rng.random(2)
+            scale = (norms[0] * column_norms(x) ** 2 + np.abs(w) * norms[1] * column_norms(y) ** 2).max()
+        width = 10 * math.sqrt(order) * np.finfo(float).eps * scale
+        inside = (lambda label: label[:, None] == label)(np.r_[0, np.cumsum(np.diff(w) > width)])
+        largest = float(rng.random())
+        if mode == "reverse":
+            sources |= {"dv": random_matrix(rng, order, n), "du": None if trial % 3 else random_matrix(rng, order, n)}
+            sizes = rounding_of_product(v, sources["dv"])
+            if sources["du"] is not None:
+                sizes = sizes + rounding_of_product(u, sources["du"])
+            k = near_threshold(rng, 64 * unit * sizes)
+            k = k - np.conj(k.T)
+        else:
+            sources |= {"da": random_matrix(rng, order), "db": None if type == 0 else random_matrix(rng, order)}
+            outside = rng.random(n)
+            sizes = form(x, sources["da"], x)
+            if type:
+                sizes = sizes + np.abs(w[:, None] + w) / 2 * form(y, sources["db"], y)
+            k = near_threshold(rng, 64 * unit * sizes)
+            k = np.triu(k, 1) + np.conj(np.triu(k, 1).T)
+            gap = w - w[:, None]
+            turn = column_norms(np.where(inside, 0, k / np.where(inside, 1, gap))) + outside
+            sizes = (sizes + scale * (turn[:, None] + turn)) * math.sqrt(order / n)
+            sources["outside"] = outside
+        sizes = half_of_digits(sizes, k, largest)
+        given = decide(False, mode, "check", 10, 0, w, order, type, k=k, sizes=sizes, scale=[scale])
+        computed = decide(False, mode, "check", 10, 0, w, order, type, k=k, largest=[largest], **sources)
+        np.testing.assert_array_equal(computed[0], given[0])
+        np.testing.assert_array_equal(computed[1], given[1])
+        refusals += computed[2]
+    assert 4 < refusals < 36
+
+
+@needs_kernels
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("type", [0, 1])
+def test_sizes_of_general_problems(type, mode):
+    rng = np.random.default_rng(type)
+    refusals = 0
+    for trial in range(40):
+        n = int(rng.integers(2, 6))
+        unit = math.sqrt(n) * np.finfo(float).eps
+        w = (np.cumsum(rng.choice([0, 1e-17, 1e-9, 1], n)) + 1).astype(complex)
+        if type and trial % 4 == 0:
+            w[-1] = np.inf
+        infinite = np.isinf(w)
+        v, u, norms = random_matrix(rng, n), random_matrix(rng, n), rng.random(2)
+        condition = column_norms(u) * column_norms(v)
+        finite = np.where(infinite, 0, w)
+        reach = (norms[0] + (np.abs(finite) * norms[1] if type else 0)) * condition
+        if type:
+            condition = condition * norms[1]
+        gap = np.where(infinite[:, None] ^ infinite, 1, np.abs(finite - finite[:, None]))
+        inside = gap <= 10 * unit * np.maximum(reach[:, None], reach)
+        inside = np.linalg.matrix_power(inside.astype(float), n) > 0
+        sources = {"v": v, "u": u, "norms": norms}
+        if mode == "reverse":
+            sources |= {"dv": random_matrix(rng, n), "du": None if trial % 3 else random_matrix(rng, n)}
+            sizes = rounding_of_product(v, sources["dv"])
+            if sources["du"] is not None:
+                sizes = sizes + rounding_of_product(u, sources["du"])
+            k = near_threshold(rng, 64 * unit * sizes)
+        else:
+            sources |= {"da": random_matrix(rng, n), "db": random_matrix(rng, n) if type else None}
+            sizes = form(u, sources["da"], v) * ~infinite
+            if type:
+                sizes = sizes + form(u, sources["db"], v) * np.where(infinite, 1, np.abs(finite))
+            k = near_threshold(rng, 64 * unit * sizes)
+            turn = np.where(inside, 0, np.abs(k) / np.where(inside, 1, gap))
+            sizes = sizes + np.linalg.norm(turn * reach, axis=1)[:, None] + reach[:, None] * column_norms(turn)
+        given = decide(True, mode, "check", 10, 0, w, type=type, k=k, sizes=sizes, reach=reach, condition=condition)
+        computed = decide(True, mode, "check", 10, 0, w, type=type, k=k, **sources)
+        np.testing.assert_array_equal(computed[0], given[0])
+        np.testing.assert_array_equal(computed[1], given[1])
+        refusals += computed[2]
+    assert 4 < refusals < 39

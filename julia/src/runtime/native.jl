@@ -101,6 +101,45 @@ struct CComplementProblem
     info::Ptr{Int32}
 end
 
+struct CDecision
+    struct_size::Int64
+    dtype::Int32
+    general::Int32
+    type::Int32
+    mode::Int32
+    layout::Int32
+    policy::Int32
+    options::Int32
+    reserved::Int32
+    parameter::Float64
+    n::Int64
+    order::Int64
+    batch::Int64
+    w::Ptr{Cvoid}
+    k::Ptr{Cvoid}
+    dw::Ptr{Cvoid}
+    scale::Ptr{Cvoid}
+    reach::Ptr{Cvoid}
+    condition::Ptr{Cvoid}
+    sizes::Ptr{Cvoid}
+    norms::Ptr{Cvoid}
+    v::Ptr{Cvoid}
+    u::Ptr{Cvoid}
+    dv::Ptr{Cvoid}
+    du::Ptr{Cvoid}
+    da::Ptr{Cvoid}
+    db::Ptr{Cvoid}
+    outside::Ptr{Cvoid}
+    largest::Ptr{Cvoid}
+    edges::Ptr{Cvoid}
+    used::Ptr{Int32}
+    gaps::Ptr{Int32}
+    reasons::Ptr{Int32}
+    lost::Ptr{Int32}
+    refused::Ptr{Int32}
+    scales::Ptr{Cvoid}
+end
+
 dtype_code(::Type{Float32}) = Int32(0)
 dtype_code(::Type{Float64}) = Int32(1)
 dtype_code(::Type{ComplexF32}) = Int32(2)
