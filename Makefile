@@ -17,7 +17,7 @@ DEVELOP := $(wildcard $(VENV)/develop)
 SOURCES := CMakeLists.txt pyproject.toml README.md $(shell find csrc $(if $(DEVELOP),,python) julia/src julia/ext \
   julia/Project.toml -type f ! -path '*/tests/*' ! -path '*/__pycache__/*')
 
-.PHONY: all develop demo test test-fast test-elementwise test-versions bench docs lint format sanitize cases cuda-headers clean
+.PHONY: all develop demo test test-fast test-elementwise test-versions test-arm64 bench docs lint format sanitize cases cuda-headers clean
 all: $(VENV)/package
 
 # An editable installation: an edit of a Python file reinstalls nothing, an edit of csrc/ rebuilds the core.
@@ -46,6 +46,10 @@ test-elementwise: $(VENV)/package
 # The oldest and the newest supported Python, JAX, NumPy and SciPy, each in an environment of its own.
 test-versions: $(VENV)/package
 	@python tools/run_tests.py versions
+
+# The C tests on an emulated arm64: needs Debian's g++-aarch64-linux-gnu and qemu-user.
+test-arm64: $(VENV)/package
+	@python tools/run_tests.py arm64
 
 sanitize: $(VENV)/package
 	@python tools/run_tests.py address thread

@@ -28,7 +28,14 @@ TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end of table -->)", re.DOTALL)
 # Of every process: several share the card, and what they say is read while they run.
 SETTINGS = {"PYTHONUNBUFFERED": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
-NEEDED = ("scikit-build-core>=0.10", "nanobind>=2.2", "threadpoolctl>=3.5", "pytest>=8", "cmake>=3.26", "ninja>=1.11")
+NEEDED = (
+    "scikit-build-core>=0.11",
+    "hatch-fancy-pypi-readme>=24",
+    "threadpoolctl>=3.5",
+    "pytest>=8",
+    "cmake>=3.26",
+    "ninja>=1.11",
+)
 
 # What a card must have done, with JAX alone: whether there is one, and its name.
 PROBE = """

@@ -2,8 +2,9 @@
 
     python tools/run_tests.py                lint, C, Python (with conformance and both languages together), Julia
     python tools/run_tests.py SUITE ...      of those, or `address` and `thread` (the C tests under sanitizers),
-                                             `fast` (a few Python tests of everything), or `versions` (the same tests
-                                             with the oldest and the newest JAX)
+                                             `arm64` (the C tests, cross-compiled, under qemu), `fast` (a few Python
+                                             tests of everything), or `versions` (the same tests with the oldest and
+                                             the newest JAX)
     python tools/run_tests.py -k NAME        the Python tests whose names match, as for pytest; with `c`, the C tests;
                                              with `julia`, the files julia/test/test_NAME.jl
 
@@ -24,6 +25,7 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -66,20 +68,46 @@ def lapacks() -> str:
     return subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def ctest(sanitizers: str = "", chosen: str = "") -> Counts:
-    """Builds core and C tests, and runs those whose names match `chosen`."""
-    name = "c" + "".join(f"-{s}" for s in sanitizers.split(",") if s)
+def ctest(sanitizers: str = "", chosen: str = "", toolchain: Path | None = None, lapack: str = "") -> Counts:
+    """Builds core and C tests, and runs those whose names match `chosen`, with the environment's LAPACK or SciPy's."""
+    name = "c" + "".join(f"-{s}" for s in sanitizers.split(",") if s) + (f"-{toolchain.stem}" if toolchain else "")
     build, report = ROOT / "build" / name, REPORTS / f"{name}.xml"
     configure = ["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", "-DEIGENPAIR_BUILD_TESTS=ON"]
+    if toolchain:
+        configure += [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}"]
     for command in ([*configure, f"-DEIGENPAIR_SANITIZE={sanitizers}"], ["cmake", "--build", build]):
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             print(done.stdout, done.stderr, sep="\n", flush=True)
             return Counts(failed=1)
-    environment = {**os.environ, "EIGENPAIR_TEST_LAPACK": os.environ.get("EIGENPAIR_TEST_LAPACK") or lapacks()}
+    lapack = lapack or os.environ.get("EIGENPAIR_TEST_LAPACK") or lapacks()
+    environment = {**os.environ, "EIGENPAIR_TEST_LAPACK": lapack}
     command = ["ctest", "--test-dir", build, "--output-on-failure", "--output-junit", report, "-j", "2"]
     command += ["-R", chosen] if chosen else []
     return junit(report, subprocess.run([*without_layout(), *command], check=False, env=environment).returncode)
+
+
+def arm64() -> Counts:
+    """The C tests on an emulated arm64, with NEON's vector registers and the OpenBLAS of SciPy's wheel for it."""
+    missing = [program for program in ("aarch64-linux-gnu-g++", "qemu-aarch64") if shutil.which(program) is None]
+    if missing:
+        print(f"arm64: no {' and no '.join(missing)} (Debian: g++-aarch64-linux-gnu, qemu-user), so it was skipped.")
+        return Counts(skipped=1)
+    place = ROOT / "build" / "arm64-lapack"
+    if not list(place.glob("scipy.libs/libscipy_openblas*.so")):
+        platforms = [f"--platform=manylinux_2_{minor}_aarch64" for minor in (27, 28)]
+        download = ["download", "-q", "--no-deps", "--only-binary=:all:", *platforms, "--python-version=3.12", "scipy"]
+        subprocess.run([sys.executable, "-m", "pip", *download, "-d", place], check=True)
+        (wheel,) = place.glob("scipy-*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(place, [name for name in archive.namelist() if name.startswith("scipy.libs/")])
+    (lapack,) = place.glob("scipy.libs/libscipy_openblas*.so")
+    # Fortran's library asks for zlib by name, and uses nothing of it.
+    zlib = lapack.parent / "libz.so.1"
+    command = ["aarch64-linux-gnu-gcc", "-shared", "-x", "c", "-", "-o", zlib]
+    subprocess.run(command, input="typedef int nothing;\n", text=True, check=True)
+    os.environ |= {"QEMU_SET_ENV": f"LD_LIBRARY_PATH={lapack.parent},OPENBLAS_NUM_THREADS=1"}
+    return ctest(toolchain=ROOT / "cmake" / "aarch64-linux-gnu.cmake", lapack=str(lapack))
 
 
 def without_layout() -> list[str]:
@@ -179,6 +207,7 @@ SUITES = {
     "versions": lambda: Counts(*versions.run()),
     "address": lambda: ctest("address,undefined"),
     "thread": lambda: ctest("thread"),
+    "arm64": arm64,
 }
 
 

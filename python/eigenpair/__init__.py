@@ -1,5 +1,6 @@
 """Differentiable eigendecomposition: if it returns a number, the number is right."""
 
+from importlib.metadata import version as _version
 from typing import Any
 
 from . import degeneracy, engines, functions, large, native
@@ -11,7 +12,7 @@ from .large import EigshResult, EigsResult, eigs, eigsh
 from .matrix_functions import logm, matrix_function, signm, sqrtm
 from .spectral import spectral_map, spectral_projector, spectral_sum
 
-__version__ = "0.1.0"
+__version__ = _version("eigenpair")
 
 __all__ = [
     "EigBothResult",

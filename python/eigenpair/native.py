@@ -252,7 +252,7 @@ def _start() -> None:
         # Each shard of a batch is solved where it lies.
         jax.ffi.register_ffi_target_as_batch_partitionable(name)
     # Costs nothing where there is no GPU: libraries are opened by the first computation that needs them.
-    for name, handler in _native.cuda_registrations().items():
+    for name, handler in _native.registrations("CUDA").items():
         jax.ffi.register_ffi_target(name, handler, platform="CUDA")
         jax.ffi.register_ffi_target_as_batch_partitionable(name)
 

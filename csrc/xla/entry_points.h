@@ -1,0 +1,31 @@
+// What Python calls of this library, by ctypes. Plain C, so that one build serves every version of Python.
+#pragma once
+
+#include "eigenpair.h"
+
+extern "C" {
+
+typedef struct eigenpair_xla_handler {
+  const char* target;    // the name that a computation calls it by
+  const char* platform;  // as JAX names platforms
+  void* address;
+} eigenpair_xla_handler;
+
+// All of them; the last one is followed by one whose target is NULL.
+EIGENPAIR_API const eigenpair_xla_handler* eigenpair_xla_handlers(void);
+
+// Version of XLA's FFI and of the C ABI of the core that this library was compiled with.
+EIGENPAIR_API void eigenpair_xla_ffi_version(int32_t* major, int32_t* minor);
+EIGENPAIR_API int32_t eigenpair_xla_abi_version(void);
+
+// The LAPACK of the handlers, NULL until one is lent. Handlers read it without a lock and may be running, so what was
+// lent once must never be destroyed.
+EIGENPAIR_API void eigenpair_xla_lend(const eigenpair_lapack* lapack);
+EIGENPAIR_API const eigenpair_lapack* eigenpair_xla_lapack(void);
+
+// Where to look for CUDA's libraries; NULL or an empty path leaves it to the loader's names. Opens nothing.
+EIGENPAIR_API void eigenpair_xla_name_cuda(const char* cudart, const char* cublas, const char* cusolver);
+
+// Opens CUDA's libraries when first asked for, and again after a failure.
+EIGENPAIR_API eigenpair_status eigenpair_xla_open_cuda(eigenpair_cuda** out);
+}
