@@ -5,12 +5,15 @@
 #include <memory>
 #include <string>
 
+#include "hermitian/rule-inl.h"
 #include "kernels/kernels.h"
 #include "lapack/lapack.h"
 #include "runtime/matrix.h"
 #include "runtime/problem.h"
 
 namespace eigenpair {
+
+using EIGENPAIR_ISA::pull_back;
 
 // Products of n x n matrices, in the caller's layout.
 template <typename T, typename Int>
@@ -80,16 +83,16 @@ class LargeRuleProblem final : public Problem {
   std::unique_ptr<Worker> worker() const override { return std::make_unique<RuleWorker>(*this); }
 
  private:
-  bool turns() const { return p_.dv != nullptr || p_.du != nullptr; }
-  bool conjugates() const { return is_complex<T> && p_.conjugated && turns(); }
+  bool uses_vectors() const { return p_.dv != nullptr || p_.du != nullptr; }
+  bool conjugates() const { return is_complex<T> && p_.conjugated && uses_vectors(); }
 
   class RuleWorker final : public Worker {
    public:
     explicit RuleWorker(const LargeRuleProblem& problem)
         : problem_(problem),
           moved_(problem.p_.n * problem.p_.n),
-          rotation_(problem.turns() && problem.p_.da == nullptr ? problem.p_.n * problem.p_.n : 0),
-          scratch_(kRotationScratch * problem.p_.n) {}
+          rotation_(problem.uses_vectors() && problem.p_.da == nullptr ? problem.p_.n * problem.p_.n : 0),
+          scratch_(kRuleScratch * problem.p_.n) {}
 
     void solve(int64_t first, int64_t last) noexcept override {
       const eigenpair_hermitian_rule& p = problem_.p_;
@@ -99,55 +102,56 @@ class LargeRuleProblem final : public Problem {
       }
     }
 
+    // ---- see pull_back of rule-inl.h ----
+
+    bool compute_m() {
+      const eigenpair_hermitian_rule& p = problem_.p_;
+      const Products<T, Int>& products = problem_.products_;
+      const T *v = of_matrix(p.v), *u = of_matrix(p.u);
+      if (p.dv != nullptr) products.adjoint_times(T(1), v, plain(p.dv), T(0), k_);
+      if (p.du != nullptr) products.adjoint_times(T(-1), plain(p.du), u, T(p.dv != nullptr ? 1 : 0), k_);
+      return problem_.kernels_.compute_m(p, index_, k_, m_, scratch_.get());
+    }
+    void compute_n() { problem_.kernels_.compute_n(problem_.p_, index_, m_, k_); }
+    void pull_back_a(bool x_is_u) {
+      multiply_around(of_matrix(x_is_u ? problem_.p_.u : problem_.p_.v), m_, false, da_);
+    }
+    void pull_back_b(bool y_is_u) { multiply_around(of_matrix(y_is_u ? problem_.p_.u : problem_.p_.v), k_, true, db_); }
+
    private:
-    T* of_matrix(const void* base, int64_t index) const {
+    T* of_matrix(const void* base) const {
       const int64_t square = problem_.p_.n * problem_.p_.n;
-      return base == nullptr ? nullptr : const_cast<T*>(static_cast<const T*>(base)) + index * square;
+      return base == nullptr ? nullptr : const_cast<T*>(static_cast<const T*>(base)) + index_ * square;
     }
 
     bool solve_one(int64_t index) noexcept {
       const eigenpair_hermitian_rule& p = problem_.p_;
-      const Products<T, Int>& products = problem_.products_;
-      const LargeRule& kernels = problem_.kernels_;
-      T *da = of_matrix(p.da, index), *db = of_matrix(p.db, index);
-      const T *v = of_matrix(p.v, index), *u = of_matrix(p.u, index);
+      index_ = index;
+      da_ = of_matrix(p.da);
+      db_ = of_matrix(p.db);
       // Gradients serve as scratch: K where the last of them will be, M where dA will be.
-      T *k = db != nullptr ? db : da, *m = da != nullptr ? da : rotation_.get();
-      if (problem_.turns()) {
-        rotation_cotangent(v, u, index, k);
-        if (!kernels.rotate(p, index, k, m, scratch_.get())) {
-          fill_nan(da, p.n * p.n);
-          fill_nan(db, p.n * p.n);
-          return false;
-        }
-      }
-      const auto pull_back = [&](const T* x, bool of_b, T* gradient) {
-        if (problem_.turns()) {
-          products.times(x, of_b ? k : m, moved_.get());
-        } else {
-          kernels.scale_columns(p, index, of_b, x, moved_.get());
-        }
-        products.times_adjoint(moved_.get(), x, gradient);
-        kernels.share(p, gradient);
-      };
-      if (db != nullptr) {
-        if (problem_.turns()) kernels.mix(p, index, m, k);
-        pull_back(p.type == 3 ? u : v, true, db);
-      }
-      if (da != nullptr) pull_back(p.type == 2 ? u : v, false, da);
-      return true;
+      k_ = db_ != nullptr ? db_ : da_;
+      m_ = da_ != nullptr ? da_ : rotation_.get();
+      if (pull_back(p, *this)) return true;
+      fill_nan(da_, p.n * p.n);
+      fill_nan(db_, p.n * p.n);
+      return false;
     }
 
-    // K = V^H dV - dU^H U
-    void rotation_cotangent(const T* v, const T* u, int64_t index, T* k) noexcept {
+    void multiply_around(const T* x, const T* m, bool of_b, T* gradient) {
       const eigenpair_hermitian_rule& p = problem_.p_;
-      const Products<T, Int>& products = problem_.products_;
-      if (p.dv != nullptr) products.adjoint_times(T(1), v, plain(p.dv, index), T(0), k);
-      if (p.du != nullptr) products.adjoint_times(T(-1), plain(p.du, index), u, T(p.dv != nullptr ? 1 : 0), k);
+      if (problem_.uses_vectors()) {
+        problem_.products_.times(x, m, moved_.get());
+      } else {
+        problem_.kernels_.scale_columns(p, index_, of_b, x, moved_.get());
+      }
+      problem_.products_.times_adjoint(moved_.get(), x, gradient);
+      problem_.kernels_.share_gradient(p, gradient);
     }
 
-    const T* plain(const void* cotangent, int64_t index) noexcept {
-      const T* x = of_matrix(cotangent, index);
+    // Conjugated if the caller's convention asks for it; the copy is valid until the next call.
+    const T* plain(const void* cotangent) noexcept {
+      const T* x = of_matrix(cotangent);
       if (!problem_.conjugates()) return x;
       const int64_t square = problem_.p_.n * problem_.p_.n;
       for (int64_t i = 0; i < square; ++i) moved_.get()[i] = conjugate(x[i]);
@@ -156,6 +160,8 @@ class LargeRuleProblem final : public Problem {
 
     const LargeRuleProblem& problem_;
     Buffer<T> moved_, rotation_;
+    int64_t index_ = 0;
+    T *da_ = nullptr, *db_ = nullptr, *k_ = nullptr, *m_ = nullptr;
     Buffer<Real<T>> scratch_;
   };
 

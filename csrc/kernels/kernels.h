@@ -35,14 +35,14 @@ struct SmallRules {
   size_t (*scratch_bytes[4])(int64_t n);
 };
 
-// What `rotate` below takes of scratch memory for each order, in real numbers.
-inline constexpr int64_t kRotationScratch = 5;
+// How much scratch memory `compute_m` below takes, in units of n real numbers.
+inline constexpr int64_t kRuleScratch = 5;
 
-// What is not products in the reverse rule of larger ones, for matrix `index` of the batch: see rotation.h.
+// The reverse rule of larger ones but for its products, for matrix `index` of the batch: see tiled_rule-inl.h.
 struct LargeRule {
-  bool (*rotate)(const eigenpair_hermitian_rule& rule, int64_t index, const void* k, void* m, void* scratch);
-  void (*mix)(const eigenpair_hermitian_rule& rule, int64_t index, const void* m, void* k);
-  void (*share)(const eigenpair_hermitian_rule& rule, void* gradient);
+  bool (*compute_m)(const eigenpair_hermitian_rule& rule, int64_t index, const void* k, void* m, void* scratch);
+  void (*compute_n)(const eigenpair_hermitian_rule& rule, int64_t index, const void* m, void* k);
+  void (*share_gradient)(const eigenpair_hermitian_rule& rule, void* gradient);
   void (*scale_columns)(const eigenpair_hermitian_rule& rule, int64_t index, bool of_b, const void* x, void* scaled);
 };
 

@@ -19,7 +19,7 @@ constexpr int kGroupsInTurns = 3;
 constexpr int groups_in_turns(int64_t n, bool vectors) { return n <= (vectors ? 8 : 16) ? kGroupsInTurns : 1; }
 
 template <typename T, int N>
-struct SmallGroup {
+struct LaneGroup {
   using R = typename RealPart<T>::type;
   using V = Vec<R>;
   using M = Mask<R>;
@@ -27,7 +27,7 @@ struct SmallGroup {
   static constexpr int kParts = kComplex ? 2 : 1;
   static constexpr int kWidth = kLanes<R>;
   static constexpr bool kBlocks = N > 0 && !kComplex, kByOneRotation = N == 2 && !kComplex;
-  using Solver = SmallPair<T, R, N>;
+  using Solver = LanePair<T, R, N>;
   using S = typename Solver::S;
 
   Solver* s;
@@ -232,7 +232,7 @@ struct SmallGroup {
 // in one instance and not in another; that none does where it matters is what `same_bits…` in test_small.c tests.
 template <typename T, int N, int kGroups>
 void solve_groups(const eigenpair_hermitian_problem& p, int64_t at, int64_t last, void* scratch) {
-  using Group = SmallGroup<T, N>;
+  using Group = LaneGroup<T, N>;
   using Solver = typename Group::Solver;
   Group groups[kGroups];
   typename Solver::Base* solvers[kGroups];
@@ -251,7 +251,7 @@ void solve_groups(const eigenpair_hermitian_problem& p, int64_t at, int64_t last
 
 template <typename T, int N>
 void solve_order(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, void* scratch) {
-  constexpr int64_t kWidth = SmallGroup<T, N>::kWidth;
+  constexpr int64_t kWidth = LaneGroup<T, N>::kWidth;
   int64_t at = first;
   if (groups_in_turns(p.n, p.v != nullptr) > 1) {
     constexpr int64_t kMost = kGroupsInTurns;

@@ -9,8 +9,8 @@ namespace EIGENPAIR_ISA {
 namespace {
 
 template <typename T, typename R, int N>
-struct SmallPair : SmallSolver<T, R, N> {
-  using Base = SmallSolver<T, R, N>;
+struct LanePair : LaneSolver<T, R, N> {
+  using Base = LaneSolver<T, R, N>;
   using Base::a;
   using Base::kMax;
   using Base::n;

@@ -6,6 +6,7 @@
 
 #include "degeneracy/gaps-inl.h"
 #include "eigenpair.h"
+#include "hermitian/rule-inl.h"
 #include "kernels/blocks-inl.h"
 #include "kernels/lanes-inl.h"
 
@@ -28,7 +29,6 @@ struct LaneRule {
 
   // Which lanes it has done. A matrix is done here or not whatever its company.
   static M run(const eigenpair_hermitian_rule& p, int64_t first, int count) {
-    const V half = splat<V>(R(0.5));
     const bool rows = p.layout == EIGENPAIR_ROW_MAJOR;
     const auto at = [&](int i, int j) { return rows ? i * N + j : i + j * N; };
     const auto read = [&](const void* source, auto block, V* target) {
@@ -56,7 +56,9 @@ struct LaneRule {
         }
       }
       for (int i = 0; i < N; ++i) {
-        for (int j = i + 1; j < N; ++j) m[i * N + j] = m[i + j * N] = half * (k[i][j] - k[j][i]) / (w[j] - w[i]);
+        for (int j = i + 1; j < N; ++j) {
+          m[i * N + j] = m[i + j * N] = rotation_part(k[i][j], k[j][i]) / (w[j] - w[i]);
+        }
       }
     }
     if (p.dw != nullptr) {

@@ -17,7 +17,7 @@ namespace {
 
 // n as a template argument where unrolling pays, else 0.
 template <typename T, typename R, int N>
-struct SmallSolver {
+struct LaneSolver {
   using V = Vec<R>;
   using M = Mask<R>;
   using S = std::conditional_t<std::is_same_v<T, R>, V, Complex<V>>;
@@ -97,9 +97,9 @@ struct SmallSolver {
   // Implicit QL with Wilkinson's shift (Martin, Wilkinson), of several groups of matrices in turns: a rotation waits
   // for the one before, but not for another group's. Eigenvalues that it does not converge to become NaN.
   template <int kGroups>
-  static void iterate(SmallSolver* const (&groups)[kGroups], bool vectors) {
+  static void iterate(LaneSolver* const (&groups)[kGroups], bool vectors) {
     const int n = groups[0]->n();
-    for (SmallSolver* group : groups) group->e_[n - 1] = V{};
+    for (LaneSolver* group : groups) group->e_[n - 1] = V{};
     for (int l = 0; l + 2 < n; ++l) {
       for (int round = 0;; ++round) {
         Sweep sweeps[kGroups];
@@ -125,7 +125,7 @@ struct SmallSolver {
         for (int k = 0; k < kGroups; ++k) groups[k]->end_sweep(l, sweeps[k]);
       }
     }
-    for (SmallSolver* group : groups) {
+    for (LaneSolver* group : groups) {
       if (n == 1) break;
       V c, s;
       group->meet(n - 2, group->e_[n - 2], &c, &s);

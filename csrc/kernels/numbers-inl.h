@@ -138,9 +138,25 @@ inline bool is_nan(R x) {
   return x != x;
 }
 
-template <typename R>
-inline R nan_of() {
-  return static_cast<R>(__builtin_nan(""));
+// A real number as one of type T.
+template <typename T>
+inline T number_of(typename RealPart<T>::type x) {
+  if constexpr (sizeof(T) == sizeof x) {
+    return x;
+  } else {
+    return {x, 0};
+  }
+}
+
+template <typename T>
+inline T nan_of() {
+  using R = typename RealPart<T>::type;
+  const R nan = static_cast<R>(__builtin_nan(""));
+  if constexpr (sizeof(T) == sizeof nan) {
+    return nan;
+  } else {
+    return {nan, nan};
+  }
 }
 
 // (x + y)/2 without overflow, and exactly x if they are equal.

@@ -20,7 +20,7 @@ struct RowVector {
 
 // The order as a template argument where unrolling pays, else 0.
 template <typename T, int N>
-class SmallMatrices {
+class PaddedMatrices {
  public:
   using R = typename RealPart<T>::type;
   static constexpr bool kComplex = !std::is_same_v<T, R>;
@@ -36,7 +36,7 @@ class SmallMatrices {
   static int64_t stride_for(int64_t n) { return N > 0 ? kRow : (n + kWidth - 1) / kWidth * kWidth; }
 
  protected:
-  SmallMatrices(int64_t order, int32_t layout, int32_t triangle, bool conjugated)
+  PaddedMatrices(int64_t order, int32_t layout, int32_t triangle, bool conjugated)
       : n_(order),
         stride_(stride_for(order)),
         rows_(layout == EIGENPAIR_ROW_MAJOR),
@@ -46,6 +46,22 @@ class SmallMatrices {
   int64_t n() const { return N > 0 ? N : n_; }
   int64_t stride() const { return N > 0 ? kRow : stride_; }
   int64_t square() const { return n() * n(); }
+
+  T entry(const Matrix& x, int64_t i, int64_t j) const {
+    if constexpr (kComplex) {
+      return {x.re[i * stride() + j], x.im[i * stride() + j]};
+    } else {
+      return x.re[i * stride() + j];
+    }
+  }
+  void set(const Matrix& x, int64_t i, int64_t j, T value) const {
+    if constexpr (kComplex) {
+      x.re[i * stride() + j] = value.re;
+      x.im[i * stride() + j] = value.im;
+    } else {
+      x.re[i * stride() + j] = value;
+    }
+  }
 
   // The matrix or its adjoint; `conjugated` says how it is stored.
   void load(const T* source, bool adjoint, bool conjugated, Matrix target) const {

@@ -16,7 +16,7 @@ namespace {
 
 template <typename T, int N>
 void run_order(const eigenpair_hermitian_rule& p, int64_t first, int64_t last, void* scratch) {
-  SmallRule<T, N> rule(p, scratch);
+  PaddedRule<T, N> rule(p, scratch);
   if constexpr (N > 0) {
     if (LaneRule<T, N>::fits(p)) {
       for (; first < last; first += kLanes<T>) {
@@ -45,7 +45,7 @@ void run(const eigenpair_hermitian_rule& p, int64_t first, int64_t last, void* s
 template <typename T>
 size_t scratch_bytes(int64_t n) {
   // The unrolled ones may pad further.
-  return SmallRule<T, 0>::scratch_bytes(n) + SmallRule<T, 4>::scratch_bytes(4);
+  return PaddedRule<T, 0>::scratch_bytes(n) + PaddedRule<T, 4>::scratch_bytes(4);
 }
 
 }  // namespace
@@ -57,7 +57,7 @@ const SmallRules rules = {
 
 template <typename T>
 constexpr LargeRule large_rule() {
-  return {rotate<T>, mix<T>, share<T>, scale_columns<T>};
+  return {compute_m<T>, compute_n<T>, share_gradient<T>, scale_columns<T>};
 }
 extern const LargeRule large_rules[4];
 const LargeRule large_rules[4] = {large_rule<float>(), large_rule<double>(), large_rule<Complex<float>>(),

@@ -29,7 +29,7 @@ void solve(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, vo
 template <typename T>
 size_t scratch_bytes(int64_t n) {
   using R = typename RealPart<T>::type;
-  using Any = SmallPair<T, R, 0>;
+  using Any = LanePair<T, R, 0>;
   const size_t groups = groups_in_turns(n, false);
   // The unrolled ones are smaller.
   return groups * (sizeof(Any) + Any::squares_bytes(n));
