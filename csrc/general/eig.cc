@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "general/gauge.h"
 #include "lapack/general_drivers.h"
 #include "runtime/matrix.h"
 #include "runtime/problem.h"
@@ -12,67 +13,11 @@ namespace eigenpair {
 
 namespace {
 
-template <typename R>
-using Complex = std::complex<R>;
-
-// Finite by (Re, Im), then infinite, then undetermined.
-template <typename R>
-std::vector<int64_t> sorted_order(const Complex<R>* w, int64_t n) {
-  const auto rank = [](Complex<R> x) {
-    return std::isnan(x.real()) || std::isnan(x.imag()) ? 2 : (std::isinf(x.real()) ? 1 : 0);
-  };
-  std::vector<int64_t> order(static_cast<size_t>(n));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) {
-    if (rank(w[i]) != rank(w[j])) return rank(w[i]) < rank(w[j]);
-    if (rank(w[i]) != 0) return false;
-    if (w[i].real() != w[j].real()) return w[i].real() < w[j].real();
-    return w[i].imag() < w[j].imag();
-  });
-  return order;
-}
-
-// Unit 2-norm, largest component real and positive. Components within √ε of the largest count as equally large and the
-// first of them is taken, so that rounding does not choose.
-template <typename R>
-void normalize(Complex<R>* x, int64_t n) {
-  R largest = 0;
-  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
-  if (!(largest > 0)) return;
-  R sum = 0;
-  for (int64_t i = 0; i < n; ++i) sum += std::norm(x[i] / largest);
-  const R enough = largest * (1 - std::sqrt(std::numeric_limits<R>::epsilon()));
-  int64_t k = 0;
-  while (std::abs(x[k]) < enough) ++k;
-  const Complex<R> factor = std::conj(x[k]) / std::abs(x[k]) / (largest * std::sqrt(sum));
-  for (int64_t i = 0; i < n; ++i) x[i] *= factor;
-  x[k] = Complex<R>(x[k].real());
-}
-
-template <typename R>
-R norm2(const Complex<R>* x, int64_t n) {
-  R largest = 0, sum = 0;
-  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(x[i]));
-  if (!(largest > 0) || !std::isfinite(largest)) return largest;
-  for (int64_t i = 0; i < n; ++i) sum += std::norm(x[i] / largest);
-  return largest * std::sqrt(sum);
-}
-
-// y^H M x for a column-major M, or for the identity.
-template <typename T, typename R>
-Complex<R> form(const Complex<R>* y, const T* m, const Complex<R>* x, int64_t n) {
-  Complex<R> sum = 0;
-  for (int64_t j = 0; j < n; ++j) {
-    for (int64_t i = 0; i < n; ++i) sum += std::conj(y[i]) * (m[i + j * n] * x[j]);
-  }
-  return sum;
-}
-
 template <typename T, typename Int>
 class GeneralProblem final : public Problem {
  public:
   using R = Real<T>;
-  using C = Complex<R>;
+  using C = std::complex<R>;
 
   GeneralProblem(const eigenpair_lapack& lapack, const eigenpair_general_problem& problem)
       : p_(problem),
@@ -303,20 +248,8 @@ class GeneralProblem final : public Problem {
 
 }  // namespace
 
+std::unique_ptr<Problem> make_problem(const eigenpair_lapack* lapack, const eigenpair_general_problem& p) {
+  return make<GeneralProblem>(lapack, p);
+}
+
 }  // namespace eigenpair
-
-using namespace eigenpair;
-
-extern "C" {
-
-eigenpair_status eigenpair_general_job(const eigenpair_lapack* lapack, const eigenpair_general_problem* problem,
-                                       int32_t max_workers, eigenpair_job** out) {
-  return create_job<GeneralProblem>(lapack, problem, max_workers, out);
-}
-
-eigenpair_status eigenpair_general(const eigenpair_lapack* lapack, const eigenpair_general_problem* problem,
-                                   int32_t threads) {
-  return run<GeneralProblem>(lapack, problem, threads);
-}
-
-}  // extern "C"

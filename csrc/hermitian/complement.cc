@@ -133,15 +133,8 @@ class ComplementProblem final : public Problem {
 
 }  // namespace
 
-}  // namespace eigenpair
-
-using namespace eigenpair;
-
-extern "C" {
-
-eigenpair_status eigenpair_complement_job(const eigenpair_lapack* lapack, const eigenpair_complement_problem* problem,
-                                          int32_t max_workers, eigenpair_job** out) {
-  return create_job<ComplementProblem>(lapack, problem, max_workers, out);
+std::unique_ptr<Problem> make_problem(const eigenpair_lapack* lapack, const eigenpair_complement_problem& p) {
+  return make<ComplementProblem>(lapack, p);
 }
 
-}  // extern "C"
+}  // namespace eigenpair

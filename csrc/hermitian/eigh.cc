@@ -220,30 +220,14 @@ class SmallProblem final : public Problem {
   eigenpair_hermitian_problem p_;
 };
 
-std::unique_ptr<Problem> make_hermitian(const eigenpair_lapack& lapack, const eigenpair_hermitian_problem& p) {
+}  // namespace
+
+std::unique_ptr<Problem> make_problem(const eigenpair_lapack* lapack, const eigenpair_hermitian_problem& p) {
+  require(lapack != nullptr, "lapack is NULL");
+  HermitianProblem<double, int32_t>::check(p);
   const SmallKernels* kernels = small_kernels();
-  if (kernels != nullptr && SmallProblem::fits(*kernels, p)) {
-    return std::make_unique<SmallProblem>(*kernels, p);
-  }
+  if (kernels != nullptr && SmallProblem::fits(*kernels, p)) return std::make_unique<SmallProblem>(*kernels, p);
   return make<HermitianProblem>(lapack, p);
 }
 
-}  // namespace
-
 }  // namespace eigenpair
-
-using namespace eigenpair;
-
-extern "C" {
-
-eigenpair_status eigenpair_hermitian_job(const eigenpair_lapack* lapack, const eigenpair_hermitian_problem* problem,
-                                         int32_t max_workers, eigenpair_job** out) {
-  return create_job<HermitianProblem>(lapack, problem, max_workers, out, make_hermitian);
-}
-
-eigenpair_status eigenpair_hermitian(const eigenpair_lapack* lapack, const eigenpair_hermitian_problem* problem,
-                                     int32_t threads) {
-  return run<HermitianProblem>(lapack, problem, threads, make_hermitian);
-}
-
-}  // extern "C"

@@ -58,43 +58,17 @@ void check(const eigenpair_hermitian_rule& p) {
   require(p.type != 0 || p.db == nullptr, "rule.db must be NULL for type 0");
 }
 
-eigenpair_job* job_for(const eigenpair_lapack* lapack, const eigenpair_hermitian_rule* rule, int32_t max_workers) {
-  require(rule != nullptr, "rule is NULL");
-  check(*rule);
+}  // namespace
+
+std::unique_ptr<Problem> make_problem(const eigenpair_lapack* lapack, const eigenpair_hermitian_rule& rule) {
+  check(rule);
   const SmallKernels* kernels = small_kernels();
   if (kernels == nullptr) throw Failure(EIGENPAIR_MISSING_ROUTINE, "this library has no kernels of its own");
-  if (rule->n == 0 || rule->batch == 0) return make_job(lapack, std::make_unique<EmptyProblem>(), max_workers);
-  if (is_large(lapack, *rule)) return make_job(lapack, make_large(*lapack, kernels->large, *rule), max_workers);
-  return make_job(lapack, std::make_unique<RuleProblem>(*kernels->rules, *rule), max_workers);
+  if (rule.n == 0 || rule.batch == 0) return std::make_unique<EmptyProblem>();
+  if (is_large(lapack, rule)) return make_large(*lapack, kernels->large, rule);
+  return std::make_unique<RuleProblem>(*kernels->rules, rule);
 }
-
-}  // namespace
 
 }  // namespace eigenpair
 
-using namespace eigenpair;
-
-extern "C" {
-
-int32_t eigenpair_has_small_kernels(void) { return small_kernels() != nullptr ? 1 : 0; }
-
-eigenpair_status eigenpair_hermitian_rule_job(const eigenpair_lapack* lapack, const eigenpair_hermitian_rule* rule,
-                                              int32_t max_workers, eigenpair_job** out) {
-  return guarded([&] {
-    require(out != nullptr, "out is NULL");
-    *out = nullptr;
-    *out = job_for(lapack, rule, max_workers);
-  });
-}
-
-eigenpair_status eigenpair_hermitian_apply_rule(const eigenpair_lapack* lapack, const eigenpair_hermitian_rule* rule,
-                                                int32_t threads) {
-  eigenpair_job* job = nullptr;
-  const eigenpair_status status = guarded([&] {
-    require(threads >= 0, "threads is negative");
-    job = job_for(lapack, rule, threads > 0 ? threads : hardware_threads());
-  });
-  return status == EIGENPAIR_OK ? run_on_threads(job) : status;
-}
-
-}  // extern "C"
+extern "C" int32_t eigenpair_has_small_kernels(void) { return eigenpair::small_kernels() != nullptr ? 1 : 0; }

@@ -239,15 +239,8 @@ class PartialProblem final : public Problem {
 
 }  // namespace
 
-}  // namespace eigenpair
-
-using namespace eigenpair;
-
-extern "C" {
-
-eigenpair_status eigenpair_partial_job(const eigenpair_lapack* lapack, const eigenpair_partial_problem* problem,
-                                       int32_t max_workers, eigenpair_job** out) {
-  return create_job<PartialProblem>(lapack, problem, max_workers, out);
+std::unique_ptr<Problem> make_problem(const eigenpair_lapack* lapack, const eigenpair_partial_problem& p) {
+  return make<PartialProblem>(lapack, p);
 }
 
-}  // extern "C"
+}  // namespace eigenpair

@@ -1,9 +1,14 @@
 // What every kind of problem shares between its description in the C ABI and the job that solves it.
 #pragma once
 
+#include <algorithm>
+#include <complex>
+#include <cstdint>
 #include <memory>
 
+#include "eigenpair.h"
 #include "runtime/job.h"
+#include "runtime/status.h"
 
 namespace eigenpair {
 
@@ -48,43 +53,24 @@ std::unique_ptr<Problem> make_for(const eigenpair_lapack& lapack, const Descript
 }
 
 template <template <typename, typename> class Kind, typename Description>
-std::unique_ptr<Problem> make(const eigenpair_lapack& lapack, const Description& p) {
+std::unique_ptr<Problem> make(const eigenpair_lapack* lapack, const Description& p) {
+  require(lapack != nullptr, "lapack is NULL");
+  Kind<double, int32_t>::check(p);
   if (p.n == 0 || p.batch == 0) {
     if (p.info != nullptr) std::fill(p.info, p.info + p.batch, EIGENPAIR_INFO_OK);
     return std::make_unique<EmptyProblem>();
   }
   switch (p.dtype) {
-    case EIGENPAIR_FLOAT32: return make_for<Kind, float>(lapack, p);
-    case EIGENPAIR_FLOAT64: return make_for<Kind, double>(lapack, p);
-    case EIGENPAIR_COMPLEX64: return make_for<Kind, std::complex<float>>(lapack, p);
-    default: return make_for<Kind, std::complex<double>>(lapack, p);
+    case EIGENPAIR_FLOAT32: return make_for<Kind, float>(*lapack, p);
+    case EIGENPAIR_FLOAT64: return make_for<Kind, double>(*lapack, p);
+    case EIGENPAIR_COMPLEX64: return make_for<Kind, std::complex<float>>(*lapack, p);
+    default: return make_for<Kind, std::complex<double>>(*lapack, p);
   }
 }
 
-template <typename Description>
-using Maker = std::unique_ptr<Problem> (*)(const eigenpair_lapack&, const Description&);
-
-template <template <typename, typename> class Kind, typename Description>
-eigenpair_status create_job(const eigenpair_lapack* lapack, const Description* problem, int32_t max_workers,
-                            eigenpair_job** out, Maker<Description> maker = make<Kind, Description>) {
-  return guarded([&] {
-    require(out != nullptr, "out is NULL");
-    *out = nullptr;
-    require(lapack != nullptr, "lapack is NULL");
-    require(problem != nullptr, "problem is NULL");
-    Kind<double, int32_t>::check(*problem);
-    *out = make_job(lapack, maker(*lapack, *problem), max_workers);
-  });
-}
-
-template <template <typename, typename> class Kind, typename Description>
-eigenpair_status run(const eigenpair_lapack* lapack, const Description* problem, int32_t threads,
-                     Maker<Description> maker = make<Kind, Description>) {
-  if (threads < 0) return guarded([] { require(false, "threads is negative"); });
-  eigenpair_job* job = nullptr;
-  const int32_t workers = threads > 0 ? threads : hardware_threads();
-  const eigenpair_status status = create_job<Kind>(lapack, problem, workers, &job, maker);
-  return status == EIGENPAIR_OK ? run_on_threads(job) : status;
-}
+// The checked problem behind each description of problems.inc. Throws Failure.
+#define EIGENPAIR_PROBLEM(name, handler, description) \
+  std::unique_ptr<Problem> make_problem(const eigenpair_lapack* lapack, const description& p);
+#include "problems.inc"
 
 }  // namespace eigenpair

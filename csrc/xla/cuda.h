@@ -8,8 +8,8 @@
 
 namespace eigenpair::xla {
 
-XLA_FFI_DECLARE_HANDLER_SYMBOL(CudaHermitian);
-XLA_FFI_DECLARE_HANDLER_SYMBOL(CudaGeneral);
+#define EIGENPAIR_CUDA_PROBLEM(name, Handler, description) XLA_FFI_DECLARE_HANDLER_SYMBOL(Handler);
+#include "problems.inc"
 
 // Where to look; an empty path leaves it to the loader's names. Opens nothing.
 void name_cuda_libraries(const std::string& cudart, const std::string& cublas, const std::string& cusolver);

@@ -17,13 +17,9 @@ void* address(Handler* handler) {
 }
 
 const eigenpair_xla_handler kHandlers[] = {
-    {"eigenpair_hermitian", "cpu", address(Hermitian)},
-    {"eigenpair_general", "cpu", address(General)},
-    {"eigenpair_hermitian_rule", "cpu", address(HermitianRule)},
-    {"eigenpair_partial", "cpu", address(Partial)},
-    {"eigenpair_complement", "cpu", address(Complement)},
-    {"eigenpair_cuda_hermitian", "CUDA", address(CudaHermitian)},
-    {"eigenpair_cuda_general", "CUDA", address(CudaGeneral)},
+#define EIGENPAIR_PROBLEM(name, Handler, description) {"eigenpair_" #name, "cpu", address(Handler)},
+#define EIGENPAIR_CUDA_PROBLEM(name, Handler, description) {"eigenpair_cuda_" #name, "CUDA", address(Handler)},
+#include "problems.inc"
     {nullptr, nullptr, nullptr},
 };
 

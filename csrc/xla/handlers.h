@@ -13,11 +13,8 @@ namespace ffi = ::xla::ffi;
 // The process's LAPACK for JAX, set once at import. Null until then.
 const eigenpair_lapack* lapack();
 
-XLA_FFI_DECLARE_HANDLER_SYMBOL(Hermitian);
-XLA_FFI_DECLARE_HANDLER_SYMBOL(General);
-XLA_FFI_DECLARE_HANDLER_SYMBOL(HermitianRule);
-XLA_FFI_DECLARE_HANDLER_SYMBOL(Partial);
-XLA_FFI_DECLARE_HANDLER_SYMBOL(Complement);
+#define EIGENPAIR_PROBLEM(name, Handler, description) XLA_FFI_DECLARE_HANDLER_SYMBOL(Handler);
+#include "problems.inc"
 
 inline ffi::Error error_of(eigenpair_status status) {
   if (status == EIGENPAIR_OK) return ffi::Error::Success();

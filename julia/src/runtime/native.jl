@@ -47,7 +47,7 @@ struct CHermitianRule
     policy::Int32
     reverse::Int32
     conjugated::Int32
-    reserved::Int32
+    options::Int32
     parameter::Float64
     n::Int64
     batch::Int64
