@@ -14,13 +14,7 @@ HEADER = (ROOT / "csrc" / "include" / "eigenpair.h").read_text()
 PROBLEMS = (ROOT / "csrc" / "problems.inc").read_text()
 JULIA = "\n".join(path.read_text() for path in sorted((ROOT / "julia" / "src").rglob("*.jl")))
 
-JULIA_TYPES = {
-    "int32_t": "Int32",
-    "int64_t": "Int64",
-    "double": "Float64",
-    "void*": "Ptr{Cvoid}",
-    "int32_t*": "Ptr{Int32}",
-}
+JULIA_TYPES = {"int32_t": "Int32", "int64_t": "Int64", "double": "Float64", "void*": "Pointer", "int32_t*": "Pointer"}
 CTYPES = {
     "int32_t": ctypes.c_int32,
     "int64_t": ctypes.c_int64,
@@ -52,12 +46,20 @@ def test_the_list_is_read():
     assert ("struct_size", "int64_t") in fields("eigenpair_hermitian_problem")
 
 
+def fields_in_julia(name):
+    """`(name, type)` of each field of a Julia struct, written out or by `@native_struct(Name, Type(fields…), …)`."""
+    if found := re.search(rf"^struct {name}\n(.*?)^end", JULIA, re.DOTALL | re.MULTILINE):
+        pairs = [line.strip().split("::") for line in found[1].splitlines()]
+        return [(field, "Pointer" if kind.startswith("Ptr") else kind) for field, kind in pairs]
+    (body,) = re.findall(rf"@native_struct\(\s*{name},(.*?)\n\)", JULIA, re.DOTALL)
+    groups = re.findall(r"(\w+)\(([^)]*)\)", body)
+    return [(field.strip(), kind) for kind, fields in groups for field in fields.split(",")]
+
+
 @pytest.mark.parametrize("struct", STRUCTS)
 def test_structs_of_julia(struct):
     name = "C" + "".join(word.capitalize() for word in struct.removeprefix("eigenpair_").split("_"))
-    (body,) = re.findall(rf"^struct {name}\n(.*?)^end", JULIA, re.DOTALL | re.MULTILINE)
-    found = [tuple(line.strip().split("::")) for line in body.splitlines()]
-    assert found == [(field, JULIA_TYPES[kind]) for field, kind in fields(struct)]
+    assert fields_in_julia(name) == [(field, JULIA_TYPES[kind]) for field, kind in fields(struct)]
 
 
 def test_entry_points_of_julia():
