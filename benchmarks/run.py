@@ -147,7 +147,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=plan.GROUPS, metavar="GROUP", help=", ".join(plan.GROUPS))
     parser.add_argument("--threads", type=int, default=2, help="of every library (default: 2)")
     parser.add_argument("--limit", type=float, help=f"seconds, then stop (default: none; {QUICK_LIMIT} with --quick)")
-    parser.add_argument("--publish", action="store_true", help="write docs/performance.md and its pictures")
+    parser.add_argument("--publish", action="store_true", help="write docs/performance_tables.md and its pictures")
     parser.add_argument("--report", action="store_true", help="measure nothing, report the last run again")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # on the way out, the workers are ended

@@ -36,15 +36,16 @@ def _quartiles(x: np.ndarray) -> dict[str, float]:
 
 
 def write(found: dict[str, Any], folder: pathlib.Path, *, publish: bool = False) -> None:
-    """performance.md and its pictures. What people wrote around the measured part of an existing page stays."""
+    """performance_tables.md and the pictures. The text around the measured part of an existing page stays."""
     pictures = plots.draw(found["cases"], folder)
-    path = folder / "performance.md"
-    before, after = f"# How fast\n\n{BEGIN}", f"{END}\n"
+    path = folder / "performance_tables.md"
+    before, after = f"# Performance: all tables\n\n{BEGIN}", f"{END}\n"
     if publish and path.exists():
         text = path.read_text(encoding="utf-8")
         if BEGIN in text and END in text:
             before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    path.write_text(f"{before}\n\n{page(found, pictures)}\n{after}", encoding="utf-8")
+    # In the documentation, docs/performance.md shows the pictures.
+    path.write_text(f"{before}\n\n{page(found, [] if publish else pictures)}\n{after}", encoding="utf-8")
     if not publish:
         print(page(found, []))
         print(f"Written: {path}, {', '.join(p.name for p in pictures)} and performance.json beside it.")

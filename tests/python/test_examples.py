@@ -1,6 +1,5 @@
 """The physics of the examples: water's orbital energies and graphene's bands, against PySCF and formulas by hand."""
 
-import re
 import sys
 from pathlib import Path
 
@@ -126,20 +125,3 @@ def test_arrays_survive_the_way_to_another_language(tmp_path):
     back = demo.read_arrays(tmp_path / "x.txt")
     for name, x in arrays.items():
         assert np.array_equal(back[name], x)
-
-
-@pytest.mark.filterwarnings("ignore::eigenpair.degeneracy.DegeneracyWarning")
-@pytest.mark.parametrize("page", ["README.md", "docs/degeneracy.md", "docs/training.md"])
-def test_python_in_the_docs_runs(page, capsys):
-    if page == "docs/training.md":
-        pytest.importorskip("optax")
-        pytest.importorskip("equinox")
-    text = (Path(__file__).resolve().parents[2] / page).read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert blocks
-    scope = {}
-    for block in blocks:
-        exec(block, scope)  # each page's blocks follow each other
-    shown = capsys.readouterr().out
-    for printed in re.findall(r"^```text\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-        assert printed.strip() in shown
