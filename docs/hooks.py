@@ -58,7 +58,9 @@ def docstrings() -> dict[str, list[str]]:
             text = "".join(f"{x}\n" for x in iter(functools.partial(next, lines), '"""'))
             defined = _DEFINITION.match(next(lines))
             # Also the names in the signature at the head, for one docstring that describes several.
-            heads = re.findall(r"^    (?:[^=(]+ = )?(?:EigenPair\.)?([\w!]+)(?:\(|$)", text.split("\n\n")[0], re.MULTILINE)
+            heads = re.findall(
+                r"^    (?:[^=(]+ = )?(?:EigenPair\.)?([\w!]+)(?:\(|$)", text.split("\n\n")[0], re.MULTILINE
+            )
             for name in dict.fromkeys([*([defined.group(1)] if defined else []), *heads]):
                 found.setdefault(name, []).append(text)
     return found
