@@ -1,7 +1,8 @@
-// What the core calls of CUDA's runtime, cuBLAS and cuSOLVER, declared here so that building needs none of them.
+// Declarations of the functions of CUDA's runtime, cuBLAS and cuSOLVER that the core calls, so that building needs none
+// of their headers.
 //
-// Enumerations travel as int, opaque handles and matrices as void*. `make cuda-headers` holds every line of the three
-// lists against the vendor's own headers.
+// Enumerations are passed as int, opaque handles and matrices as void*. `make cuda-headers` compares the three lists
+// with the vendor's own headers.
 #pragma once
 
 #include <cstddef>
@@ -15,13 +16,18 @@ using Parameters = void*;
 using Jacobi = void*;  // syevjInfo_t
 
 enum : int { kSuccess = 0 };
-enum : int { kNoVectors = 0, kVectors = 1 };                              // cusolverEigMode_t
-enum : int { kLower = 0, kUpper = 1 };                                    // cublasFillMode_t
-enum : int { kLeft = 0 };                                                 // cublasSideMode_t
-enum : int { kPlain = 0, kTransposed = 1, kAdjoint = 2 };                 // cublasOperation_t
-enum : int { kNonUnit = 0 };                                              // cublasDiagType_t
-enum : int { kDeviceToDevice = 3 };                                       // cudaMemcpyKind
-enum : int { kReal32 = 0, kReal64 = 1, kComplex32 = 4, kComplex64 = 5 };  // cudaDataType, by the bits of one part
+enum : int { kNoVectors = 0, kVectors = 1 };               // cusolverEigMode_t
+enum : int { kLower = 0, kUpper = 1 };                     // cublasFillMode_t
+enum : int { kLeft = 0 };                                  // cublasSideMode_t
+enum : int { kPlain = 0, kTransposed = 1, kAdjoint = 2 };  // cublasOperation_t
+enum : int { kNonUnit = 0 };                               // cublasDiagType_t
+enum : int { kDeviceToDevice = 3 };                        // cudaMemcpyKind
+enum : int {
+  kReal32 = 0,
+  kReal64 = 1,
+  kComplex32 = 4,
+  kComplex64 = 5
+};  // cudaDataType, named by the bits of a real part
 enum : int { kSolverNotInitialized = 1, kSolverAllocFailed = 2, kSolverInvalidValue = 3 };  // cusolverStatus_t
 
 // F(return type, name, parameters)
@@ -83,7 +89,7 @@ enum : int { kSolverNotInitialized = 1, kSolverAllocFailed = 2, kSolverInvalidVa
   F(int, cusolverDnChegvd, EIGENPAIR_SYGVD_PARAMETERS)                                                                 \
   F(int, cusolverDnZhegvd, EIGENPAIR_SYGVD_PARAMETERS)
 
-// Null in libraries older than cuSOLVER 11.7.1 (CUDA 12.6 Update 2).
+// NULL in libraries older than cuSOLVER 11.7.1 (CUDA 12.6 Update 2).
 #define EIGENPAIR_CUSOLVER_NEWER_FUNCTIONS(F)                                                                          \
   F(int, cusolverDnXsyevBatched_bufferSize,                                                                            \
     (Handle, Parameters, int, int, int64_t, int, const void*, int64_t, int, const void*, int, size_t*, size_t*,        \

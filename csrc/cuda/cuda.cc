@@ -1,4 +1,4 @@
-// The C ABI's handle on CUDA's libraries.
+// The entry points of the C ABI that open and close CUDA's libraries.
 #include "cuda/sessions.h"
 
 using namespace eigenpair;

@@ -1,4 +1,4 @@
-// General problems on a CUDA device: Xgeev, one matrix after the other.
+// General problems on a CUDA device, by Xgeev, one matrix after the other.
 #include "cuda/matrices.h"
 
 namespace eigenpair::cuda {

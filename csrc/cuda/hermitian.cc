@@ -1,4 +1,5 @@
-// Hermitian problems on a CUDA device: standard ones in batches where cuSOLVER can, generalized ones one by one.
+// Hermitian problems on a CUDA device: standard problems in batches where cuSOLVER has a routine for that, pairs one by
+// one.
 #include <algorithm>
 
 #include "cuda/matrices.h"
@@ -9,15 +10,15 @@ namespace {
 
 enum Method : int { kEvd, kBatched, kJacobi, kPair };
 
-// Which routine is faster where: docs/gpu.md has the measurements.
-// Up to here Jacobi's method runs inside one thread block, and beats XsyevBatched.
+// docs/gpu.md has the measurements behind these limits. Up to this order Jacobi's method runs inside one thread block
+// and is faster than XsyevBatched.
 constexpr int64_t kJacobiLimit = 32;
-// Beyond it, one matrix at a time fills a device, and a batch costs memory for nothing.
+// Above this order one matrix keeps the device busy, and a batch would only cost memory.
 constexpr int64_t kBatchedLimit = 512;
-// XsyevBatched refuses batches of about 32,000 and more, which its documentation does not say; syevjBatched counts its
-// workspace in 32 bits.
+// XsyevBatched fails for batches of about 32,000 and more, which its documentation does not mention. syevjBatched
+// counts its workspace in 32 bits.
 constexpr int64_t kMostTogether = 16384;
-// Workspace grows with what is solved together: of so many bytes at a time.
+// The workspace grows with the batch, so at most this many bytes of matrices are solved together.
 constexpr int64_t kBytesTogether = int64_t{1} << 30;
 
 class Solver {
@@ -78,7 +79,8 @@ class Solver {
   }
 
  private:
-  // ---- how -----------------------------------------------------------------------------------------------------
+  // ---- choice of routine
+  // -----------------------------------------------------------------------------------------------------
 
   int method() const {
     const bool has_batched =
@@ -107,7 +109,7 @@ class Solver {
       plan.together = std::min({p_.batch, kMostTogether, std::max<int64_t>(1, kBytesTogether / square_)});
     }
     query(plan, plan.together);
-    // A smaller batch is not promised to need less.
+    // A smaller batch may need more workspace.
     const int64_t rest = p_.batch % plan.together;
     if (rest != 0) query(plan, rest);
     return plan;
@@ -151,7 +153,7 @@ class Solver {
     plan.elements = std::max(plan.elements, elements);
   }
 
-  // An order whose square fits the 32 bits of the older routines.
+  // Checks that n² fits the 32-bit integers of the older routines.
   int small(int64_t n, const char* routine) const {
     if (n > 46340) too_large(routine);
     return static_cast<int>(n);
@@ -163,14 +165,14 @@ class Solver {
                                            " needs more; reduce a generalized problem by B = L L^H to a standard one");
   }
 
-  // By element type. What the four take is called by one signature.
+  // The routine for the element type. All four are called with one signature.
   template <typename Function>
   Function choose(Function s, Function d, Function c, Function z) const {
     const Function all[] = {s, d, c, z};
     return all[p_.dtype];
   }
 
-  // ---- what ----------------------------------------------------------------------------------------------------
+  // ---- solution ----------------------------------------------------------------------------------------------------
 
   void solve(int64_t count, void* a, void* w, void* workspace, void* host, int32_t* info) {
     const Libraries& libraries = session_.libraries();
@@ -194,7 +196,7 @@ class Solver {
     }
   }
 
-  // Leaves eigenvectors in `a` and the Cholesky factor of B in `b`.
+  // Replaces `a` by the eigenvectors and `b` by the Cholesky factor of B.
   void solve_pair(void* a, void* b, void* w, void* workspace, int32_t* info) {
     const auto routine =
         choose(api_.cusolverDnSsygvd, api_.cusolverDnDsygvd, api_.cusolverDnChegvd, api_.cusolverDnZhegvd);
@@ -220,7 +222,7 @@ class Solver {
     const void* one = type_.real_bytes == 8 ? static_cast<const void*>(one64) : one32;
     const int adjoint = type_.bytes == type_.real_bytes ? kTransposed : kAdjoint;
     const int size = static_cast<int>(n);
-    // B is L L^H or U^H U: the factor that stands on the right acts first.
+    // B is L L^H or U^H U. The right factor acts first.
     const int order[] = {fill_ == kLower ? adjoint : int{kPlain}, fill_ == kLower ? int{kPlain} : adjoint};
     const void* from = v;
     for (const int operation : order) {

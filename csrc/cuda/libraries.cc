@@ -10,7 +10,7 @@ namespace eigenpair::cuda {
 
 namespace {
 
-// Never closed: CUDA's libraries keep threads and contexts that do not survive it.
+// The libraries are never closed, because they keep threads and contexts that need them.
 struct Library {
   void* handle = nullptr;
   std::string name;
@@ -58,7 +58,7 @@ void bind(const Library& library, const char* name, bool required, Function*& ou
                                           version_text(kOldestSolver) + " or later and its companions");
 }
 
-// Before anything else is looked up: an old library is to be called old, not incomplete.
+// Check the version before looking up functions, so that an old library is reported as old and not as incomplete.
 int version_of_solver(const Library& solver) {
   int (*get_version)(int*) = nullptr;
   bind(solver, "cusolverGetVersion", true, get_version);

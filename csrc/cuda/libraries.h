@@ -1,4 +1,4 @@
-// CUDA's libraries, opened when the program runs, and the errors they report.
+// CUDA's libraries, opened at run time, and the errors they report.
 #pragma once
 
 #include <string>
@@ -16,15 +16,15 @@ inline constexpr int kOldestSolver = 11102;
 std::string version_text(int version);
 
 struct Libraries {
-  // Each path may be NULL. A library that cannot be opened by its path is looked for under the loader's names. Throws
+  // Each path may be NULL. If a library cannot be opened by its path, the loader's names are tried. Throws
   // Failure(EIGENPAIR_NO_LIBRARY).
   Libraries(const char* cudart, const char* cublas, const char* cusolver);
 
   Api api;
   int solver_version = 0;
-  std::string description;  // one line for people
+  std::string description;  // one line about versions and paths
 
-  // Throw Failure when a status says so; `what` names the call.
+  // Throw Failure if the status is an error. `what` is the name of the call.
   void check_runtime(int status, const char* what) const;
   void check_solver(int status, const char* what) const;
   void check_blas(int status, const char* what) const;

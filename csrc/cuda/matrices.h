@@ -1,4 +1,4 @@
-// What Hermitian and general problems share on a device: element types, arguments, scratch memory, copies, entry
+// Code that Hermitian and general problems on a device share: element types, checks, scratch memory, copies, entry
 // points.
 #pragma once
 
@@ -13,8 +13,8 @@ namespace eigenpair::cuda {
 
 struct ElementType {
   int code;       // of the matrices
-  int real;       // of what is real in either case
-  int complex;    // of what is complex in either case
+  int real;       // of results that are always real
+  int complex;    // of results that are always complex
   int64_t bytes;  // of an element of the matrices
   int64_t real_bytes;
 };
@@ -33,25 +33,25 @@ void check_on_device(const Description& p) {
   check_batch(p);
   require(p.layout == EIGENPAIR_COLUMN_MAJOR, "problem.layout must be EIGENPAIR_COLUMN_MAJOR on a device");
   if (p.batch == 0) return;
-  require(p.info != nullptr, "problem.info is NULL: on a device it is the only word of a matrix that failed");
+  require(p.info != nullptr, "problem.info is NULL: on a device only info says that a matrix failed");
   if (p.n == 0) return;
   require(p.a != p.v || p.a_stride == p.n * p.n, "problem.v may be problem.a only if the matrices are contiguous");
 }
 
-// Parts of one block of device memory, each aligned as cuSOLVER likes it.
+// Divides one block of device memory into parts, aligned as cuSOLVER needs it.
 class Scratch {
  public:
   static constexpr int64_t kAlignment = 256;
   int64_t add(int64_t bytes) {
     const int64_t offset = bytes_;
-    // A sum of sizes that do not fit 64 bits would pass for a small one.
+    // A sum that overflows 64 bits would look like a small size.
     if (bytes > std::numeric_limits<int64_t>::max() / 2 - bytes_ - kAlignment) {
       throw Failure(EIGENPAIR_TOO_LARGE, "the problem needs more device memory than can be counted");
     }
     bytes_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
     return offset;
   }
-  // With room to align a block that comes with any address.
+  // Includes room to align a block that starts at any address.
   int64_t bytes() const { return bytes_ == 0 ? 0 : bytes_ + kAlignment; }
   static char* base(void* block) {
     const uintptr_t address = reinterpret_cast<uintptr_t>(block);
@@ -72,7 +72,7 @@ inline void copy(const Session& session, void* to, const void* from, int64_t byt
       "cudaMemcpyAsync");
 }
 
-// Matrices [first, first + count) of a batch whose members are `stride` elements apart, to contiguous memory.
+// Copies matrices [first, first + count) of a batch, `stride` elements apart, to contiguous memory.
 inline void gather(const Session& session, void* to, const void* from, int64_t stride, int64_t first, int64_t count,
                    int64_t n, int64_t element) {
   const int64_t bytes = n * n * element;
@@ -81,7 +81,7 @@ inline void gather(const Session& session, void* to, const void* from, int64_t s
   for (int64_t k = 0; k < count; ++k) copy(session, offset(to, k * bytes), source + k * stride * element, bytes);
 }
 
-// Nothing to solve: every info says so. Returns whether that was the case.
+// If there is nothing to solve, sets every info to 0. Returns whether that is so.
 template <typename Description>
 bool done_when_empty(const Session& session, const Description& p) {
   if (p.n != 0 && p.batch != 0) return false;
@@ -94,11 +94,11 @@ bool done_when_empty(const Session& session, const Description& p) {
 }
 
 inline void check_scratch(const Scratch& needed, const void* scratch, int64_t scratch_bytes) {
-  require(scratch_bytes >= needed.bytes(), "the scratch memory is smaller than the query said");
+  require(scratch_bytes >= needed.bytes(), "the scratch memory is smaller than the query returned");
   require(scratch != nullptr || needed.bytes() == 0, "scratch is NULL");
 }
 
-// The entry points of a problem, given its `Solver(session, problem)` with a static `check(problem)`.
+// Implement the entry points of a problem by a class `Solver(session, problem)` with a static `check(problem)`.
 template <typename Solver, typename Description>
 eigenpair_status query_scratch(eigenpair_cuda* cuda, const Description* problem, void* stream, int64_t* bytes) {
   return guarded([&] {

@@ -18,7 +18,7 @@ Session::Session(const Libraries& libraries, int device, Stream stream)
 }
 
 Session::~Session() {
-  // Another device may be current on the thread that closes the pool.
+  // The thread that closes the pool may have another current device.
   const Api& api = libraries_.api;
   int current = device_;
   const bool elsewhere = api.cudaGetDevice(&current) == kSuccess && current != device_;
@@ -27,7 +27,7 @@ Session::~Session() {
   if (elsewhere) api.cudaSetDevice(current);
 }
 
-// What these calls return is of no use to anybody any more.
+// Errors of these calls are ignored: the session is being destroyed.
 void Session::release() {
   const Api& api = libraries_.api;
   if (blas_ != nullptr) api.cublasDestroy_v2(blas_);
@@ -53,7 +53,8 @@ Handle Session::blas() {
 
 void* Session::host(size_t bytes) {
   if (bytes > host_bytes_) {
-    // Doubled, so that the smaller ones, kept for what may still read them, add up to no more than the last.
+    // Old blocks are kept because the device may still read them. The size doubles, so that all old blocks together are
+    // not larger than the newest.
     const size_t size = std::max(bytes, 2 * host_bytes_);
     host_.push_back(std::make_unique<char[]>(size));
     host_bytes_ = size;
@@ -69,7 +70,7 @@ std::unique_ptr<Session> Pool::take(Stream stream) {
     const auto fits = [&](const std::unique_ptr<Session>& idle) {
       return idle->device() == device && idle->stream() == stream;
     };
-    // The one used last has the plan of a call that comes in two steps.
+    // Take the session used last: it has the plan if this is the second step of a call.
     const auto found = std::find_if(idle_.rbegin(), idle_.rend(), fits);
     if (found != idle_.rend()) {
       session = std::move(*found);

@@ -1,4 +1,5 @@
-// cuSOLVER handles, kept for the next call on the same stream: to make one takes milliseconds and device memory.
+// cuSOLVER handles, kept for the next call on the same stream, because creating one takes milliseconds and device
+// memory.
 #pragma once
 
 #include <cstdint>
@@ -12,20 +13,20 @@
 
 namespace eigenpair::cuda {
 
-// How a problem is solved and what that needs, as cuSOLVER answers it.
+// How a problem is solved, and the workspace that cuSOLVER asks for.
 struct Plan {
   int method = 0;
   int64_t together = 1;  // matrices in one call
   size_t device_bytes = 0;
   size_t host_bytes = 0;
-  int elements = 0;  // the workspace as the 32-bit routines count it
+  int elements = 0;  // the workspace of the 32-bit routines, in elements
 };
 
-// What a plan depends on, with the kind of problem first.
+// Everything that a plan depends on. The first number is the kind of problem.
 using PlanKey = std::tuple<int, int32_t, int32_t, int32_t, int32_t, bool, int64_t, int64_t>;
 
-// A cuSOLVER handle and what hangs on it. Used by one call at a time: calls on one stream follow each other on the
-// device, but the host parts of two threads may not share a handle.
+// A cuSOLVER handle and everything that belongs to it. It serves one call at a time: on the device, calls on one stream
+// run one after the other, but two host threads must not use a handle at the same time.
 class Session {
  public:
   Session(const Libraries& libraries, int device, Stream stream);
@@ -39,12 +40,13 @@ class Session {
   Handle solver() const { return solver_; }
   Parameters parameters() const { return parameters_; }
   Jacobi jacobi() const { return jacobi_; }
-  Handle blas();  // made when first asked for
+  Handle blas();  // created on first use
 
-  // Binds the handles anew: of a stream that was destroyed, another may have got the address.
+  // Binds the handles to the stream again, because a new stream may have the address of one that was destroyed.
   void bind();
 
-  // Host workspace. It lives as long as the session, for cuSOLVER may still copy from it when the call has returned.
+  // Host workspace. It lives as long as the session, because cuSOLVER may still copy from it after the call has
+  // returned.
   void* host(size_t bytes);
 
   template <typename Query>
@@ -73,7 +75,7 @@ class Session {
 
 class Pool {
  public:
-  // Idle sessions beyond this are destroyed, the longest idle first.
+  // If more sessions than this are idle, the one that has been idle longest is destroyed.
   static constexpr size_t kMostIdle = 32;
 
   explicit Pool(const Libraries& libraries) : libraries_(libraries) {}
@@ -88,7 +90,7 @@ class Pool {
   std::vector<std::unique_ptr<Session>> idle_;
 };
 
-// Runs `body(session)`. A session in which something failed is destroyed: its handle may be unusable from then on.
+// Runs `body(session)`. If the body throws, the session is destroyed, because its handle may be unusable.
 template <typename Body>
 void with_session(Pool& pool, Stream stream, Body&& body) {
   std::unique_ptr<Session> session = pool.take(stream);

@@ -1,4 +1,5 @@
-// A v = w v and A v = w B v with every entry free: geev and ggev, in one order and one gauge.
+// General eigenproblems A v = w v and A v = w B v by geev and ggev. Eigenvalues and vectors are put in a fixed order
+// and gauge.
 #include <cmath>
 #include <numeric>
 #include <optional>
@@ -36,19 +37,23 @@ class GeneralProblem final : public Problem {
     return (is_complex<T> ? 2.0 : 1.0) * (1500 + 500 * n + 8 * n * n * n);
   }
 
-  bool threads_in_vain() const override { return in_vain(p_.n, p_.b != nullptr ? kThreadedPair : kThreadedBasis); }
+  bool slower_with_threads() const override {
+    return are_threads_slower(p_.n, p_.b != nullptr ? kThreadedPair : kThreadedBasis);
+  }
 
   std::unique_ptr<Worker> worker() const override { return std::make_unique<GeneralWorker>(*this); }
 
  private:
-  // Orders from which a second thread makes one problem faster, measured on two processors at rest. The QR iteration of
-  // a real matrix is slower with two threads than with one (0.67 of the speed at n = 384, 0.84 at 512). Products and
-  // solves of the dual basis gain, but in a small matrix less than the iteration loses. The QZ iteration uses no
-  // threads, and all else beside it is nothing.
+  // From these orders on, a second thread makes one solve faster. Measured on two idle processors. For real matrices,
+  // the QR iteration is slower with two threads than with one (0.67 of the speed at n = 384, 0.84 at 512). Products and
+  // solves of the dual basis become faster, but for small matrices they gain less than the iteration loses. The QZ
+  // iteration uses no threads and takes nearly all of the time.
   static constexpr int64_t kThreadedQr = is_complex<T> ? 144 : 640, kThreadedBasis = is_complex<T> ? 144 : 384;
   static constexpr int64_t kThreadedPair = 1024;
 
-  bool iterates_in_vain() const { return in_vain(p_.n, p_.b != nullptr ? kThreadedPair : kThreadedQr); }
+  bool iterates_slower_with_threads() const {
+    return are_threads_slower(p_.n, p_.b != nullptr ? kThreadedPair : kThreadedQr);
+  }
 
   class GeneralWorker final : public Worker {
    public:
@@ -111,19 +116,19 @@ class GeneralProblem final : public Problem {
 
     bool decompose() {
       std::optional<SingleThreadedLapack> single_threaded;
-      if (problem_.iterates_in_vain()) single_threaded.emplace(problem_.lapack_);
+      if (problem_.iterates_slower_with_threads()) single_threaded.emplace(problem_.lapack_);
       return problem_.driver_(a_.get(), b_.get(), values_.get(), vl_.get(), vr_.get(), scratch_);
     }
 
-    // Scales a very large or small matrix by a power of two and returns what its eigenvalues must be multiplied with.
-    // geev would do so itself, but in some builds of OpenBLAS 0.3.30 forgets to scale back.
+    // Scales a very large or small matrix by a power of two. Returns the factor by which its eigenvalues must be
+    // multiplied. geev does so too, but some builds of OpenBLAS 0.3.30 do not scale back.
     R bring_to_size_one() {
       R largest = 0;
       for (int64_t i = 0; i < square(); ++i) largest = std::max(largest, std::abs(a_.get()[i]));
       int exponent = 0;
       std::frexp(largest, &exponent);
       if (!(largest > 0) || std::abs(exponent) < 30) return 1;
-      // In the middle of the range both factors are normal numbers.
+      // Clamped so that both factors are normal numbers.
       exponent = std::min(std::max(exponent, std::numeric_limits<R>::min_exponent + 2),
                           std::numeric_limits<R>::max_exponent - 2);
       const R down = std::ldexp(R(1), -exponent);
@@ -131,7 +136,8 @@ class GeneralProblem final : public Problem {
       return std::ldexp(R(1), exponent);
     }
 
-    // Columns as complex vectors, sorted and normalized. Real LAPACK keeps a conjugate pair as real and imaginary part.
+    // Writes the vectors as complex columns, sorted and normalized. For two conjugate eigenvalues, real LAPACK returns
+    // the real and the imaginary part of one vector.
     void unpack(const T* packed, const std::vector<int64_t>& order, C* vectors) const {
       for (int64_t j = 0; j < n_; ++j) {
         const int64_t from = order[static_cast<size_t>(j)];
@@ -153,9 +159,9 @@ class GeneralProblem final : public Problem {
       if (problem_.p_.layout == EIGENPAIR_ROW_MAJOR) transpose_in_place(output, n_);
     }
 
-    // U = W (W^H B V)^-H from the left vectors W. The Gram matrix is diagonal but for rounding where eigenvalues are
-    // distinct, which keeps each column as accurate as its own condition allows; where they repeat, it mends left and
-    // right bases of one cluster that LAPACK computed without regard to each other.
+    // Computes U = W (W^H B V)^-H from the left vectors W. For distinct eigenvalues the Gram matrix W^H B V is diagonal
+    // up to rounding, so each column is as accurate as its own condition number allows. For repeated eigenvalues it
+    // makes the left and right bases of a cluster fit each other; LAPACK computes them independently.
     void dual_basis(const T* a_in, const T* b_in, const C* w, C* u) {
       load_general(a_in, n_, problem_.p_.layout, a_.get());
       if (b_in != nullptr) load_general(b_in, n_, problem_.p_.layout, b_.get());
@@ -169,7 +175,7 @@ class GeneralProblem final : public Problem {
       const R norm_a = norm_of(a_.get()), norm_b = b_in != nullptr ? norm_of(b_.get()) : R(1);
       const R limit = 1 / (10 * std::sqrt(static_cast<R>(n_)) * std::numeric_limits<R>::epsilon());
       for (int64_t j = 0; j < n_ && good; ++j) {
-        // The condition number of the point (alpha, beta), which for B = I is the norm of u.
+        // The condition number of the eigenvalue (alpha, beta). For B = I it is the norm of u.
         const R alpha = std::isfinite(w[j].real()) ? std::abs(w[j]) : R(1);
         const R beta = std::isfinite(w[j].real()) ? R(1) : R(0);
         const R weight = std::max(norm_a > 0 ? alpha / norm_a : R(0), norm_b > 0 ? beta / norm_b : R(0));
@@ -187,7 +193,7 @@ class GeneralProblem final : public Problem {
       return largest * std::sqrt(sum);
     }
 
-    // Leaves U in product_; false if the Gram matrix is singular.
+    // Computes U into product_. False if the Gram matrix is singular.
     bool solve_gram(bool with_b) {
       const Int n = static_cast<Int>(n_);
       const C unit = 1, zero = 0;
@@ -214,7 +220,7 @@ class GeneralProblem final : public Problem {
       return true;
     }
 
-    // With infinite eigenvalues W^H B V is singular, so each column is scaled for itself: by B, or by A where B v = 0.
+    // With infinite eigenvalues W^H B V is singular. So each column is scaled on its own, by B, or by A where B v = 0.
     void scale_one_by_one(const C* w) {
       for (int64_t j = 0; j < n_; ++j) {
         const C* y = left_.get() + j * n_;

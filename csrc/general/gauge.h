@@ -1,4 +1,4 @@
-// In which order the eigenvalues of a general problem come, and how its eigenvectors are normalized.
+// The order of the eigenvalues of a general problem and the gauge of its eigenvectors.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace eigenpair {
 
-// Finite by (Re, Im), then infinite, then undetermined.
+// Positions of the eigenvalues in sorted order: finite ones by (Re, Im), then infinite ones, then NaN.
 template <typename R>
 std::vector<int64_t> sorted_order(const std::complex<R>* w, int64_t n) {
   const auto rank = [](std::complex<R> x) {
@@ -28,8 +28,8 @@ std::vector<int64_t> sorted_order(const std::complex<R>* w, int64_t n) {
   return order;
 }
 
-// Unit 2-norm, largest component real and positive. Components within √ε of the largest count as equally large and the
-// first of them is taken, so that rounding does not choose.
+// Scales x to unit 2-norm and makes its largest component real and positive. Of components within a factor 1 - √ε of
+// the largest, the first is taken, so that rounding does not decide which.
 template <typename R>
 void normalize(std::complex<R>* x, int64_t n) {
   R largest = 0;

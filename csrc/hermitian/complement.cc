@@ -1,5 +1,5 @@
-// The rest of a partial spectrum, without its eigenpairs: (A - w_j) x_j = y_j on the complement of the eigenvectors
-// that were computed, by the factor that eigenpair_partial_job left, in O(n²) per column.
+// Solves (A - w_j) x_j = y_j on the complement of the eigenvectors of a subset. With the factor of
+// eigenpair_partial_job this takes O(n²) per column and needs no other eigenvectors.
 #include <memory>
 
 #include "hermitian/subset.h"
@@ -10,7 +10,7 @@ namespace eigenpair {
 
 namespace {
 
-// Between the caller's n x k layout and columns.
+// Copies between the caller's n x k layout and columns.
 template <typename T>
 void columns_from(const T* source, int64_t n, int64_t k, int32_t layout, T* target) {
   if (layout == EIGENPAIR_COLUMN_MAJOR) {
@@ -54,8 +54,8 @@ class ComplementProblem final : public Problem {
   double nanoseconds_each() const override {
     return 1000 + 4.0 * static_cast<double>(p_.n) * static_cast<double>(p_.n) * static_cast<double>(p_.count);
   }
-  // As for the forward pass.
-  bool threads_in_vain() const override { return in_vain(p_.n, is_pair() ? 128 : 256); }
+  // As in the forward pass.
+  bool slower_with_threads() const override { return are_threads_slower(p_.n, is_pair() ? 128 : 256); }
   std::unique_ptr<Worker> worker() const override { return std::make_unique<ComplementWorker>(*this); }
 
  private:
@@ -90,11 +90,12 @@ class ComplementProblem final : public Problem {
     }
 
    private:
-    // Components along the eigenvectors are taken out before, for they are not asked for, and after, where rounding
-    // has brought some back.
+    // Components along the eigenvectors are removed before the solve, because they do not belong to the result, and
+    // again after it, because rounding brings some back.
     bool solve_one(const T* factor, const R* w, const T* v, const T* y) noexcept {
       const eigenpair_complement_problem& p = problem_.p_;
-      // A copy: ormtr writes ones between the reflectors and takes them back, and another worker may be reading.
+      // Work on a copy: ormtr temporarily overwrites entries between the reflectors while another worker may be reading
+      // them.
       std::copy(factor, factor + Factor<T>::size(p.n, false), factor_.get());
       const Factor<const T> parts(factor_.get(), p.n);
       const T* cholesky = Factor<const T>(factor, p.n).cholesky;

@@ -1,5 +1,4 @@
-// A v = w v and the three generalized types: one matrix at a time through LAPACK or by rows, or one per SIMD
-// lane.
+// Hermitian eigenproblems of all four types: one matrix at a time by LAPACK or by the row solver, or one per SIMD lane.
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -49,15 +48,17 @@ class HermitianProblem final : public Problem {
   }
 
   bool calls_lapack() const override { return pair_ || driver_; }
-  bool threads_in_vain() const override { return in_vain(p_.n, pair_ ? kThreadedPair : kThreadedDriver); }
+  bool slower_with_threads() const override {
+    return are_threads_slower(p_.n, pair_ ? kThreadedPair : kThreadedDriver);
+  }
 
   std::unique_ptr<Worker> worker() const override { return std::make_unique<HermitianWorker>(*this); }
 
  private:
-  // Orders from which a second thread makes one matrix at least 5 % faster, measured on two processors at rest.
+  // From these orders on, a second thread makes one solve at least 5 % faster. Measured on two idle processors.
   static constexpr int64_t kThreadedDriver = 112, kThreadedPair = 72;
 
-  // sygvd is a standard problem between two reductions, of which small ones are slow.
+  // sygvd is slow for small matrices because of its reductions before and after the standard problem.
   bool by_triangles(const eigenpair_lapack& lapack) const {
     using Pair = PairDriver<T, Int>;
     return p_.type != 0 && p_.driver == EIGENPAIR_DRIVER_AUTO && p_.n <= Pair::kByTriangles && Pair::is_lent(lapack);
@@ -106,7 +107,7 @@ class HermitianProblem final : public Problem {
       const eigenpair_hermitian_problem& p = problem_.p_;
       T* a = a_.get() != nullptr ? a_.get() : v;
       T* b = b_.get();
-      // LAPACK answers some inputs that hold a NaN with finite numbers, so it never sees one.
+      // Never call LAPACK with NaN: for some such inputs it returns finite numbers.
       if (!load_hermitian(a_in, p.n, p.triangle, p.layout, a)) return EIGENPAIR_INFO_NOT_FINITE;
       if (b != nullptr && !load_hermitian(b_in, p.n, p.triangle, p.layout, b)) return EIGENPAIR_INFO_NOT_FINITE;
       const PairDriver<T, Int>* pair = problem_.pair_.get();
@@ -123,7 +124,7 @@ class HermitianProblem final : public Problem {
         const Int n = static_cast<Int>(p.n);
         p.type == 3 ? pair->multiply(false, n, b, v) : pair->solve(true, n, b, v);
       }
-      // Overflow inside the reduction of a generalized problem shows as Inf or NaN among the eigenvalues.
+      // If the reduction of a pair overflows, some eigenvalues are Inf or NaN.
       if (info != 0 || !all_finite(w, p.n)) return EIGENPAIR_INFO_NO_CONVERGENCE;
       if (u != nullptr && !dual_basis(v, b, u)) return EIGENPAIR_INFO_NO_CONVERGENCE;
       if (p.layout == EIGENPAIR_ROW_MAJOR) {
@@ -133,8 +134,8 @@ class HermitianProblem final : public Problem {
       return EIGENPAIR_INFO_OK;
     }
 
-    // Info n + i means that the i-th leading minor of B is not positive. But with vectors, divide and conquer counts
-    // its failures up to n(n + 2); what tells the two apart is the pivot that Cholesky stopped at.
+    // info = n + i means that the i-th leading minor of B is not positive. But divide and conquer may also return
+    // values up to n(n + 2) if it fails. To tell the two apart, look at the pivot where Cholesky stopped.
     bool cholesky_failed(const T* b, int64_t info) const {
       const int64_t n = problem_.p_.n, i = info - n - 1;
       return i >= 0 && i < n && !(std::real(b[i + i * n]) > 0);
@@ -178,7 +179,7 @@ class HermitianProblem final : public Problem {
   void* potrs_;
 };
 
-// Small matrices, one per SIMD lane; no LAPACK.
+// Small matrices, one per SIMD lane, without LAPACK.
 class SmallProblem final : public Problem {
  public:
   SmallProblem(const SmallKernels& kernels, const eigenpair_hermitian_problem& problem)
@@ -191,7 +192,7 @@ class SmallProblem final : public Problem {
   }
 
   int64_t batch() const override { return p_.batch; }
-  int64_t together() const override { return kernels_.solvers->lanes[p_.dtype]; }
+  int64_t group_size() const override { return kernels_.solvers->lanes[p_.dtype]; }
   double nanoseconds_each() const override {
     const double n = static_cast<double>(p_.n);
     const bool complex = p_.dtype >= EIGENPAIR_COMPLEX64;

@@ -1,5 +1,5 @@
-// The reverse rule of matrices beyond the cache: products by the lent BLAS, whose threads still wait for work after the
-// forward solve and would be in the way of anybody else's; the rest by the core's kernels.
+// The reverse rule for matrices larger than the cache. Products use the lent BLAS, because its threads still wait
+// busily after the forward solve and would slow down threads of our own. Everything else uses the core's kernels.
 #pragma once
 
 #include <memory>
@@ -38,8 +38,8 @@ class Products {
     call("N", "N", n_, n_, T(1), rows_ ? b : a, rows_ ? a : b, T(0), c);
   }
 
-  // C = A B^H where it is known to be Hermitian: in memory, row after row, entries on and below the diagonal, and some
-  // of the others.
+  // C = A B^H where the result is known to be Hermitian. Only entries on and below the diagonal (of the rows in memory)
+  // are sure to be computed.
   void times_adjoint(const T* a, const T* b, T* c) const {
     const Int block = std::max<Int>(kNarrowest, n_ / kBlocks);
     for (Int first = 0; first < n_; first += block) {
@@ -78,8 +78,9 @@ class LargeRuleProblem final : public Problem {
     const double n = static_cast<double>(p_.n);
     return (is_complex<T> ? 4.0 : 1.0) * n * n * (4 + 0.05 * n);
   }
-  // Measured on two processors at rest: from these orders on a second thread makes value and gradient 5 % faster.
-  bool threads_in_vain() const override { return in_vain(p_.n, is_complex<T> ? 72 : 112); }
+  // From these orders on, a second thread makes value and gradient at least 5 % faster. Measured on two idle
+  // processors.
+  bool slower_with_threads() const override { return are_threads_slower(p_.n, is_complex<T> ? 72 : 112); }
   std::unique_ptr<Worker> worker() const override { return std::make_unique<RuleWorker>(*this); }
 
  private:
@@ -129,7 +130,7 @@ class LargeRuleProblem final : public Problem {
       index_ = index;
       da_ = of_matrix(p.da);
       db_ = of_matrix(p.db);
-      // Gradients serve as scratch: K where the last of them will be, M where dA will be.
+      // The gradients serve as scratch memory: K is computed where the last gradient will be, and M where dA will be.
       k_ = db_ != nullptr ? db_ : da_;
       m_ = da_ != nullptr ? da_ : rotation_.get();
       if (pull_back(p, *this)) return true;
@@ -149,7 +150,8 @@ class LargeRuleProblem final : public Problem {
       problem_.kernels_.share_gradient(p, gradient);
     }
 
-    // Conjugated if the caller's convention asks for it; the copy is valid until the next call.
+    // The cotangent in our convention: conjugated if the caller uses the other one. A conjugated copy is valid until
+    // the next call.
     const T* plain(const void* cotangent) noexcept {
       const T* x = of_matrix(cotangent);
       if (!problem_.conjugates()) return x;
@@ -177,7 +179,7 @@ std::unique_ptr<Problem> make_large(const eigenpair_lapack& lapack, const LargeR
   return std::make_unique<LargeRuleProblem<T, int32_t>>(lapack, kernels, p);
 }
 
-// The orders up to which the core's own products are faster.
+// Up to this order, the core's own products are faster.
 inline constexpr int64_t kOwnProducts = 64;
 
 inline bool is_large(const eigenpair_lapack* lapack, const eigenpair_hermitian_rule& p) {

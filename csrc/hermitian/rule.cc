@@ -1,4 +1,4 @@
-// First derivatives of Hermitian problems, as a job like any other.
+// The job that computes first derivatives of Hermitian problems.
 #include "hermitian/large_rule.h"
 #include "kernels/kernels.h"
 #include "runtime/matrix.h"

@@ -1,5 +1,5 @@
 // A few eigenpairs of a Hermitian matrix or definite pair: reduction to tridiagonal form, bisection and inverse
-// iteration. The reduction can be kept as a factor, for complement.cc.
+// iteration. The reduction can be stored as a factor, for complement.cc.
 #include "hermitian/subset.h"
 
 #include <cmath>
@@ -13,7 +13,7 @@ namespace eigenpair {
 
 namespace {
 
-// Multiplies the lower triangle by a power of two that brings it to size one, and returns that power.
+// Scales the lower triangle by a power of two, so that its largest entry is about 1. Returns the power.
 template <typename T>
 Real<T> bring_to_size_one(T* a, int64_t n) {
   using R = Real<T>;
@@ -27,7 +27,7 @@ Real<T> bring_to_size_one(T* a, int64_t n) {
   int exponent = 0;
   std::frexp(largest, &exponent);
   if (!(largest > 0)) return 1;
-  // In the middle of the range both the power and its inverse are normal numbers.
+  // Clamped so that both the power and its inverse are normal numbers.
   exponent =
       std::min(std::max(exponent, std::numeric_limits<R>::min_exponent + 2), std::numeric_limits<R>::max_exponent - 2);
   const R down = std::ldexp(R(1), -exponent);
@@ -80,8 +80,8 @@ class PartialProblem final : public Problem {
     const double n = static_cast<double>(p_.n);
     return 1000 + (is_pair() ? 0.8 : 0.5) * n * n * n;
   }
-  // Measured on two processors at rest: below, a second thread gains less than 5 %.
-  bool threads_in_vain() const override { return in_vain(p_.n, is_pair() ? 128 : 256); }
+  // Below these orders a second thread gains less than 5 %. Measured on two idle processors.
+  bool slower_with_threads() const override { return are_threads_slower(p_.n, is_pair() ? 128 : 256); }
   std::unique_ptr<Worker> worker() const override { return std::make_unique<PartialWorker>(*this); }
 
  private:
@@ -150,7 +150,7 @@ class PartialProblem final : public Problem {
       }
       std::vector<int64_t> wanted(order.begin() + below, order.begin() + below + p.count);
       for (int64_t j = 0; j < p.count; ++j) w[j] = values[wanted[static_cast<size_t>(j)]] / down;
-      // Inverse iteration wants them block by block, as bisection left them.
+      // stein needs the eigenvalues block by block, as stebz returns them.
       std::vector<int64_t> kept(wanted);
       std::sort(kept.begin(), kept.end());
       if (!problem_.driver_.vectors(kept, parts.reflectors, parts.tau, vectors_.get(), scratch_)) {
@@ -165,7 +165,7 @@ class PartialProblem final : public Problem {
         std::copy(scratch_.diagonal.get(), scratch_.diagonal.get() + n, parts.diagonal);
         std::copy(scratch_.beside.get(), scratch_.beside.get() + n, parts.beside);
         std::fill(parts.down, parts.down + n, T(down));
-        // What is never read is a number all the same: JAX looks for NaN in all that it holds, under `jax_debug_nans`.
+        // Clear entries that are never read, because `jax_debug_nans` looks for NaN in the whole array.
         parts.tau[n - 1] = parts.beside[n - 1] = T(0);
         clear_above(parts.reflectors, n);
         if (b_in != nullptr) clear_above(parts.cholesky, n);
@@ -186,8 +186,8 @@ class PartialProblem final : public Problem {
       const eigenpair_partial_problem& p = problem_.p_;
       const PartialDriver<T, Int>& driver = problem_.driver_;
       R* values = scratch_.values.get();
-      // Bisection may lose count among equal eigenvalues.
-      if (driver.few() && driver.bisect(p.first, p.count, scratch_) == p.count) {
+      // Among equal eigenvalues, bisection may return another number of them.
+      if (driver.bisection_is_faster() && driver.bisect(p.first, p.count, scratch_) == p.count) {
         std::sort(values, values + p.count);
       } else {
         if (!driver.all_values(scratch_)) return EIGENPAIR_INFO_NO_CONVERGENCE;
@@ -207,7 +207,7 @@ class PartialProblem final : public Problem {
         norms.b = norm_of_lower(parts.cholesky, p.n);
       }
       if (!pair.factorize(parts.cholesky)) return EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
-      // With B nearly singular, C may overflow.
+      // If B is nearly singular, C may overflow.
       if (!pair.reduce(1, parts.reflectors, parts.cholesky)) return EIGENPAIR_INFO_NO_CONVERGENCE;
       if (p.edges != nullptr) norms.inverse = pair.inverse_norm(parts.cholesky, *pair_scratch_);
       return EIGENPAIR_INFO_OK;

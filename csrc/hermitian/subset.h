@@ -1,4 +1,4 @@
-// What the two jobs of a partial spectrum share: the factor that one leaves for the other.
+// The factor that the job for a subset leaves for the job of its complement, and checks that both share.
 #pragma once
 
 #include "runtime/matrix.h"
@@ -6,8 +6,8 @@
 
 namespace eigenpair {
 
-// Parts of a factor: the reflectors, their coefficients, the tridiagonal matrix, what the matrix reduced was multiplied
-// with, and for a pair the L of B = L Lᴴ.
+// Parts of a factor: the reflectors and their coefficients, the diagonal and subdiagonal of the tridiagonal matrix, the
+// power of two by which the matrix was scaled, and for a pair the L of B = L Lᴴ.
 template <typename T>
 struct Factor {
   T *reflectors, *tau, *diagonal, *beside, *down, *cholesky;

@@ -1,16 +1,16 @@
-/* eigenpair: the C ABI of the native core, and all that the frontends know of it.
+/* eigenpair: the C ABI of the native core. The frontends use nothing else.
  *
- * Life of a call:
- *   1. lend a LAPACK once:           eigenpair_lapack_create
+ * A call has these steps:
+ *   1. lend a LAPACK, once:          eigenpair_lapack_create
  *   2. describe a batch of problems: eigenpair_hermitian_problem
- *   3. make it a job:                eigenpair_hermitian_job
+ *   3. create a job:                 eigenpair_hermitian_job
  *   4. work on it from as many threads as you like: eigenpair_job_work
  *   5. eigenpair_job_finish, which waits for the other workers and frees the job.
  * eigenpair_hermitian does 3 to 5 on threads of its own.
  *
  * No function throws or aborts. Each returns a status; eigenpair_last_error() has the details, per thread.
- * A matrix that fails inside a batch is no error of the call: its results are NaN, its info says why, and its
- * neighbours are untouched.
+ * If one matrix of a batch fails, the call does not: the results of that matrix are NaN, its info says why, and the
+ * results of the others do not change.
  */
 #ifndef EIGENPAIR_H
 #define EIGENPAIR_H
@@ -46,32 +46,32 @@ enum {
   EIGENPAIR_DEVICE_ERROR = 7 /* CUDA, cuBLAS or cuSOLVER reported an error */
 };
 
-/* What the last failing call on this thread has to say; valid until the next call on this thread. */
+/* The message of the last failed call on this thread. Valid until the next call on this thread. */
 EIGENPAIR_API const char* eigenpair_last_error(void);
 
 /* ---- LAPACK, lent by the caller -------------------------------------------------------------------- */
 
 typedef struct eigenpair_lapack eigenpair_lapack;
 
-/* Address of a Fortran routine by its plain lower-case name ("dsyevd": no underscore, no suffix), or NULL when
- * there is none. Called only during eigenpair_lapack_create. */
+/* Returns the address of a Fortran routine by its plain lower-case name ("dsyevd": no underscore, no suffix), or NULL
+ * if there is none. Called only during eigenpair_lapack_create. */
 typedef void* (*eigenpair_lookup)(void* context, const char* routine);
 
 /* `integer_bits` is 32 (LP64) or 64 (ILP64). The routines must outlive the handle. */
 EIGENPAIR_API eigenpair_status eigenpair_lapack_create(int32_t integer_bits, eigenpair_lookup lookup, void* context,
                                                        eigenpair_lapack** out);
 
-/* Optional: how many threads the lent LAPACK itself may use, for the process. With these, LAPACK has one thread while a
- * batch is worked on by several, and while it works on matrices of an order at which more than one would be slower or
- * gain next to nothing; after that what it had before, unless the number was changed meanwhile. It never has more than
- * the caller gave it. Without these functions, the threads of a batch and LAPACK's multiply. Either may be NULL. */
+/* Optional: functions that get and set how many threads the lent LAPACK uses in this process. With them, LAPACK is
+ * limited to one thread while several workers run, and for orders at which more threads would not be faster. Afterwards
+ * the previous number is restored, unless it was changed meanwhile. Without them, the number of threads may be the
+ * workers times LAPACK's own threads. Either may be NULL. */
 EIGENPAIR_API eigenpair_status eigenpair_lapack_set_threading(eigenpair_lapack* lapack, int32_t (*get_threads)(void),
                                                               void (*set_threads)(int32_t));
 
 /* 1 if the routine was found, else 0. */
 EIGENPAIR_API int32_t eigenpair_lapack_has(const eigenpair_lapack* lapack, const char* routine);
 
-/* No job may use the handle any more. NULL is fine. */
+/* No job may still use the handle. NULL is allowed. */
 EIGENPAIR_API void eigenpair_lapack_destroy(eigenpair_lapack* lapack);
 
 /* ---- what a problem is made of ------------------------------------------------------------------------ */
@@ -84,8 +84,8 @@ enum { EIGENPAIR_COLUMN_MAJOR = 0, EIGENPAIR_ROW_MAJOR = 1 };
  * real part is read. */
 enum { EIGENPAIR_HERMITIAN_PART = 0, EIGENPAIR_LOWER = 1, EIGENPAIR_UPPER = 2 };
 
-/* AUTO chooses by size and request. EV and EVR are LAPACK's alone; BATCHED (XsyevBatched) and JACOBI (syevjBatched)
- * are cuSOLVER's alone, and for the standard problem. */
+/* AUTO chooses by size and outputs. EV and EVR exist only in LAPACK; BATCHED (XsyevBatched) and JACOBI (syevjBatched)
+ * exist only in cuSOLVER, for the standard problem. */
 enum {
   EIGENPAIR_DRIVER_AUTO = 0,
   EIGENPAIR_DRIVER_EVD = 1,
@@ -95,7 +95,7 @@ enum {
   EIGENPAIR_DRIVER_JACOBI = 5
 };
 
-/* Per-matrix status, in `info`. */
+/* The status of each matrix, in `info`. */
 enum {
   EIGENPAIR_INFO_OK = 0,
   EIGENPAIR_INFO_NOT_FINITE = 1,            /* NaN or Inf among the entries read */
@@ -132,7 +132,7 @@ typedef struct eigenpair_hermitian_problem {
   int32_t* info; /* batch, or NULL */
 } eigenpair_hermitian_problem;
 
-/* A batch of general eigenproblems, every entry of A (and B) free.
+/* A batch of general eigenproblems: A (and B) may be any square matrices.
  *
  *   b NULL:  A v = w v,     left vectors  vl^H A = w vl^H
  *   else:    A v = w B v,                 vl^H A = w vl^H B
@@ -142,8 +142,8 @@ typedef struct eigenpair_hermitian_problem {
  * component is real and positive.
  *
  * u is the dual basis: V^-H, or (B V)^-H. Its columns are left vectors, scaled so that u_i^H (B) v_i = 1 (for an
- * infinite eigenvalue u_i^H A v_i = 1), and its column norms are the condition numbers of the eigenvalues. A matrix so
- * nearly defective that they exceed 1/(10 sqrt(n) epsilon) has NaN in all of u, and everything else as computed.
+ * infinite eigenvalue u_i^H A v_i = 1), and its column norms are the condition numbers of the eigenvalues. If a matrix
+ * is so nearly defective that they exceed 1/(10 sqrt(n) epsilon), all of u is NaN; the other results are as computed.
  */
 typedef struct eigenpair_general_problem {
   int64_t struct_size; /* sizeof(eigenpair_general_problem) */
@@ -179,16 +179,16 @@ typedef struct eigenpair_partial_problem {
   const void* b; /* NULL: the standard problem */
   int64_t b_stride;
   void* w;      /* batch x count, real, ascending */
-  void* edges;  /* batch x 3, real: the eigenvalue below (or -Inf) and above (or Inf), and the size of what rounding
-                   errors come from: the largest |w| of all, of a pair (|A| + largest |w| |B|) |1/B|; needs v; or NULL */
+  void* edges;  /* batch x 3, real: the eigenvalue below (or -Inf) and above (or Inf), and the scale of rounding errors:
+                   the largest |w| of all, or for a pair (|A| + largest |w| |B|) |1/B|; needs v; or NULL */
   void* v;      /* batch x n x count: eigenvectors in columns; NULL: values only */
   void* factor; /* batch x n (n + 4), of a pair n (2 n + 4): the reduction, for eigenpair_complement_job, or NULL; needs
-                   v; what is in it is private */
+                   v; its contents are private */
   int32_t* info; /* batch, or NULL */
 } eigenpair_partial_problem;
 
-/* x_j = sum v_i v_i^H y_j / (w_i - w_j) for the columns of y, over the eigenpairs i of the whole that are not among the
- * w and v given. For the standard problem that is P (A - w_j)^+ P y_j, with P = I - V V^H. */
+/* x_j = sum v_i v_i^H y_j / (w_i - w_j) for the columns of y, over all eigenpairs i that are not among the given
+ * w and v. For the standard problem that is P (A - w_j)^+ P y_j, with P = I - V V^H. */
 typedef struct eigenpair_complement_problem {
   int64_t struct_size; /* sizeof(eigenpair_complement_problem) */
   int32_t dtype;
@@ -206,21 +206,22 @@ typedef struct eigenpair_complement_problem {
   int32_t* info; /* NULL */
 } eigenpair_complement_problem;
 
-/* What a rule does about eigenvalues that coincide, with its `parameter`: c, tol, eps, or nothing. */
+/* What a rule does about eigenvalues that coincide. The `parameter` is c, tol, eps, or unused. */
 enum { EIGENPAIR_POLICY_CHECK = 0, EIGENPAIR_POLICY_MASK = 1, EIGENPAIR_POLICY_BROADEN = 2, EIGENPAIR_POLICY_RAW = 3 };
 
-/* What CHECK does about what it finds, instead of NaN, as a sum. */
+/* Options of CHECK, to be added. */
 enum {
-  EIGENPAIR_RULE_MASK_COUPLED = 1 /* forward: tangents of vectors that the perturbation couples leave out the turn */
+  EIGENPAIR_RULE_MASK_COUPLED = 1 /* forward: leave out the rotation inside clusters, instead of NaN */
 };
 
 /* First derivatives of a batch of Hermitian eigenproblems, by the rules of docs/derivations.md: forward from da and db
- * to dw, dv and du, or in reverse from dw, dv and du (cotangents) to da and db (gradients). What is NULL is zero on the
- * way in, and not wanted on the way out. All arrays are contiguous over the batch, and what is written serves as
- * scratch: it must not overlap what is read.
+ * to dw, dv and du, or in reverse from dw, dv and du (cotangents) to da and db (gradients). An input that
+ * is NULL is zero; an output that is NULL is not computed. All arrays are contiguous over the batch. Outputs also serve
+ * as scratch memory, so they must not overlap inputs.
  *
- * Under CHECK, eigenvalues that rounding does not tell apart form clusters. The gradient of a matrix is NaN if its
- * cotangents need a gap inside a cluster; the tangent of a vector, if da and db couple it to others of its cluster.
+ * Under CHECK, eigenvalues that are equal up to rounding form clusters. The gradient of a matrix is NaN if its
+ * cotangents need a gap inside a cluster. The tangent of a vector is NaN if da and db couple it to others of its
+ * cluster.
  *
  * Tangents da and db are read, and gradients written, by `triangle`. With `conjugated`, cotangents and gradients are
  * the complex conjugates of dL/dRe + i dL/dIm.
@@ -241,14 +242,13 @@ typedef struct eigenpair_hermitian_rule {
   const void* w;     /* batch x n */
   const void* v;     /* batch x n x n */
   const void* u;     /* batch x n x n: the dual basis, for types 2 and 3, or NULL */
-  const void* scale; /* batch, real: the size of what is rounded; NULL: the largest |w| */
+  const void* scale; /* batch, real: the scale of rounding errors; NULL: the largest |w| */
   void* da;
   void* db;
   void* dw; /* batch x n, real */
   void* dv;
   void* du;
-  int32_t* refused; /* batch: 1 where the policy `check` refuses: gradients, or tangents of some of the vectors; or
-                       NULL */
+  int32_t* refused; /* batch: 1 if CHECK refuses the gradients, or tangents of some of the vectors; or NULL */
 } eigenpair_hermitian_rule;
 
 /* ---- decisions ----------------------------------------------------------------------------------------------
@@ -358,11 +358,11 @@ EIGENPAIR_API const char* eigenpair_reason_text(int32_t reason);
 
 /* ---- jobs ---------------------------------------------------------------------------------------------- */
 
-/* A batch under way, cut into chunks that any number of threads claim. */
+/* A batch that is being solved, cut into chunks that any number of threads may claim. */
 typedef struct eigenpair_job eigenpair_job;
 
-/* Checks the problem and makes a job of it. `max_workers` is how many threads the caller could bring (at least 1).
- * The problem struct is copied; the arrays it points to must live until eigenpair_job_finish returns. */
+/* Checks the problem and creates a job. `max_workers` is how many threads the caller could use (at least 1). The
+ * problem struct is copied; the arrays it points to must live until eigenpair_job_finish returns. */
 EIGENPAIR_API eigenpair_status eigenpair_hermitian_job(const eigenpair_lapack* lapack,
                                                        const eigenpair_hermitian_problem* problem, int32_t max_workers,
                                                        eigenpair_job** out);
@@ -379,32 +379,32 @@ EIGENPAIR_API eigenpair_status eigenpair_complement_job(const eigenpair_lapack* 
                                                         const eigenpair_complement_problem* problem,
                                                         int32_t max_workers, eigenpair_job** out);
 
-/* 1 if this library was built, and not told otherwise, to have kernels for small matrices, else 0. */
+/* 1 if this library has kernels for small matrices and EIGENPAIR_ISA is not "none", else 0. */
 EIGENPAIR_API int32_t eigenpair_has_small_kernels(void);
 
-/* EIGENPAIR_MISSING_ROUTINE without kernels for small matrices. In reverse, products of matrices beyond the cache are
- * left to the `gemm` that is lent; without one (`lapack` may be NULL), and forward, they are slow. */
+/* Fails with EIGENPAIR_MISSING_ROUTINE without kernels for small matrices. In reverse, products of matrices larger than
+ * the cache use the lent `gemm`. Without one (`lapack` may be NULL), and forward, these products are slow. */
 EIGENPAIR_API eigenpair_status eigenpair_hermitian_rule_job(const eigenpair_lapack* lapack,
                                                             const eigenpair_hermitian_rule* rule, int32_t max_workers,
                                                             eigenpair_job** out);
 
-/* How many threads are worth having: between 1 and max_workers. */
+/* How many threads are useful: between 1 and max_workers. */
 EIGENPAIR_API int32_t eigenpair_job_workers(const eigenpair_job* job);
 
-/* Claims and computes chunks until none is left unclaimed. Does not wait for other workers, so it may be called on a
- * pool's own threads, at any time between retain and release, even after the job is finished. */
+/* Claims and computes chunks until all are claimed. It does not wait for other workers, so threads of a pool may call
+ * it, at any time between retain and release, even after the job is finished. */
 EIGENPAIR_API void eigenpair_job_work(eigenpair_job* job);
 
-/* For a worker that may start late: the job's memory stays until every retain has its release. To release a job instead
- * of finishing it abandons it, if nobody has worked on it. */
+/* For a worker that may start late: the job's memory is freed only after every retain has been followed by a release.
+ * To abandon a job that nobody has worked on, release it instead of finishing it. */
 EIGENPAIR_API void eigenpair_job_retain(eigenpair_job* job);
 EIGENPAIR_API void eigenpair_job_release(eigenpair_job* job);
 
-/* Computes what is still unclaimed, waits for chunks that other workers have started (never for workers that have
- * not), gives up the caller's reference, and returns the job's status. */
+/* Computes the chunks that are still unclaimed, waits for chunks that other workers have started (never for workers
+ * that have not started), releases the caller's reference, and returns the job's status. */
 EIGENPAIR_API eigenpair_status eigenpair_job_finish(eigenpair_job* job);
 
-/* All of it on the calling thread and up to `threads - 1` new ones (0: as many as the machine has). */
+/* Solve a whole batch on the calling thread and up to `threads - 1` new ones (0: as many as the machine has). */
 EIGENPAIR_API eigenpair_status eigenpair_hermitian(const eigenpair_lapack* lapack,
                                                    const eigenpair_hermitian_problem* problem, int32_t threads);
 
@@ -416,23 +416,23 @@ EIGENPAIR_API eigenpair_status eigenpair_hermitian_apply_rule(const eigenpair_la
 
 /* ---- CUDA -----------------------------------------------------------------------------------------------
  *
- * The same problems in device memory, on a stream, solved by a cuSOLVER that is opened when the program runs: building
- * needs no CUDA, and one library serves machines with and without. Nothing here waits for the device. The current
- * device must be the stream's.
+ * The same problems in device memory, on a stream, solved by cuSOLVER. It is opened at run time: building needs no
+ * CUDA, and one library works on machines with and without it. No function waits for the device. The current device
+ * must be that of the stream.
  *
- * What a problem is differs in this:
+ * Problems differ in these points:
  *   - Matrices are column-major, and `triangle` is LOWER or UPPER. Entries must be finite.
  *   - `v` may be `a` itself, if the matrices of `a` are contiguous.
- *   - `info` (batch, on the device) is needed, for results are not replaced by NaN: it is 0 for a matrix that was
- *     solved, and otherwise what cuSOLVER wrote; the results of such a matrix mean nothing.
+ *   - `info` (batch, on the device) is required, because results are not replaced by NaN: it is 0 for a matrix that was
+ *     solved, and otherwise what cuSOLVER wrote. The results of such a matrix are meaningless.
  *   - General problems: `b`, `vl` and `u` must be NULL. Eigenvalues come in cuSOLVER's order and vectors in its gauge,
  *     and `v` has the element type of A: for a real A, the real and imaginary parts of a conjugate pair are two
  *     adjacent columns, as LAPACK has it.
  */
 typedef struct eigenpair_cuda eigenpair_cuda;
 
-/* Opens the libraries at these paths; where one is NULL or cannot be opened, the loader's own names are tried. Fails
- * with EIGENPAIR_NO_LIBRARY and a message that names what was found and what is needed. */
+/* Opens the libraries at these paths. If a path is NULL or cannot be opened, the loader's own names are tried. Fails
+ * with EIGENPAIR_NO_LIBRARY and a message about what was found and what is needed. */
 EIGENPAIR_API eigenpair_status eigenpair_cuda_open(const char* cudart, const char* cublas, const char* cusolver,
                                                    eigenpair_cuda** out);
 
@@ -442,8 +442,8 @@ EIGENPAIR_API const char* eigenpair_cuda_description(const eigenpair_cuda* cuda)
 /* 1 if this cuSOLVER has the routine ("XsyevBatched", "Xgeev", ...), else 0. */
 EIGENPAIR_API int32_t eigenpair_cuda_has(const eigenpair_cuda* cuda, const char* routine);
 
-/* How many bytes of device memory a call with this problem needs as scratch. The arrays are not looked at, only which
- * of them are NULL. */
+/* How many bytes of device memory a call with this problem needs as scratch memory. Arrays are not read; it only
+ * matters which of them are NULL. */
 EIGENPAIR_API eigenpair_status eigenpair_cuda_hermitian_scratch(eigenpair_cuda* cuda,
                                                                 const eigenpair_hermitian_problem* problem,
                                                                 void* stream, int64_t* bytes);
@@ -451,7 +451,7 @@ EIGENPAIR_API eigenpair_status eigenpair_cuda_general_scratch(eigenpair_cuda* cu
                                                               const eigenpair_general_problem* problem, void* stream,
                                                               int64_t* bytes);
 
-/* Enqueues the work. Arrays and scratch must stay until the stream has done it. */
+/* Enqueues the work. Arrays and scratch memory must live until the stream has finished it. */
 EIGENPAIR_API eigenpair_status eigenpair_cuda_hermitian(eigenpair_cuda* cuda,
                                                         const eigenpair_hermitian_problem* problem, void* stream,
                                                         void* scratch, int64_t scratch_bytes);
@@ -461,7 +461,7 @@ EIGENPAIR_API eigenpair_status eigenpair_cuda_general(eigenpair_cuda* cuda, cons
 /* cuSOLVER handles kept for reuse, at most 32: one for each stream, device and concurrent call. */
 EIGENPAIR_API int64_t eigenpair_cuda_idle_handles(const eigenpair_cuda* cuda);
 
-/* Destroys the idle handles. No call may be under way, and none may follow. NULL is fine. */
+/* Destroys the idle handles. No call may be running, and none may follow. NULL is allowed. */
 EIGENPAIR_API void eigenpair_cuda_close(eigenpair_cuda* cuda);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-// A group of matrices as it lies in memory, one after the other, and the same with one matrix per lane.
+// Transposes a group of matrices between memory, where they follow each other, and registers, with one matrix per lane.
 #pragma once
 
 #include <cstdint>
@@ -32,13 +32,13 @@ inline V odd_of(V x, V y, std::integer_sequence<int, I...>) {
 template <typename R, int kEntries>
 struct Block {
   using V = Vec<R>;
-  // Not by memcpy, which may go through memory in other widths.
+  // Do not use memcpy: it may read or write in other widths, which makes later loads wait.
   using InMemory = typename LaneTypes<R>::InMemory;
   using Lanes = std::make_integer_sequence<int, kLanes<R>>;
   static constexpr int kSize = kEntries;
   static constexpr bool kPowerOfTwo = (kEntries & (kEntries - 1)) == 0;
 
-  // `count` groups of numbers, each `stride` after the last; lanes beyond repeat the last group.
+  // Loads `count` groups of numbers, `stride` apart. Lanes that are left get the last group.
   static void load(const R* source, int64_t stride, int count, V* target) {
     if (kPowerOfTwo && count == kLanes<R> && stride == kEntries) {
       V now[kEntries], next[kEntries];

@@ -1,5 +1,5 @@
 // Implicit QL with Wilkinson's shift (Martin, Wilkinson) for one symmetric tridiagonal matrix of size 1: d is its
-// diagonal, and e stands beside it; the eigenvalues replace d, unsorted.
+// diagonal and e its subdiagonal. The eigenvalues replace d, unsorted.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +17,13 @@ template <typename R>
 struct ImplicitQl {
   int64_t n;
   R *d, *e;
-  // Two for an eigenvalue are usual, but rounding errors from large entries delay the first of many tiny ones.
+  // About two sweeps per eigenvalue are usual. The first of many tiny eigenvalues takes more, because of rounding
+  // errors of large entries.
   int64_t sweeps_left = 30 * n;
 
   static constexpr R kTiny = Precision<R>::kTiny, kEpsilon = Precision<R>::kEpsilon;
 
-  // Calls `rotate(i, cosine, sine)` for every rotation of vectors i and i + 1. False without convergence.
+  // Calls `rotate(i, cosine, sine)` for every rotation of vectors i and i + 1. False if it does not converge.
   template <typename Rotate>
   bool run(const Rotate& rotate) {
     for (int64_t l = 0; l + 1 < n; ++l) {
@@ -41,8 +42,8 @@ struct ImplicitQl {
     return true;
   }
 
-  // Eigenvalues alone, without square roots (Pal, Walker, Kahan; Parlett, The Symmetric Eigenvalue Problem, 8.15): what
-  // stands beside the diagonal is squared.
+  // Eigenvalues alone, without square roots (Pal, Walker, Kahan; Parlett, The Symmetric Eigenvalue Problem, 8.15): the
+  // subdiagonal entries are squared.
   bool values() {
     for (int64_t i = 0; i + 1 < n; ++i) e[i] *= e[i];
     for (int64_t l = 0; l + 1 < n; ++l) {
@@ -74,7 +75,7 @@ struct ImplicitQl {
       if (none) p = 0;
       const R square = e[i], r = p + square, before = c, old = g;
       e[i + 1] = s * r;
-      // 1/c at the same time as c, for each step waits for both.
+      // Compute 1/c together with c, because the next step needs both.
       const R inverse = none ? R(0) : r / p;
       c = p / r;
       s = square / r;
@@ -87,7 +88,7 @@ struct ImplicitQl {
     e[m] = 0;
   }
 
-  // A block of order two by one rotation: Jacobi's formula.
+  // Diagonalizes a block of order two by one rotation, with Jacobi's formula.
   template <typename Rotate>
   void meet(int64_t i, const Rotate& rotate) {
     const R half = (d[i + 1] - d[i]) / 2, beside = e[i];
@@ -109,7 +110,7 @@ struct ImplicitQl {
       const R f = s * e[i], b = c * e[i], square = f * f + g * g;
       r = root_of(square);
       e[i + 1] = r;
-      const bool flat = square <= kTiny * kTiny;  // no rotation to speak of
+      const bool flat = square <= kTiny * kTiny;  // the rotation is negligible
       const R inverse = 1 / (flat ? R(1) : r);
       s = flat ? R(0) : f * inverse;
       c = flat ? R(1) : g * inverse;

@@ -1,7 +1,8 @@
-// EIGENPAIR_ISA, the namespace of the instruction set that a file is compiled for.
+// Defines EIGENPAIR_ISA, the namespace for the instruction set that a file is compiled for.
 //
-// Code compiled for AVX-512 must never be the copy of a function that the linker keeps for everybody. So every header
-// named -inl.h is in this namespace and an unnamed one, and uses nothing of the standard library but types.
+// Of an inline function that is compiled several times, the linker keeps one copy. That must not be the copy for
+// AVX-512. So all code of headers named -inl.h is in this namespace and an unnamed one, and it uses only types of the
+// standard library.
 #pragma once
 
 #ifndef EIGENPAIR_ISA

@@ -1,4 +1,4 @@
-// Our own kernels for Hermitian problems and their rules, in three builds of one source: baseline, AVX2, AVX-512.
+// Kernels for small Hermitian problems and for their rules. The same source is compiled for each instruction set.
 #pragma once
 
 #include <cstddef>
@@ -8,28 +8,28 @@
 
 namespace eigenpair {
 
-// Orders up to which matrices are solved one per lane, with most of the lanes filled or a single one: of pairs, by rows
-// only the standard problem in between is solved.
+// Up to these orders, matrices are solved one per lane: if most lanes are filled, for a single matrix, and for a single
+// pair.
 inline constexpr int kSmallLimit = 64, kSingleLimit = 2, kSinglePairLimit = 8;
-// And up to which solving by rows beats LAPACK.
+// Up to this order, the row solver is faster than LAPACK.
 inline constexpr int kRowLimit = 128;
 
-// One function for each dtype of the C ABI; `scratch` holds `scratch_bytes` and is aligned to 64 bytes.
+// One function for each dtype of the C ABI. `scratch` has `scratch_bytes` and is aligned to 64 bytes.
 struct SmallSolvers {
-  // Solves matrices [first, last) of the batch: results, NaN where it failed, and info.
+  // Solves matrices [first, last) of the batch. Writes results, or NaN for a matrix that failed, and info.
   void (*solve[4])(const eigenpair_hermitian_problem& problem, int64_t first, int64_t last, void* scratch);
   size_t (*scratch_bytes[4])(int64_t n);
   int32_t lanes[4];
 };
 
-// One matrix at a time, as LAPACK's drivers take it: the lower triangle of column-major `a`, all finite, becomes the
-// eigenvectors. False where it does not converge.
+// Solves one matrix, like a LAPACK driver: the lower triangle of column-major `a`, which must be finite, is replaced by
+// the eigenvectors. False if it does not converge.
 struct RowSolvers {
   bool (*solve[4])(int64_t n, void* a, void* w, bool vectors, void* scratch);
   size_t (*scratch_bytes[4])(int64_t n);
 };
 
-// Derivatives of the same problems, one matrix after the other.
+// First derivatives of matrices [first, last) of the batch.
 struct SmallRules {
   void (*run[4])(const eigenpair_hermitian_rule& rule, int64_t first, int64_t last, void* scratch);
   size_t (*scratch_bytes[4])(int64_t n);
@@ -38,7 +38,8 @@ struct SmallRules {
 // How much scratch memory `compute_m` below takes, in units of n real numbers.
 inline constexpr int64_t kRuleScratch = 5;
 
-// The reverse rule of larger ones but for its products, for matrix `index` of the batch: see tiled_rule-inl.h.
+// The parts of the reverse rule that are not products, for matrix `index` of a batch of larger matrices. See
+// tiled_rule-inl.h.
 struct LargeRule {
   bool (*compute_m)(const eigenpair_hermitian_rule& rule, int64_t index, const void* k, void* m, void* scratch);
   void (*compute_n)(const eigenpair_hermitian_rule& rule, int64_t index, const void* m, void* k);
@@ -53,8 +54,8 @@ struct SmallKernels {
   const LargeRule* large;  // one for each dtype of the C ABI
 };
 
-// The best for this processor, chosen once; EIGENPAIR_ISA=baseline|avx2 in the environment asks for less. Null where
-// the compiler has no vector types.
+// The best kernels for this processor, chosen once. The environment variable EIGENPAIR_ISA=baseline, avx2 or none can
+// choose lesser ones or none. Null if there are none, as with compilers that have no vector types.
 const SmallKernels* small_kernels();
 
 }  // namespace eigenpair

@@ -1,4 +1,4 @@
-// Groups of matrices, one in each lane: from memory to the solver and back.
+// Solves groups of matrices, one in each lane: loads them, calls the solver, and stores the results.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
-// How many groups are solved in turns, up to the order where updates of vectors keep the processor busy.
+// How many groups are interleaved. For larger orders one group keeps the processor busy.
 constexpr int kGroupsInTurns = 3;
 constexpr int groups_in_turns(int64_t n, bool vectors) { return n <= (vectors ? 8 : 16) ? kGroupsInTurns : 1; }
 
@@ -36,7 +36,7 @@ struct LaneGroup {
   M finite, definite, failed;
   V up, up_b, up_pair;
 
-  // Returns the lanes whose entries are all finite; the others become zero. Scales each matrix to size 1.
+  // Loads matrices and scales each to size 1. Returns the lanes whose entries are all finite; the others become zero.
   static M load(const eigenpair_hermitian_problem& p, const void* source, int64_t stride, int64_t first, int count,
                 S* target, int n, V* up) {
     const bool rows = p.layout == EIGENPAIR_ROW_MAJOR;
@@ -53,7 +53,7 @@ struct LaneGroup {
         }
       }
     };
-    // Row-major storage is the transpose of column-major: of the conjugate matrix.
+    // Row-major storage of a Hermitian matrix is column-major storage of its conjugate.
     const bool both = p.triangle == EIGENPAIR_HERMITIAN_PART, below = (p.triangle == EIGENPAIR_LOWER) != rows;
     for (int j = 0; j < n; ++j) {
       for (int i = j; i < n; ++i) {
@@ -75,7 +75,7 @@ struct LaneGroup {
     return bring_to_size_one(target, n, up);
   }
 
-  // Scales every lane by a power of two, and says which are finite; the others become zero.
+  // Scales every lane by a power of two. Returns which lanes are finite; the others become zero.
   static M bring_to_size_one(S* target, int n, V* up) {
     V largest{}, poison{};
     for (int j = 0; j < n; ++j) {
@@ -112,8 +112,8 @@ struct LaneGroup {
     }
   }
 
-  // The operations that a lane does not need leave it as it is but for the sign of a zero, which depends on the
-  // company; so + 0, which makes every zero a positive one.
+  // Operations that a lane does not need may change the sign of a zero, depending on the other lanes. Adding 0 makes
+  // every zero positive.
   static void store_vectors(const S* q, R factor, void* target, int64_t index, int lane, const int* order, int n,
                             bool rows) {
     R* out = reinterpret_cast<R*>(static_cast<T*>(target) + index * n * n);
@@ -126,7 +126,7 @@ struct LaneGroup {
     }
   }
 
-  // Vectors of a whole group.
+  // Stores the vectors of a whole group.
   static void store_block(const S* q, V factor, void* target, int64_t first, bool rows) {
     V x[N * N];
     for (int j = 0; j < N; ++j) {
@@ -148,7 +148,7 @@ struct LaneGroup {
     }
   }
 
-  // Matrices [first, first + count), up to the tridiagonal form.
+  // Loads matrices [first, first + count) and reduces them to tridiagonal form.
   void begin(const eigenpair_hermitian_problem& p, int64_t from, int matrices) {
     first = from;
     count = matrices;
@@ -161,13 +161,13 @@ struct LaneGroup {
       finite &= load(p, p.b, p.b_stride, first, count, &s->b(0, 0), n, &up_b);
       definite = s->factor();
       s->reduce_pair(p.type);
-      // Near-singular B makes large what was of size one. What is not finite now is not solved.
+      // If B is nearly singular, the reduced matrix is large or not finite. Those that are not finite fail.
       failed = ~bring_to_size_one(&s->a(0, 0), n, &up_pair);
     }
     if constexpr (!kByOneRotation) s->reduce(p.v != nullptr);
   }
 
-  // From the tridiagonal form's eigenvalues to results.
+  // Writes the results from the eigenvalues and vectors of the tridiagonal form.
   void finish(const eigenpair_hermitian_problem& p) {
     const int n = s->n();
     const bool vectors = p.v != nullptr, rows = p.layout == EIGENPAIR_ROW_MAJOR;
@@ -178,7 +178,7 @@ struct LaneGroup {
 
     V scale_v = one, scale_u = one;
     if (p.type != 0) {
-      // B was scaled by an even power of two, and vectors by its square root.
+      // B was scaled by an even power of two. The vectors must be scaled by its square root.
       const V scale_b = p.type == 1 ? one / up_b : up_b, size_b = root(up_b);
       for (int j = 0; j < n; ++j) s->d(j) = times_powers<R>(s->d(j), up_pair, up, scale_b);
       up = one;
@@ -191,7 +191,7 @@ struct LaneGroup {
       poison += w[j] * zero;
     }
     failed |= poison != zero;
-    // For type 0, there is no other basis.
+    // For type 0 the dual basis is the basis itself.
     const S *primal = p.type == 0 ? &s->q(0, 0) : &s->a(0, 0), *dual = &s->q(0, 0);
     const S *v = p.type == 3 ? dual : primal, *u = p.type == 3 ? primal : dual;
     if constexpr (kBlocks) {
@@ -228,8 +228,8 @@ struct LaneGroup {
   }
 };
 
-// `kGroups` groups from matrix `at` on, of which only the last may be smaller. Compilers may contract products and sums
-// in one instance and not in another; that none does where it matters is what `same_bits…` in test_small.c tests.
+// Solves `kGroups` groups from matrix `at` on. Only the last may be incomplete. A compiler may contract products and
+// sums in one instance and not in another; `same_bits…` in test_small.c tests that results do not depend on it.
 template <typename T, int N, int kGroups>
 void solve_groups(const eigenpair_hermitian_problem& p, int64_t at, int64_t last, void* scratch) {
   using Group = LaneGroup<T, N>;

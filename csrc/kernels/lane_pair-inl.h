@@ -1,5 +1,5 @@
-// Definite pairs, one per lane: B = L L*, the pair becomes one Hermitian matrix, and its vectors are taken back. As
-// LAPACK does it.
+// Definite pairs, one per lane, as in LAPACK: factorize B = L Lᴴ, reduce the pair to one Hermitian matrix, and
+// transform its eigenvectors back.
 #pragma once
 
 #include "kernels/lane_solver-inl.h"
@@ -26,7 +26,7 @@ struct LanePair : LaneSolver<T, R, N> {
 
   S& b(int i, int j) { return b_[i + j * n()]; }  // lower triangle in, its Cholesky factor out
 
-  // Returns the lanes where B is positive definite; the others go on with the identity.
+  // Factorizes B. Returns the lanes where it is positive definite; the others continue with pivots of 1.
   M factor() {
     M good = V{} == V{};
     const V one = splat<V>(R(1));
@@ -70,7 +70,7 @@ struct LanePair : LaneSolver<T, R, N> {
         for (int i = 0; i < n(); ++i) {
           S sum{};
           for (int k = j; k < n(); ++k) sum = plus(sum, times(q(i, k), b(k, j)));
-          q(i, j) = sum;  // columns to the left are not needed any more
+          q(i, j) = sum;  // columns to the left are no longer needed
         }
       }
       for (int j = 0; j < n(); ++j) {

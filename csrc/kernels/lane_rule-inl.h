@@ -1,5 +1,5 @@
-// The reverse rule of the standard problem for small real matrices, one per lane: where no gap is near, there is
-// nothing to judge, and small_rule.h's formula is all there is.
+// The rule (hermitian/rule-inl.h) in reverse, for the standard problem of small real matrices, one per lane. It is for
+// matrices without small gaps, where no gap depends on the decision about K.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ struct LaneRule {
            (p.dv == nullptr ? p.dw != nullptr : plain);
   }
 
-  // Which lanes it has done. A matrix is done here or not whatever its company.
+  // Returns the lanes that are done. Whether a matrix is done does not depend on the other lanes.
   static M run(const eigenpair_hermitian_rule& p, int64_t first, int count) {
     const bool rows = p.layout == EIGENPAIR_ROW_MAJOR;
     const auto at = [&](int i, int j) { return rows ? i * N + j : i + j * N; };
@@ -43,7 +43,7 @@ struct LaneRule {
       read(p.w, Block<R, N>(), w);
       read(p.dv, Square(), dv);
       for (int i = 0; i < N; ++i) scale = magnitude(w[i]) > scale ? magnitude(w[i]) : scale;
-      // What gaps have to exceed, as in gaps-inl.h.
+      // The size that all gaps must exceed, as in gaps-inl.h.
       const R width = cluster_width<R>(p.parameter, N);
       const V reach = splat<V>(width > R(kNear) ? width : R(kNear)) * scale;
       for (int i = 1; i < N && p.policy == EIGENPAIR_POLICY_CHECK; ++i) {

@@ -1,7 +1,7 @@
 // The Hermitian eigenproblem, one matrix per lane: Householder reduction to tridiagonal form, then implicit QL.
 //
-// Lanes run in lockstep, each with its own deflation: what a lane does not need is an identity operation for it. So a
-// matrix gets the same bits in whatever company it is solved.
+// Lanes run in lockstep, each with its own deflation. An operation that a lane does not need leaves its numbers
+// unchanged. So the results for a matrix do not depend on the other lanes, bit for bit.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
-// n as a template argument where unrolling pays, else 0.
+// N is the order where unrolling makes it faster, else 0.
 template <typename T, typename R, int N>
 struct LaneSolver {
   using V = Vec<R>;
@@ -23,7 +23,7 @@ struct LaneSolver {
   using S = std::conditional_t<std::is_same_v<T, R>, V, Complex<V>>;
   static constexpr bool kComplex = !std::is_same_v<T, R>;
   static constexpr int kMax = N > 0 ? N : kSmallLimit;
-  // Three of them, elsewhere if their order is not known when this is compiled.
+  // Up to three matrices; outside of the object if the order is not known at compile time.
   using Square = std::conditional_t<(N > 0), S[kMax * kMax], S*>;
   static constexpr size_t squares_bytes(int64_t order) {
     return N > 0 ? 0 : 3 * static_cast<size_t>(order * order) * sizeof(S);
@@ -35,19 +35,19 @@ struct LaneSolver {
   S& q(int i, int j) { return q_[i + j * n()]; }  // eigenvectors out, unsorted
   V& d(int i) { return d_[i]; }                   // eigenvalues out, unsorted
 
-  // A matrix of order two, by a single rotation: the eigenvalues, and with them q.
+  // Diagonalizes a matrix of order two by a single rotation: eigenvalues and q.
   void rotate_two() {
     static_assert(!kComplex, "of real matrices");
     d_[0] = a(0, 0);
     d_[1] = a(1, 1);
     V c, s;
-    meet(0, a(1, 0), &c, &s);
+    diagonalize_two(0, a(1, 0), &c, &s);
     q(0, 0) = q(1, 1) = c;
     q(0, 1) = s;
     q(1, 0) = -s;
   }
 
-  // Ascending order in every lane, for orders known when this is compiled.
+  // Sorts the eigenvalues of every lane in ascending order. For orders known at compile time.
   void sort(bool vectors) {
     for (int last = N - 1; last > 0; --last) {
       for (int j = 0; j < last; ++j) {
@@ -74,7 +74,7 @@ struct LaneSolver {
       for (int i = k + 2; i < n(); ++i) rest += norm_(a(i, k));
       const V size = modulus(first, &first);
       const V whole = root(size * size + rest);
-      // Nothing to reflect: below the subdiagonal all is zero, or too small to matter beside a matrix of size 1.
+      // No reflection is needed: the entries below the subdiagonal are zero, or negligible in a matrix of size 1.
       const M skip = rest <= tiny;
       const S phase = unit(first, size);
       beta_[k] = zero;
@@ -94,8 +94,8 @@ struct LaneSolver {
     make_real(vectors);
   }
 
-  // Implicit QL with Wilkinson's shift (Martin, Wilkinson), of several groups of matrices in turns: a rotation waits
-  // for the one before, but not for another group's. Eigenvalues that it does not converge to become NaN.
+  // Implicit QL with Wilkinson's shift (Martin, Wilkinson), of several groups interleaved: a rotation has to wait for
+  // the previous one of its group, but not for other groups. Eigenvalues that do not converge become NaN.
   template <int kGroups>
   static void iterate(LaneSolver* const (&groups)[kGroups], bool vectors) {
     const int n = groups[0]->n();
@@ -110,7 +110,7 @@ struct LaneSolver {
           open |= any(sweeps[k].beyond(l));
         }
         if (!open) break;
-        // As many as implicit_ql.h allows, but of each eigenvalue.
+        // As many sweeps as in implicit_ql-inl.h, but for each eigenvalue.
         if (round == 30 * n) {
           for (int k = 0; k < kGroups; ++k) groups[k]->give_up(l, sweeps[k]);
           break;
@@ -128,14 +128,14 @@ struct LaneSolver {
     for (LaneSolver* group : groups) {
       if (n == 1) break;
       V c, s;
-      group->meet(n - 2, group->e_[n - 2], &c, &s);
+      group->diagonalize_two(n - 2, group->e_[n - 2], &c, &s);
       if (vectors) group->rotate(n - 2, c, s);
     }
   }
 
  private:
-  // |x|, with x itself set to zero where its square would underflow: beside a matrix of size 1 that is nothing, but the
-  // phase of such a number would not be of modulus 1.
+  // |x|. If its square would underflow, x is set to zero: it is negligible in a matrix of size 1, and its computed
+  // phase would not have modulus 1.
   static V modulus(V x, V*) { return magnitude(x); }
   static V modulus(Complex<V> x, Complex<V>* kept) {
     const V square = norm_(x);
@@ -178,7 +178,7 @@ struct LaneSolver {
     }
   }
 
-  // Q = H₀ H₁ …, from the last to the first, so that only trailing blocks are touched.
+  // Q = H₀ H₁ …, multiplied from the last factor to the first, so that only trailing blocks change.
   void accumulate() {
     const int n_ = n();
     for (int j = 0; j < n_; ++j) {
@@ -198,7 +198,7 @@ struct LaneSolver {
   static void set_one(V& x) { x = splat<V>(R(1)); }
   static void set_one(Complex<V>& x) { x.re = splat<V>(R(1)); }
 
-  // Subdiagonal entries become real; for complex matrices their phases go into the columns of q.
+  // Makes the subdiagonal entries real. For complex matrices, the columns of q are multiplied by their phases.
   void make_real(bool vectors) {
     if constexpr (kComplex) {
       Complex<V> turn{splat<V>(R(1)), V{}};
@@ -214,8 +214,9 @@ struct LaneSolver {
     }
   }
 
-  // The rotation of columns i and i + 1 that makes d diagonal there, where `beside` stands between.
-  void meet(int i, V beside, V* cosine, V* sine) {
+  // Diagonalizes the block of rows i and i + 1, with subdiagonal entry `beside`. Returns the rotation of columns i and
+  // i + 1.
+  void diagonalize_two(int i, V beside, V* cosine, V* sine) {
     const V half = (d_[i + 1] - d_[i]) * splat<V>(R(0.5));
     const Rotation<R> turn(half, beside);
     const V shift = half < 0 ? -turn.shift : turn.shift;
@@ -225,11 +226,11 @@ struct LaneSolver {
     *sine = half < 0 ? -turn.sine : turn.sine;
   }
 
-  // From where a lane's block ends, up to row l.
+  // The state of a QL sweep over each lane's block, from its last row up to row l.
   struct Sweep {
     V m, dm;  // the last row of the block, and the diagonal there
     V g, s, c, p;
-    // Lanes whose block ends beyond a row.
+    // The lanes whose block ends after this row.
     M beyond(int row) const { return m > splat<V>(R(row)); }
   };
 
@@ -260,7 +261,7 @@ struct LaneSolver {
     const M active = sweep->beyond(i);
     const V f = sweep->s * e_[i], b = sweep->c * e_[i], g = sweep->g;
     const V square = f * f + g * g;
-    const M flat = square <= tiny;  // no rotation to speak of
+    const M flat = square <= tiny;  // the rotation is negligible
     const V r = root(square), inverse = one / select(flat, one, r);
     const V si = select(flat, zero, f * inverse), ci = select(flat, one, g * inverse);
     const V shifted = d_[i + 1] - sweep->p;

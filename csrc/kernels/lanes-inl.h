@@ -10,7 +10,7 @@ namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
-// One native register per vector: wider generic vectors make g++ compare lane by lane.
+// One native register per vector. With wider vectors, g++ compares lane by lane.
 #if defined(__AVX512F__)
 constexpr int kVectorBytes = 64;
 #elif defined(__AVX__)
@@ -56,7 +56,7 @@ template <typename M>
 inline bool any(M mask) {
   return _mm512_test_epi64_mask((__m512i)mask, (__m512i)mask) != 0;
 }
-// The masked square root is the plain one; g++ 12 warns about its own header at the plain one.
+// The masked square root with all lanes set is the plain square root, for which g++ 12 warns about its own header.
 inline Vec<double> root(Vec<double> x) { return (Vec<double>)_mm512_maskz_sqrt_pd(0xff, (__m512d)x); }
 inline Vec<float> root(Vec<float> x) { return (Vec<float>)_mm512_maskz_sqrt_ps(0xffff, (__m512)x); }
 #elif defined(__AVX__)
@@ -92,8 +92,8 @@ inline const R* lanes_of(const V& x) {
   return reinterpret_cast<const R*>(&x);
 }
 
-// 2^-k for the k that brings x >= 0 to [1, 2), and 2^k; exact both, and clamped well inside the exponent range. k is
-// even: generalized problems need its square root.
+// 2^k and 2^-k, where 2^k x is in [1/2, 2) for x > 0. Both are exact and clamped well inside the exponent range. k is
+// even, because pairs need the square root.
 inline void power_of_two(Vec<double> x, Vec<double>* down, Vec<double>* up) {
   using M = Mask<double>;
   M k = 1023 - (((M)x >> 52) & 2047);
@@ -111,8 +111,8 @@ inline void power_of_two(Vec<float> x, Vec<float>* down, Vec<float>* up) {
   *up = (Vec<float>)((127 - k) << 23);
 }
 
-// x times three such powers, their exponents added up: on the way nothing overflows or vanishes that would not in the
-// end.
+// x times three such powers. The exponents are added first, so that no intermediate result overflows or underflows
+// unless the final one does.
 template <typename R>
 inline Vec<R> times_powers(Vec<R> x, Vec<R> p, Vec<R> q, Vec<R> r) {
   using V = Vec<R>;

@@ -1,4 +1,5 @@
-// Real and complex numbers, one by one or one per SIMD lane: `V` below is a real number or a vector of them.
+// Arithmetic of real and complex numbers, single ones or one per SIMD lane: `V` is a real number or a vector of real
+// numbers.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,7 @@ namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
-// std::complex would bring functions of the standard library with it.
+// Not std::complex, because of isa.h.
 template <typename V>
 struct Complex {
   V re, im;
@@ -29,7 +30,7 @@ struct Precision;
 template <>
 struct Precision<double> {
   static constexpr double kEpsilon = 2.220446049250313e-16;
-  // Its square is far from underflow, and itself negligible beside a matrix of size 1.
+  // Its square does not underflow, and it is negligible in a matrix of size 1.
   static constexpr double kTiny = 1e-140;
 };
 template <>
@@ -106,14 +107,14 @@ inline Complex<V> minus(Complex<V> x, Complex<V> y) {
   return {x.re - y.re, x.im - y.im};
 }
 
-// ---- of numbers one by one ----
+// ---- single numbers ----
 
 template <typename R>
 inline R absolute(R x) {
   return x < 0 ? -x : x;
 }
 
-// √(x² + y²), scaled, so that squares neither overflow nor vanish.
+// √(x² + y²), scaled so that the squares neither overflow nor underflow.
 template <typename R>
 inline R modulus(R x, R y) {
   const R a = absolute(x), b = absolute(y), large = a > b ? a : b, small = a > b ? b : a;

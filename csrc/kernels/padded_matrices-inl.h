@@ -1,5 +1,5 @@
-// Matrices of a rule: rows padded to whole vectors, real and imaginary parts in planes of their own, so that products
-// are a few vector operations whatever the type.
+// Matrices whose rows are padded to whole vectors. Real and imaginary parts are stored in separate planes, so that a
+// product uses the same vector operations for all types.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct RowVector {
   typedef R type __attribute__((vector_size(L * sizeof(R)), may_alias));
 };
 
-// The order as a template argument where unrolling pays, else 0.
+// N is the order where unrolling makes it faster, else 0.
 template <typename T, int N>
 class PaddedMatrices {
  public:
@@ -63,7 +63,7 @@ class PaddedMatrices {
     }
   }
 
-  // The matrix or its adjoint; `conjugated` says how it is stored.
+  // Loads the matrix or its adjoint. With `conjugated`, what is stored is the complex conjugate of the matrix.
   void load(const T* source, bool adjoint, bool conjugated, Matrix target) const {
     const bool rows = rows_ != adjoint;
     const R sign = conjugated != adjoint ? R(-1) : R(1);
@@ -80,7 +80,7 @@ class PaddedMatrices {
     }
   }
 
-  // The Hermitian matrix that a triangle of a tangent stands for.
+  // Loads the Hermitian matrix that a triangle of a tangent represents.
   void load_hermitian(const T* source, Matrix target) const {
     for (int64_t j = 0; j < n(); ++j) {
       for (int64_t i = j; i < n(); ++i) {
@@ -110,7 +110,7 @@ class PaddedMatrices {
     }
   }
 
-  // The gradient: Hermitian, or of one triangle only.
+  // Stores the gradient of the Hermitian part, or of one triangle.
   void store_gradient(Matrix m, void* base, int64_t index) const {
     T* out = static_cast<T*>(base) + index * square();
     const R sign = conjugated_ ? R(-1) : R(1);
@@ -128,7 +128,7 @@ class PaddedMatrices {
       for (int64_t i = j + 1; i < n(); ++i) {
         const R re = m.re[i * stride() + j] + m.re[j * stride() + i];
         const R im = kComplex ? m.im[i * stride() + j] - m.im[j * stride() + i] : 0;
-        // What is not read has the gradient 0, whatever infinity stands on the other side.
+        // Entries that are not read have gradient 0, even if the other triangle is infinite.
         put(i, j, both ? R(0.5) * re : (lower ? re : R(0)), both ? R(0.5) * im : (lower ? im : R(0)));
         put(j, i, both ? R(0.5) * re : (lower ? R(0) : re), both ? R(-0.5) * im : (lower ? R(0) : -im));
       }
@@ -143,7 +143,7 @@ class PaddedMatrices {
 
   // C = A B
   void multiply(Matrix c, Matrix a, Matrix b) const {
-    // As many sums at once as there are registers for.
+    // As many sums at once as the registers can hold.
     constexpr bool kMany = kVectorBytes == 64 || !kComplex;
     constexpr int kRows = N > 0 ? 1 : (kMany ? 4 : 2), kColumns = N > 0 ? kRow / kWidth : (kVectorBytes == 64 ? 4 : 2);
     int64_t i = 0;

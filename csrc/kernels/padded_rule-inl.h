@@ -1,5 +1,4 @@
-// The rule (hermitian/rule-inl.h) for one matrix at a time: rows are padded to whole vectors, real and imaginary parts
-// lie in planes of their own.
+// The rule (hermitian/rule-inl.h) for one matrix at a time, stored as in padded_matrices-inl.h.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +33,7 @@ class PaddedRule : private PaddedMatrices<T, N> {
       : Base(problem.n, problem.layout, problem.triangle, problem.reverse && problem.conjugated),
         p_(problem),
         type_(kRuleOfType[problem.type]) {
-    // Padding takes part in products; NaN or denormal numbers there would make them slow.
+    // Products read the padding too. Zeros there, because NaN and denormal numbers are slow.
     std::memset(scratch, 0, scratch_bytes(n()));
     R* next = static_cast<R*>(scratch);
     for (Matrix& m : matrices_) {
@@ -177,7 +176,7 @@ class PaddedRule : private PaddedMatrices<T, N> {
     return false;
   }
 
-  // Out = X M Xᴴ, with a diagonal M when only eigenvalues have cotangents.
+  // Out = X M Xᴴ. M is diagonal if only eigenvalues have cotangents.
   template <typename Diagonal>
   void multiply_around(bool by_u, const Matrix& m, const Diagonal& diagonal) {
     const Matrix x = at(by_u ? kU : kV), xh = at(by_u ? kUh : kVh), t = at(kT);
@@ -245,8 +244,8 @@ class PaddedRule : private PaddedMatrices<T, N> {
     multiply(target, at(by_u ? kUh : kVh), at(kOut));
   }
 
-  // Whether the perturbation couples vectors within clusters beyond rounding. Which ones, is put into `lost`, as 1,
-  // with scratch of twice its size behind it.
+  // Returns whether the perturbation couples vectors inside clusters by more than rounding. Writes 1 to `lost` for
+  // these vectors. `lost` is followed by scratch memory of twice its size.
   bool find_coupled(Matrix m, R* lost) {
     const Matrix bound = at(kOut), tangent = at(kT);
     R *const row = lost + n(), *const turn = lost + 2 * n();

@@ -1,6 +1,6 @@
 // The Hermitian eigenproblem, one matrix at a time, its rows padded to whole vectors: Householder reduction to
-// tridiagonal form from the last row up, then implicit QL. For matrices that fit the cache, where LAPACK's calls cost
-// more than what they do.
+// tridiagonal form from the last row up, then implicit QL. For matrices that fit in the cache, where the overhead of
+// LAPACK's calls dominates.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,7 @@ class RowSolver {
     return static_cast<size_t>(kPlanes * (2 * n + 2) * stride + 3 * stride) * sizeof(R);
   }
 
-  // Not cleared: what lies beyond a row's end is never looked at.
+  // The scratch memory is not cleared, because padding is never read.
   RowSolver(int64_t order, void* scratch) : n_(order), stride_(stride_for(order)) {
     R* next = static_cast<R*>(scratch);
     const auto take = [&next](int64_t count) {
@@ -48,7 +48,7 @@ class RowSolver {
     beta_ = take(stride_);
   }
 
-  // The lower triangle of `a`, column-major and finite, becomes the eigenvectors in columns. False where QL does not
+  // Replaces the lower triangle of `a`, column-major and finite, by the eigenvectors in columns. False if QL does not
   // converge.
   bool solve(T* a, R* w, bool vectors) {
     const R up = load(reinterpret_cast<const R*>(a));
@@ -72,7 +72,7 @@ class RowSolver {
     return sum;
   }
 
-  // Scaled by a power of two to size 1, both triangles; returns the way back.
+  // Loads both triangles, scaled by a power of two to size 1. Returns the inverse of that power.
   R load(const R* a) {
     R largest = 0;
     for (int64_t j = 0; j < n_; ++j) {
@@ -96,8 +96,7 @@ class RowSolver {
     return up[0];
   }
 
-  // Row i, up to the diagonal, becomes the adjoint of a reflector, y; what is left of it, the entry beside the
-  // diagonal, goes to e.
+  // Replaces row i, up to the diagonal, by the adjoint y of a reflector. Stores the remaining subdiagonal entry in e.
   void reduce() {
     for (int64_t i = n_ - 1; i > 0; --i) {
       R* y[kPlanes];
@@ -109,7 +108,7 @@ class RowSolver {
         for (int64_t j = i - 1; j < stride_; ++j) y[k][j] = 0;
         size += first[k] * first[k];
       }
-      // As in small_solver.h: phases of numbers whose square vanishes are not of modulus 1.
+      // As in lane_solver-inl.h: the phase of a number whose square underflows does not have modulus 1.
       if (kComplex && size <= kTiny * kTiny) {
         for (R& part : first) part = 0;
         size = 0;
@@ -195,8 +194,8 @@ class RowSolver {
     }
   }
 
-  // The rows of q become the columns of Q = H₍ₙ₋₁₎ … H₂, from the last factor to the first, so that only leading blocks
-  // are touched.
+  // The rows of q become the columns of Q = H₍ₙ₋₁₎ … H₂, multiplied from the last factor to the first, so that only
+  // leading blocks change.
   void accumulate() {
     for (R* plane : q_) std::memset(plane, 0, static_cast<size_t>(n_ * stride_) * sizeof(R));
     for (int64_t i = 0; i < n_; ++i) q_[0][i * stride_ + i] = 1;
@@ -238,7 +237,7 @@ class RowSolver {
     }
   }
 
-  // Entries beside the diagonal become real; their phases go into the rows of q.
+  // Makes the subdiagonal entries real. The rows of q are multiplied by their phases.
   void make_real(bool vectors) {
     if constexpr (kComplex) {
       R turn[2] = {1, 0};

@@ -44,7 +44,7 @@ void run(const eigenpair_hermitian_rule& p, int64_t first, int64_t last, void* s
 
 template <typename T>
 size_t scratch_bytes(int64_t n) {
-  // The unrolled ones may pad further.
+  // The unrolled kernels may use more padding.
   return PaddedRule<T, 0>::scratch_bytes(n) + PaddedRule<T, 4>::scratch_bytes(4);
 }
 

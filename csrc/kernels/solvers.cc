@@ -16,7 +16,7 @@ namespace {
 
 template <typename T>
 void solve(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, void* scratch) {
-  // Unrolled where that is most of the time; each instance costs compile time and 10 kB.
+  // Unrolled only for the orders where that matters most; each instance costs compile time and 10 kB.
   if constexpr (std::is_same_v<T, typename RealPart<T>::type>) {
     if (p.n == 2 && p.type == 0 && p.u == nullptr) return TwoByTwo<T>::solve(p, first, last);
     if (p.n == 2) return solve_order<T, 2>(p, first, last, scratch);
@@ -31,7 +31,7 @@ size_t scratch_bytes(int64_t n) {
   using R = typename RealPart<T>::type;
   using Any = LanePair<T, R, 0>;
   const size_t groups = groups_in_turns(n, false);
-  // The unrolled ones are smaller.
+  // The unrolled kernels need less.
   return groups * (sizeof(Any) + Any::squares_bytes(n));
 }
 

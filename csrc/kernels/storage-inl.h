@@ -1,4 +1,4 @@
-// Elements as the caller stores them.
+// Reads entries from the caller's storage.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
-// Entry (i, j), i >= j, of the Hermitian matrix that `triangle` of column-major or row-major storage stands for.
+// Entry (i, j), i >= j, of the Hermitian matrix that `triangle` of column-major or row-major storage represents.
 template <typename R>
 inline void read(const R* source, int64_t n, int64_t i, int64_t j, int32_t triangle, bool rows, R* re, R*) {
   const R below = rows ? source[i * n + j] : source[i + j * n];

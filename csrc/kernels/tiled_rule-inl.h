@@ -1,7 +1,9 @@
-// The rule (hermitian/rule-inl.h) for matrices beyond the cache, but for products: tile by tile with the tile across
-// the diagonal, because columns a power of two apart share few lines of the cache.
+// The rule (hermitian/rule-inl.h) in reverse without its products, for matrices larger than the cache. It visits each
+// tile together with the tile across the diagonal, because columns whose distance is a power of two compete for the
+// same few cache lines.
 //
-// What lies in memory, row after row, is K itself or, column-major, its transpose. "Above" is meant there.
+// Rows below are rows in memory: of K itself, or of its transpose if the layout is column-major. "Above the diagonal"
+// refers to these.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +35,7 @@ struct alignas(64) MirroredTile {
       for (int64_t i = p0; i < p1; ++i) across(i, j) = source[j * n + i];
     }
   }
-  // Of a tile on the diagonal, all of the copy is written back.
+  // Writes the copy back. On the diagonal, first completes it from what is above.
   void write(T* target, int64_t n) {
     for (int64_t i = p0; on_diagonal() && i < p1; ++i) {
       for (int64_t j = p0; j < i; ++j) across(i, j) = target[j * n + i];
@@ -68,7 +70,7 @@ const T* matrix_of(const void* base, int64_t index, int64_t n) {
   return base == nullptr ? nullptr : static_cast<const T*>(base) + index * n * n;
 }
 
-// M of the rule, which may take the place of K; false where `check` refuses the loss, and M is worth nothing. `scratch`
+// Computes M of the rule, which may overwrite K. False if `check` refuses the loss; then M is meaningless. `scratch`
 // has room for kRuleScratch times n real numbers.
 template <typename T>
 bool compute_m(const eigenpair_hermitian_rule& p, int64_t index, const void* of_k, void* to_m, void* scratch) {
@@ -95,7 +97,7 @@ bool compute_m(const eigenpair_hermitian_rule& p, int64_t index, const void* of_
     gaps.set_dw(dw, n);
   }
   const auto size_of_rounding = [&](int64_t i, int64_t j) { return at_most_half_of_digits(rounding(i, j), largest); };
-  // Transposed, the anti-Hermitian part changes its sign.
+  // The anti-Hermitian part of the transpose has the opposite sign.
   const R sign = p.layout == EIGENPAIR_ROW_MAJOR ? R(1) : R(-1);
   bool refused = false;
   visit_tiles(k, m, n, [&](MirroredTile<T>& tile) {
@@ -126,7 +128,7 @@ bool compute_m(const eigenpair_hermitian_rule& p, int64_t index, const void* of_
   return !refused;
 }
 
-// N of the rule, from M, in the place of K.
+// Computes N of the rule from M, and overwrites K with it.
 template <typename T>
 void compute_n(const eigenpair_hermitian_rule& p, int64_t index, const void* of_m, void* of_k) {
   using R = typename RealPart<T>::type;
@@ -147,7 +149,8 @@ void compute_n(const eigenpair_hermitian_rule& p, int64_t index, const void* of_
   });
 }
 
-// What the variables of `triangle` get of a Hermitian gradient whose entries on and below the diagonal are there.
+// Turns a Hermitian gradient, given on and below the diagonal, into the gradient with respect to the entries that
+// `triangle` reads.
 template <typename T>
 void share_gradient(const eigenpair_hermitian_rule& p, void* gradient) {
   using R = typename RealPart<T>::type;
@@ -155,7 +158,7 @@ void share_gradient(const eigenpair_hermitian_rule& p, void* gradient) {
   T* x = static_cast<T*>(gradient);
   const bool both = p.triangle == EIGENPAIR_HERMITIAN_PART;
   const bool above = (p.triangle == EIGENPAIR_UPPER) == (p.layout == EIGENPAIR_ROW_MAJOR);
-  // What is not read has the gradient 0, whatever infinity stands on the other side.
+  // Entries that are not read have gradient 0, even if the other triangle is infinite.
   const T unread = number_of<T>(R(0));
   visit_tiles<T>(x, x, n, [&](MirroredTile<T>& tile) {
     for (int64_t i = tile.p0; i < tile.p1; ++i) {

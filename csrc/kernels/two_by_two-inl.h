@@ -1,4 +1,4 @@
-// Real symmetric matrices of order two, one per lane: a single rotation, in registers from load to store.
+// Real symmetric matrices of order two, one per lane, solved by a single rotation.
 #pragma once
 
 #include <cstdint>
@@ -20,14 +20,15 @@ struct Rotation {
 
   Rotation(V half, V beside) {
     const V zero{}, one = splat<V>(R(1));
-    // Where its square would underflow the sine would be anything; beside a matrix of size 1 it is nothing.
+    // If the square of `beside` underflows, the sine is meaningless; but then `beside` is negligible in a matrix of
+    // size 1.
     const Mask<R> flat = magnitude(beside) <= splat<V>(Precision<R>::kTiny);
     beside = select(flat, zero, beside);
     const V square = beside * beside, radius = root(half * half + square), reach = magnitude(half) + radius;
     const V inverse = one / root(select(flat, one, reach * reach + square));
     cosine = select(flat, one, reach * inverse);
     sine = beside * inverse;
-    // Not by the sine, whose rounding would make the low eigenvalue of a singular matrix anything but zero.
+    // Do not use the sine here: its rounding error would make the low eigenvalue of a singular matrix nonzero.
     shift = square / select(flat, one, reach);
   }
 };
@@ -50,7 +51,7 @@ struct TwoByTwo {
   }
 
  private:
-  // With the number of matrices known when this is compiled, if `kWhole`.
+  // With `kWhole`, the number of matrices is known at compile time.
   template <bool kWhole>
   static void solve_group(const eigenpair_hermitian_problem& p, int64_t first, int given) {
     const int count = kWhole ? kWidth : given;
@@ -70,9 +71,9 @@ struct TwoByTwo {
     const Rotation<R> turn(apart, b * down);
     const M exchanged = apart < zero;
     V w[2] = {(select(exchanged, y, x) - turn.shift) * up + zero, (select(exchanged, x, y) + turn.shift) * up + zero};
-    // What is not finite at first is not in the end.
+    // If an entry is not finite, neither are the eigenvalues.
     const M good = w[0] * zero + w[1] * zero == zero;
-    // + 0: no negative zeros.
+    // Adding 0 avoids negative zeros.
     const V c = turn.cosine, s = turn.sine + zero, minus = zero - turn.sine;
     const V low[2] = {select(exchanged, minus, c), select(exchanged, c, minus)};
     const V high[2] = {select(exchanged, c, s), select(exchanged, s, c)};

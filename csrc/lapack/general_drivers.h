@@ -16,7 +16,7 @@ class GeneralDriver {
   using R = Real<T>;
   using C = std::complex<R>;
 
-  // What one worker needs besides the matrices.
+  // The scratch memory of one worker, apart from the matrices.
   class Scratch {
    public:
     explicit Scratch(const GeneralDriver& driver)
@@ -75,7 +75,7 @@ class GeneralDriver {
         scratch.pairs_.get()[j] = imaginary[j] == 0 ? 0 : (imaginary[j] > 0 ? 1 : -1);
       }
       if (generalized_) value = quotient(value, denominators[j]);
-      // The two halves of a pair are divided by denominators that differ by rounding; they stay exact conjugates.
+      // The denominators of two conjugate eigenvalues may differ by rounding. Keep the eigenvalues exact conjugates.
       if constexpr (!is_complex<T>) {
         if (scratch.pairs_.get()[j] < 0) value = std::conj(values[j - 1]);
       }
@@ -95,7 +95,7 @@ class GeneralDriver {
     return {std::numeric_limits<R>::infinity(), R(0)};
   }
 
-  // `reals` is rwork of the complex routines, which need no `imaginary`; the two may be one array.
+  // `reals` is rwork of the complex routines. Those do not use `imaginary`, so the two may be the same array.
   int64_t call(T* a, T* b, T* numerators, R* imaginary, T* denominators, T* vl, T* vr, T* work, Int lwork,
                R* reals) const {
     const Int* n = &n_;

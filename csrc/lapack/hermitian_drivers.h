@@ -1,4 +1,4 @@
-// The LAPACK calls behind a Hermitian problem, one struct per element type and integer size.
+// The LAPACK calls that solve a Hermitian problem, for each element type and integer size.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,7 @@ class HermitianDriver {
   }
 
   const Workspace& workspace() const { return workspace_; }
-  // syevr writes the vectors to a matrix of their own.
+  // syevr writes the vectors to a separate matrix.
   bool needs_second_matrix() const { return driver_ == EIGENPAIR_DRIVER_EVR && job_ == 'V'; }
 
   // `a` holds the lower triangle and becomes the vectors (with syevr: `z` does); `b` becomes its Cholesky factor.
@@ -47,11 +47,11 @@ class HermitianDriver {
   }
 
  private:
-  // Divide and conquer is the fastest with vectors, and without them every driver runs the same QL. But its workspace
-  // of 2n² entries overflows 32-bit integers from n = 32,767 on, so an LP64 LAPACK then takes a driver whose workspace
-  // grows like n.
+  // With vectors, divide and conquer is the fastest driver; without, all drivers run the same QL iteration. But its
+  // workspace of 2n² entries overflows 32-bit integers from n = 32,767 on. With an LP64 LAPACK we then use a driver
+  // whose workspace is proportional to n.
   int32_t choose() const {
-    // What divide and conquer does to matrices that it does not divide is syev, and a copy.
+    // Up to this order divide and conquer does not divide the matrix; it is syev with an extra copy.
     constexpr Int kUndivided = 25;
     if (type_ == 0 && n_ <= kUndivided) return EIGENPAIR_DRIVER_EV;
     const double n = static_cast<double>(n_);

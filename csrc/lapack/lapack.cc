@@ -9,7 +9,7 @@ namespace eigenpair {
 
 namespace {
 
-// Everything the core may call, without the type letter; "sy" also stands for "he".
+// All routines that the core may call, without the type letter. "sy" also stands for "he".
 constexpr const char* kRoutines[] = {"syevd", "syev",  "syevr", "sygvd", "sygv",  "potrs", "trmm",  "gemm",
                                      "gesv",  "geev",  "ggev",  "sytrd", "sterf", "stebz", "stein", "ormtr",
                                      "unmtr", "gttrf", "gttrs", "potrf", "pocon", "sygst", "trsm"};
@@ -84,7 +84,7 @@ eigenpair_status eigenpair_lapack_set_threading(eigenpair_lapack* lapack, int32_
 
 int32_t eigenpair_lapack_has(const eigenpair_lapack* lapack, const char* routine) {
   int32_t found = 0;
-  guarded([&] {  // a std::string is made of the name
+  guarded([&] {  // making a std::string of the name may throw
     found = lapack != nullptr && routine != nullptr && lapack->routines.count(routine) != 0 ? 1 : 0;
   });
   return found;

@@ -1,4 +1,4 @@
-// The LAPACK that a frontend lends: addresses by name, and typed views of them for LP64 and ILP64.
+// The LAPACK that a frontend lends: addresses of its routines by name, and typed calls for LP64 and ILP64.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ struct eigenpair_lapack {
   int32_t (*get_threads)() = nullptr;
   void (*set_threads)(int32_t) = nullptr;
 
-  // How many running jobs want LAPACK on one thread, and what to go back to after the last of them.
+  // How many running jobs limit LAPACK to one thread, and the number of threads to restore after the last of them.
   mutable std::mutex threading;
   mutable int64_t single_threaded_jobs = 0;
   mutable int32_t threads_before = 1;
@@ -51,7 +51,7 @@ constexpr char prefix() {
   return 'z';
 }
 
-// "syevd" → "dsyevd", or "zheevd" where the complex routine says "he" for "sy".
+// "syevd" → "dsyevd", or "zheevd" for complex types, whose routines are called "he" instead of "sy".
 template <typename T>
 std::string routine_name(const std::string& stem) {
   std::string name = stem;
@@ -67,8 +67,8 @@ Function routine(const eigenpair_lapack& lapack, const char* stem) {
   return reinterpret_cast<Function>(find_routine(lapack, routine_name<T>(stem)));
 }
 
-// Fortran passes the length of every character argument after all others, as size_t. Leaving them out is what
-// many C callers do, and what broke them when compilers began to rely on it.
+// Fortran passes the length of every character argument as a size_t after all other arguments. Many C programs leave
+// these out; they broke when compilers began to rely on them.
 using Length = size_t;
 
 // Calls a Fortran routine with exactly these arguments. `Length` arguments go last.
@@ -87,12 +87,12 @@ Int checked(int64_t value) {
   return static_cast<Int>(value);
 }
 
-// The size of a work array from LAPACK's answer to a query. The optimum comes back as a floating-point number, which
-// single precision may have rounded down: so a margin, and never less than the documented minimum.
+// The size of a work array from LAPACK's answer to a query. LAPACK returns the optimum as a floating-point number,
+// which single precision may have rounded down. So we add a margin, and take at least the documented minimum.
 template <typename R>
 int64_t at_least(int64_t minimum, R reported) {
   const double optimum = static_cast<double>(reported) * (1 + 2e-7);
-  constexpr double kMost = 4e18;  // what is more, or NaN, still becomes a number that no memory can serve
+  constexpr double kMost = 4e18;  // larger numbers and NaN become this; the allocation then fails
   return std::max(minimum, static_cast<int64_t>(optimum < kMost ? optimum : kMost) + 1);
 }
 
@@ -102,15 +102,15 @@ inline void check_query(int64_t info) {
                                         "; are its integers of the size it was lent with?");
 }
 
-// What LAPACK's own threads cost: OpenBLAS's take about 50 microseconds to wake, and then wait busily for more work for
-// tens of milliseconds, on processors that others could use. Between these orders it wakes them and loses by it.
+// OpenBLAS's threads take about 50 microseconds to wake. Then they wait busily for more work for tens of milliseconds,
+// on processors that others could use. Between these two orders this makes a solve slower.
 //
-// From kThreadsWake on OpenBLAS wakes them, for triangular solves with many right sides first.
+// The order from which OpenBLAS wakes its threads (first for triangular solves with many right-hand sides).
 inline constexpr int64_t kThreadsWake = 16;
-constexpr bool in_vain(int64_t n, int64_t worth_it) { return n >= kThreadsWake && n < worth_it; }
+constexpr bool are_threads_slower(int64_t n, int64_t worth_it) { return n >= kThreadsWake && n < worth_it; }
 
-// While it lives, LAPACK runs on one thread: because the batch around it runs on several, or because more would only
-// wait for each other. Where somebody else changes the number meanwhile, that number stays.
+// Limits LAPACK to one thread while it lives, because the batch runs on several threads or because more threads would
+// be slower. If somebody else changes the number of threads meanwhile, that number is kept.
 class SingleThreadedLapack {
  public:
   explicit SingleThreadedLapack(const eigenpair_lapack* lapack);

@@ -1,4 +1,4 @@
-// The LAPACK calls around a standard problem that make it solve a pair: potrf, sygst, pocon, trsm, trmm.
+// The LAPACK calls that reduce a pair to a standard problem: potrf, sygst, pocon, trsm, trmm.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ class PairDriver {
  public:
   using R = Real<T>;
 
-  // Orders up to which products with whole triangles, which have twice the operations, are faster than sygst.
+  // Up to this order, products with whole matrices are faster than sygst, although they need twice the operations.
   static constexpr int64_t kByTriangles = 300;
 
   struct Scratch {
@@ -50,7 +50,7 @@ class PairDriver {
     return info == 0;
   }
 
-  // A becomes C; false where that overflows.
+  // A becomes C; false if that overflows.
   bool reduce(int32_t type, T* a, const T* l) const {
     if (n_ > kByTriangles) {
       const Int itype = static_cast<Int>(type);
@@ -71,8 +71,8 @@ class PairDriver {
     return lower_is_finite(a, n_);
   }
 
-  // LAPACK's estimate of the 1-norm of B⁻¹, seldom far below it, and that bounds the 2-norm; infinite where it cannot
-  // tell.
+  // LAPACK's estimate of the 1-norm of B⁻¹, which is an upper bound of the 2-norm. The estimate is seldom much too
+  // small. Infinite if pocon fails.
   R inverse_norm(const T* l, Scratch& s) const {
     const R unit = 1;
     const Length one = 1;
@@ -103,7 +103,7 @@ class PairDriver {
     fortran(routine, side, "L", op, "N", &rows, &columns, &unit, l, &n_, x, &n_, one, one, one, one);
   }
 
-  // The lower triangle of x L⁻ᴴ: of some rows at a time, as many columns as they have there.
+  // Computes the lower triangle of x L⁻ᴴ in blocks of rows, each with only the columns it needs.
   void divide_lower(T* x, const T* l) const {
     const Int block = std::max<Int>(kNarrowest, n_ / 4);
     for (Int first = 0; first < n_; first += block) {

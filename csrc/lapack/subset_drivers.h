@@ -1,4 +1,5 @@
-// The LAPACK calls behind partial spectra: sytrd, sterf, stebz, stein, ormtr; gttrf, gttrs for the complement.
+// The LAPACK calls that solve for a subset of the spectrum: sytrd, sterf, stebz, stein, ormtr; gttrf, gttrs for the
+// complement.
 #pragma once
 
 #include <algorithm>
@@ -81,8 +82,8 @@ class PartialDriver {
     return tridiagonal(a, tau, s.diagonal.get(), s.beside.get(), s.work.get(), lwork_) == 0;
   }
 
-  // Whether bisection finds as many eigenvalues faster than QL finds all.
-  bool few() const { return few_; }
+  // Whether bisection for this many eigenvalues is faster than QL for all.
+  bool bisection_is_faster() const { return few_; }
 
   // All eigenvalues of the tridiagonal matrix, ascending, into s.values.
   bool all_values(Scratch& s) const {
@@ -93,10 +94,11 @@ class PartialDriver {
     return info == 0;
   }
 
-  // Eigenvalues first, first + 1, ... of the tridiagonal matrix into s.values, block by block; how many there are.
+  // Computes eigenvalues first, first + 1, ... of the tridiagonal matrix into s.values, block by block. Returns how
+  // many were found, or -1.
   int64_t bisect(int64_t first, int64_t count, Scratch& s) const {
     const R bound = 0;
-    // The most accurate that bisection can be.
+    // The smallest tolerance that stebz can use.
     const R tolerance = 2 * std::numeric_limits<R>::min();
     const Int low = static_cast<Int>(first + 1), high = static_cast<Int>(first + count);
     const Length one = 1;
@@ -106,7 +108,8 @@ class PartialDriver {
     return info == 0 ? static_cast<int64_t>(found) : -1;
   }
 
-  // Vectors of the `kept` among what bisect found, in ascending position, to the columns of z.
+  // Computes the eigenvectors of some of the eigenvalues that bisect() found, to the columns of z. `kept` are their
+  // positions, ascending.
   bool vectors(const std::vector<int64_t>& kept, const T* reflectors, const T* tau, T* z, Scratch& s) const {
     const Int count = static_cast<Int>(kept.size());
     for (size_t j = 0; j < kept.size(); ++j) {
@@ -129,7 +132,7 @@ class PartialDriver {
     return static_cast<int64_t>(info);
   }
 
-  // The part of the spectrum, one over this, up to which that holds.
+  // Bisection is faster for up to n/kFew eigenvalues.
   static constexpr int64_t kFew = 24;
 
   Int n_;
@@ -179,9 +182,9 @@ class ComplementDriver {
   }
 
  private:
-  // The matrix is singular but for rounding, and by luck far more so than that. Rounding errors of y along the
-  // eigenvector then become so large that they do not go with it when it is taken out. So if the solution is large, and
-  // far smaller for a shift that rounding could have given as well, it is that one.
+  // The shifted matrix is singular up to rounding, and sometimes much closer to singular. Then rounding errors of y
+  // along the eigenvector grow so large that the projection afterwards does not remove all of them. So if the solution
+  // is large, we try shifts that differ by rounding, and take the smallest solution.
   bool solve_column(const T* diagonal, const T* beside, R down, R shift, T* y, Scratch& s) const {
     constexpr R kEpsilon = std::numeric_limits<R>::epsilon(), kPlain = 1e3;
     const int64_t n = n_, entries = kParts * n;
@@ -211,8 +214,9 @@ class ComplementDriver {
     return smallest < std::numeric_limits<R>::infinity();
   }
 
-  // Real and imaginary parts of x, one after the other, with pivots not below `least`. By partial pivoting proper:
-  // lagtf's, relative to what stands beside a pivot, may divide a coupling of rounding size by a pivot far below it.
+  // Solves for the real parts of x and then for the imaginary parts, with pivots of at least `least`. We use gttrf,
+  // which has true partial pivoting. The pivoting of lagtf is relative to the neighbouring entries, so it may divide a
+  // small coupling by a much smaller pivot.
   bool solve_shifted(const T* diagonal, const T* beside, R shift, R least, R* x, Scratch& s) const {
     const int64_t n = n_;
     R *d = s.reals.get(), *above = d + n, *below = above + n, *second = below + n;

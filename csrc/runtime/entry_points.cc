@@ -1,4 +1,4 @@
-// The entry points of problems.inc, and those that run a whole job on threads of the core's own.
+// The entry points generated from problems.inc, and those that run a whole job on new threads.
 #include "runtime/job.h"
 #include "runtime/problem.h"
 

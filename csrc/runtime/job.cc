@@ -12,12 +12,13 @@ namespace eigenpair {
 
 namespace {
 
-// Below this a chunk costs more to hand out than to compute; waking a thread costs about as much.
+// A chunk that takes less time than this costs more to hand out than to compute. Waking a thread takes about as long.
 constexpr double kChunkNanoseconds = 30e3;
-// Enough chunks per worker that the last ones end together.
+// Enough chunks per worker for all workers to finish at nearly the same time.
 constexpr int64_t kChunksPerWorker = 8;
 
-// XLA's threads flush denormal numbers to zero, Julia's do not; a matrix has one solution.
+// Turns off flushing of denormal numbers to zero while it lives. XLA's threads flush and Julia's do not, but both must
+// get the same results.
 class ExactDenormals {
  public:
 #if defined(__SSE2__) || defined(_M_X64)
@@ -46,18 +47,18 @@ eigenpair_job* make_job(const eigenpair_lapack* lapack, std::unique_ptr<Problem>
   auto job = std::make_unique<eigenpair_job>();
   const int64_t batch = problem->batch();
   const double each = std::max(problem->nanoseconds_each(), 1.0);
-  const int64_t together = problem->together();
+  const int64_t group = problem->group_size();
   const bool calls_lapack = lapack != nullptr && problem->calls_lapack();
-  const bool in_vain = problem->threads_in_vain();
+  const bool slower = problem->slower_with_threads();
   job->problem = std::move(problem);
   if (batch > 0) {
     const auto worth_a_chunk = static_cast<int64_t>(std::min(std::max(kChunkNanoseconds / each, 1.0), 1e12));
     const int64_t balanced = std::max<int64_t>(batch / (max_workers * kChunksPerWorker), 1);
-    job->chunk_size = std::min((std::max(worth_a_chunk, balanced) + together - 1) / together * together, batch);
+    job->chunk_size = std::min((std::max(worth_a_chunk, balanced) + group - 1) / group * group, batch);
     job->chunks = (batch + job->chunk_size - 1) / job->chunk_size;
     job->workers = static_cast<int32_t>(std::min<int64_t>(max_workers, job->chunks));
   }
-  if (batch > 0 && calls_lapack && (job->workers > 1 || in_vain)) job->single_threaded.emplace(lapack);
+  if (batch > 0 && calls_lapack && (job->workers > 1 || slower)) job->single_threaded.emplace(lapack);
   return job.release();
 }
 
@@ -80,7 +81,8 @@ void eigenpair_job_work(eigenpair_job* job) {
   for (;;) {
     const int64_t chunk = job->claimed.fetch_add(1, std::memory_order_relaxed);
     if (chunk >= job->chunks) break;
-    // After a failure the remaining chunks are still claimed and counted, or finish would wait for ever.
+    // After a failure this worker still claims and counts the remaining chunks; otherwise eigenpair_job_finish would
+    // wait forever.
     if (status == EIGENPAIR_OK) {
       if (!worker) status = guarded([&] { worker = job->problem->worker(); });
       if (status == EIGENPAIR_OK) {
@@ -92,7 +94,7 @@ void eigenpair_job_work(eigenpair_job* job) {
     ++finished;
   }
   if (finished == 0) return;
-  // Notified under the lock: the moment the waiter sees the last chunk it may free the job.
+  // Notify under the lock: the waiting thread may free the job as soon as it sees the last chunk.
   const std::lock_guard<std::mutex> lock(job->mutex);
   job->done += finished;
   if (status != EIGENPAIR_OK && job->status == EIGENPAIR_OK) {
@@ -121,7 +123,7 @@ eigenpair_status eigenpair_job_finish(eigenpair_job* job) {
     job->all_done.wait(lock, [job] { return job->done == job->chunks; });
     status = job->status;
     if (status != EIGENPAIR_OK) eigenpair::set_last_error(job->message.c_str());
-    // Not in the destructor: a late worker's release must touch neither LAPACK nor the caller's arrays.
+    // Not in the destructor, because a late worker may run it when LAPACK and the caller's arrays no longer exist.
     job->single_threaded.reset();
   }
   eigenpair_job_release(job);
@@ -143,7 +145,7 @@ eigenpair_status run_on_threads(eigenpair_job* job) {
         eigenpair_job_work(job);
         eigenpair_job_release(job);
       });
-    } catch (...) {  // no more threads to be had: those we have will do
+    } catch (...) {  // no more threads are available: go on with those we have
       eigenpair_job_release(job);
       break;
     }

@@ -1,4 +1,4 @@
-// A batch under way: chunks that any thread may claim. See eigenpair.h for the life of a job.
+// A job: a batch of problems, cut into chunks that any thread may claim. eigenpair.h describes the life of a job.
 #pragma once
 
 #include <atomic>
@@ -14,27 +14,28 @@
 
 namespace eigenpair {
 
-// What a worker needs for itself, made when it claims its first chunk.
+// The scratch memory of one worker, created when it claims its first chunk.
 class Worker {
  public:
   virtual ~Worker() = default;
-  // Solves matrices [first, last) of the batch. Must not throw: what fails becomes NaN and info.
+  // Solves matrices [first, last) of the batch. Must not throw: a matrix that fails gets NaN and an error code in
+  // `info`.
   virtual void solve(int64_t first, int64_t last) noexcept = 0;
 };
 
-// A checked problem: knows its batch and makes workers.
+// A batch of problems whose description has been checked.
 class Problem {
  public:
   virtual ~Problem() = default;
   virtual int64_t batch() const = 0;
-  // A rough time for one matrix, in nanoseconds on one core: decides chunk size and how many workers are worth waking.
+  // A rough time for one matrix on one core, in nanoseconds. It decides the size of chunks and the number of workers.
   virtual double nanoseconds_each() const = 0;
-  // How many matrices are solved together: chunks are multiples of it.
-  virtual int64_t together() const { return 1; }
-  // If it does, LAPACK keeps to one thread while several workers are at it.
+  // How many matrices are solved together. The size of a chunk is a multiple of this number.
+  virtual int64_t group_size() const { return 1; }
+  // Whether LAPACK is called. If so, it is limited to one thread while several workers run.
   virtual bool calls_lapack() const { return true; }
-  // Whether LAPACK would wake threads of its own for one such matrix and lose by it: then it keeps to one thread too.
-  virtual bool threads_in_vain() const { return false; }
+  // Whether several threads would make LAPACK slower for one such matrix. If so, it is limited to one thread.
+  virtual bool slower_with_threads() const { return false; }
   virtual std::unique_ptr<Worker> worker() const = 0;
 };
 
@@ -42,7 +43,7 @@ eigenpair_job* make_job(const eigenpair_lapack* lapack, std::unique_ptr<Problem>
 
 int32_t hardware_threads();
 
-// Finishes the job on the calling thread and new ones.
+// Finishes the job on the calling thread and on new threads.
 eigenpair_status run_on_threads(eigenpair_job* job);
 
 }  // namespace eigenpair

@@ -1,4 +1,4 @@
-// Moving matrices between the caller's layout and what LAPACK reads, and judging them on the way.
+// Copies matrices between the caller's layout and LAPACK's, and checks that they are finite.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 
 namespace eigenpair {
 
-// Scratch memory: aligned for SIMD and not cleared, for LAPACK writes before it reads.
+// Scratch memory, aligned for SIMD. It is not cleared, because LAPACK writes it before reading.
 template <typename T>
 class Buffer {
  public:
@@ -42,8 +42,8 @@ class Buffer {
   T* data_ = nullptr;
 };
 
-// Two tiles of complex128 fit the first-level cache. Columns a power of two apart share few lines of it, so what is
-// read across columns is first copied to a tile of its own.
+// Two tiles of complex128 fit in the first-level cache. Columns whose distance is a power of two compete for the same
+// few cache lines, so a block that is read across columns is first copied to a tile.
 inline constexpr int64_t kTile = 32;
 
 template <typename T>
@@ -69,7 +69,7 @@ T conjugate(T x) {
   }
 }
 
-// (x + y)/2 without overflow, and exactly x when they are equal, denormals included.
+// (x + y)/2 without overflow. Exactly x if the two are equal, even for denormal numbers.
 template <typename R>
 R mean(R x, R y) {
   return x == y ? x : R(0.5) * x + R(0.5) * y;
@@ -101,7 +101,7 @@ void fill_nan(T* data, int64_t count) {
 
 template <typename R>
 bool all_finite(const R* data, int64_t count) {
-  int bad = 0;  // no early exit: the loop becomes SIMD
+  int bad = 0;  // no early exit, so that the compiler vectorizes the loop
   for (int64_t i = 0; i < count; ++i) bad |= !(data[i] - data[i] == R(0));
   return bad == 0;
 }
@@ -111,9 +111,10 @@ bool all_finite(const std::complex<R>* data, int64_t count) {
   return all_finite(reinterpret_cast<const R*>(data), 2 * count);
 }
 
-// Copies what `triangle` says of `source` into the lower triangle of `target` (column-major; its strict upper triangle
-// is left alone) and returns whether all of it is finite. Row-major storage is the transpose of column-major, so every
-// combination is one of three: the entry below the diagonal, its mirror image above, or the mean of both.
+// Copies the Hermitian matrix that `triangle` of `source` represents to the lower triangle of `target` (column-major;
+// entries above the diagonal are not touched). Returns whether all entries are finite. Row-major storage is the
+// transpose of column-major, so each case reads the entry below the diagonal, its mirror image above, or the mean of
+// both.
 template <typename T>
 bool load_hermitian(const T* source, int64_t n, int32_t triangle, int32_t layout, T* target) {
   const bool transposed = layout == EIGENPAIR_ROW_MAJOR;
@@ -144,13 +145,13 @@ bool load_hermitian(const T* source, int64_t n, int32_t triangle, int32_t layout
   return finite;
 }
 
-// Zeros above the diagonal.
+// Sets the entries above the diagonal to zero.
 template <typename T>
 void clear_above(T* a, int64_t n) {
   for (int64_t j = 1; j < n; ++j) std::fill(a + j * n, a + j * n + j, T(0));
 }
 
-// Entries above the diagonal become what stands below it.
+// Sets the entries above the diagonal from those below it, so that the matrix is Hermitian.
 template <typename T>
 void mirror_lower(T* a, int64_t n) {
   Tile<T> mirror;
@@ -173,7 +174,7 @@ bool lower_is_finite(const T* a, int64_t n) {
   return finite;
 }
 
-// Copies a whole matrix to column-major `target` and returns whether all of it is finite.
+// Copies a whole matrix to column-major `target`. Returns whether all entries are finite.
 template <typename T>
 bool load_general(const T* source, int64_t n, int32_t layout, T* target) {
   if (layout == EIGENPAIR_COLUMN_MAJOR) {

@@ -1,4 +1,4 @@
-// What every kind of problem shares between its description in the C ABI and the job that solves it.
+// Checks and constructors that all kinds of problems share.
 #pragma once
 
 #include <algorithm>
@@ -30,13 +30,13 @@ void check_batch(const Description& p) {
   require(p.batch >= 0, "problem.batch is negative");
   require(p.a_stride >= 0 && p.b_stride >= 0, "a stride is negative");
   if (p.n == 0 || p.batch == 0) return;
-  // n² elements, and their bytes, must fit 64 bits before anything is multiplied.
+  // The size of n² elements in bytes must fit in 64 bits; check this before multiplying.
   require(p.n < (int64_t{1} << 29), "problem.n is too large");
   require(p.a != nullptr, "problem.a is NULL");
   require(p.w != nullptr, "problem.w is NULL");
 }
 
-// Nothing to compute, so nothing is asked of LAPACK.
+// A batch with nothing to compute. It needs no LAPACK.
 class EmptyProblem final : public Problem {
  public:
   int64_t batch() const override { return 0; }
@@ -68,7 +68,7 @@ std::unique_ptr<Problem> make(const eigenpair_lapack* lapack, const Description&
   }
 }
 
-// The checked problem behind each description of problems.inc. Throws Failure.
+// Each kind of problem in problems.inc defines this: checks the description and returns the problem. Throws Failure.
 #define EIGENPAIR_PROBLEM(name, handler, description) \
   std::unique_ptr<Problem> make_problem(const eigenpair_lapack* lapack, const description& p);
 #include "problems.inc"

@@ -3,7 +3,7 @@
 #include <cstdio>
 
 namespace {
-// A fixed buffer: reporting that memory ran out must not need memory.
+// A fixed buffer, so that "out of memory" can be reported without allocating.
 thread_local char last_error[512] = "";
 }  // namespace
 

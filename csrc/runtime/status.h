@@ -1,4 +1,4 @@
-// Errors inside the core are exceptions; at the ABI they become a status and a message.
+// Errors inside the core are exceptions. The C ABI turns them into a status and a message.
 #pragma once
 
 #include <exception>
@@ -23,7 +23,7 @@ class Failure : public std::exception {
 
 void set_last_error(const char* message) noexcept;
 
-// Runs `body`; whatever it throws ends here.
+// Runs `body` and turns any exception into a status and a message.
 template <typename Body>
 eigenpair_status guarded(Body&& body) noexcept {
   try {

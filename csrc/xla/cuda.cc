@@ -1,5 +1,5 @@
-// eigh and eig on XLA for CUDA: arguments (a) or (a, b), column-major and Hermitian where that is asked; results w,
-// then v and u where they are asked for, then info.
+// eigh and eig on XLA for CUDA: arguments (a) or (a, b), column-major, and Hermitian for eigh; results w, then v and u
+// if requested, then info.
 #include "xla/cuda.h"
 
 #include <atomic>
@@ -13,10 +13,10 @@ namespace {
 
 std::mutex opening;
 std::string named[3];
-// Handlers may be running, so a handle once opened is never closed.
+// Never closed, because handlers may be running.
 std::atomic<eigenpair_cuda*> opened{nullptr};
 
-// XLA owns the memory: it comes from its allocator, and is free again for whatever is enqueued later on the stream.
+// The scratch memory comes from XLA's allocator, which may reuse it for work enqueued later on the stream.
 template <typename Problem, typename Query, typename Solve>
 ffi::Error solve(void* stream, ffi::ScratchAllocator& scratch, const Problem& problem, Query&& query,
                  Solve&& solve_on) {
@@ -38,7 +38,7 @@ ffi::Error solve(void* stream, ffi::ScratchAllocator& scratch, const Problem& pr
   return error_of(solve_on(cuda, &problem, stream, memory, bytes));
 }
 
-// The frontend hands over the whole Hermitian matrix, so either triangle will do.
+// The frontend passes the whole Hermitian matrix, so either triangle can be read.
 ffi::Error hermitian(void* stream, ffi::ScratchAllocator scratch, int32_t type, int32_t driver, bool lower,
                      bool vectors, bool dual, ffi::RemainingArgs args, ffi::RemainingRets rets) {
   eigenpair_hermitian_problem problem{};

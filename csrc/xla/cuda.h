@@ -1,4 +1,4 @@
-// The handlers for CUDA, and the process's handle on its libraries.
+// The handlers for CUDA, and the libraries of CUDA that the process has opened.
 #pragma once
 
 #include <string>
@@ -11,10 +11,10 @@ namespace eigenpair::xla {
 #define EIGENPAIR_CUDA_PROBLEM(name, Handler, description) XLA_FFI_DECLARE_HANDLER_SYMBOL(Handler);
 #include "problems.inc"
 
-// Where to look; an empty path leaves it to the loader's names. Opens nothing.
+// Sets where to look for the libraries. For an empty path the loader's names are used. Opens nothing.
 void name_cuda_libraries(const std::string& cudart, const std::string& cublas, const std::string& cusolver);
 
-// Opens the libraries when first asked for, and again after a failure.
+// Opens the libraries at the first call, and tries again after a failure.
 eigenpair_status open_cuda(eigenpair_cuda** out);
 
 }  // namespace eigenpair::xla

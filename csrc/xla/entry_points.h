@@ -1,4 +1,5 @@
-// What Python calls of this library, by ctypes. Plain C, so that one build serves every version of Python.
+// The functions of this library that Python calls by ctypes. They are plain C, so that one build works with every
+// version of Python.
 #pragma once
 
 #include "eigenpair.h"
@@ -23,9 +24,9 @@ EIGENPAIR_API int32_t eigenpair_xla_abi_version(void);
 EIGENPAIR_API void eigenpair_xla_lend(const eigenpair_lapack* lapack);
 EIGENPAIR_API const eigenpair_lapack* eigenpair_xla_lapack(void);
 
-// Where to look for CUDA's libraries; NULL or an empty path leaves it to the loader's names. Opens nothing.
+// Sets where to look for CUDA's libraries. For NULL or an empty path the loader's names are used. Opens nothing.
 EIGENPAIR_API void eigenpair_xla_name_cuda(const char* cudart, const char* cublas, const char* cusolver);
 
-// Opens CUDA's libraries when first asked for, and again after a failure.
+// Opens CUDA's libraries at the first call, and tries again after a failure.
 EIGENPAIR_API eigenpair_status eigenpair_xla_open_cuda(eigenpair_cuda** out);
 }

@@ -1,4 +1,4 @@
-// eig on XLA: arguments (a) or (a, b); results w, then those of v, vl, u that are asked for.
+// eig on XLA: arguments (a) or (a, b); results w, then v, vl and u if requested.
 #include "xla/handlers.h"
 
 namespace eigenpair::xla {

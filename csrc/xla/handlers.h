@@ -1,4 +1,4 @@
-// What the XLA FFI handlers share: the lent LAPACK, and how a job runs on XLA's thread pool.
+// Code that the XLA FFI handlers share: the lent LAPACK, and running a job on XLA's thread pool.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@ namespace eigenpair::xla {
 
 namespace ffi = ::xla::ffi;
 
-// The process's LAPACK for JAX, set once at import. Null until then.
+// The LAPACK of this process, set once at import. Null before.
 const eigenpair_lapack* lapack();
 
 #define EIGENPAIR_PROBLEM(name, Handler, description) XLA_FFI_DECLARE_HANDLER_SYMBOL(Handler);
@@ -24,7 +24,7 @@ inline ffi::Error error_of(eigenpair_status status) {
   return ffi::Error(code, std::string("eigenpair: ") + eigenpair_last_error());
 }
 
-// Element types as the C ABI numbers them, or -1.
+// The code of an element type in the C ABI, or -1.
 inline int32_t dtype_of(ffi::DataType type) {
   switch (type) {
     case ffi::F32: return EIGENPAIR_FLOAT32;
@@ -35,14 +35,14 @@ inline int32_t dtype_of(ffi::DataType type) {
   }
 }
 
-// How many threads could work on a job: XLA's pool, which counts the caller when it is one of them.
+// How many threads could work on a job: the threads of XLA's pool, which may include the caller.
 inline int32_t available_workers(const ffi::ThreadPool& pool) {
   const int64_t threads = pool.num_threads();
   return threads < 1 ? 1 : static_cast<int32_t>(threads < 4096 ? threads : 4096);
 }
 
-// Other workers are invited, never waited for before they have begun: a pool whose every thread waits for queued work
-// stands still for ever. Late ones find nothing left to claim.
+// Schedules other workers but does not wait for workers that have not begun: if all threads of the pool waited for
+// queued work, none would run it. A worker that starts late finds no chunk left.
 inline ffi::Error run(ffi::ThreadPool& pool, eigenpair_job* job) {
   for (int32_t extra = 1; extra < eigenpair_job_workers(job); ++extra) {
     eigenpair_job_retain(job);
@@ -60,7 +60,7 @@ inline ffi::Error require_lapack() {
                     "eigenpair has no LAPACK: `import eigenpair` lends it SciPy's");
 }
 
-// Fills what every description says of a batch of matrices: element type, layout, how many rows, how many of them.
+// Fills in what all descriptions have: element type, layout, number of rows, size of the batch.
 template <typename Description>
 ffi::Error describe(const ffi::AnyBuffer& matrices, const char* name, Description& problem) {
   const auto dims = matrices.dimensions();
@@ -97,7 +97,7 @@ ffi::Error describe(const ffi::RemainingArgs& args, Description& problem) {
   return ffi::Error::Success();
 }
 
-// The buffer of result `index`, or an error when there are fewer.
+// The buffer of result `index`, or an error if there is none.
 inline ffi::Error result_data(ffi::RemainingRets& rets, size_t index, void** data) {
   auto result = rets.get<ffi::AnyBuffer>(index);
   if (result.has_error()) return result.error();

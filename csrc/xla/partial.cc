@@ -1,4 +1,5 @@
-// Partial spectra on XLA: (a) or (a, b) to (w) or (w, v, edges, factor), and (factor, w, v, y) to (x).
+// Subsets of the spectrum on XLA: arguments (a) or (a, b), results (w) or (w, v, edges, factor). Their complement:
+// arguments (factor, w, v, y), result (x).
 #include "xla/handlers.h"
 
 namespace eigenpair::xla {

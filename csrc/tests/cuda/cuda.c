@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A function's address, which C keeps apart from a datum's. */
+/* Converts a data pointer from dlsym to a function pointer, which ISO C does not do directly. */
 typedef union {
   void* address;
   fake_cuda_function get;
@@ -29,7 +29,7 @@ void close_cuda(test_cuda* opened) {
   CHECK(atomic_load(&fake->strays) == 0, "%d calls on another stream or device", atomic_load(&fake->strays));
 }
 
-/* malloc's memory would be aligned as the core wants it, so that nobody would see whether it aligns. */
+/* Not aligned, unlike malloc's memory, to test that the core aligns the scratch memory itself. */
 static char* odd_address(int64_t bytes) { return (char*)malloc((size_t)bytes + 8) + 8; }
 static void free_odd(char* memory) { free(memory - 8); }
 

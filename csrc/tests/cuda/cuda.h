@@ -1,4 +1,4 @@
-/* The core's CUDA entry points on a CUDA of host memory (fake_cuda.h). */
+/* The core's CUDA entry points with a fake CUDA in host memory (fake_cuda.h). */
 #ifndef EIGENPAIR_TESTS_CUDA_H
 #define EIGENPAIR_TESTS_CUDA_H
 
@@ -14,10 +14,10 @@ typedef struct {
 } test_cuda;
 
 test_cuda open_cuda(const char* path);
-/* Closes the handle; CHECKs that nothing is left of what it made, and that every call was on the right stream. */
+/* Closes the handle. CHECKs that it has freed everything, and that every call was on the right stream. */
 void close_cuda(test_cuda* opened);
 
-/* Query, scratch of exactly the size it names, and the call. */
+/* Queries the scratch size, allocates exactly that, and calls. */
 eigenpair_status solve_hermitian(const test_cuda* opened, const eigenpair_hermitian_problem* problem, void* stream);
 eigenpair_status solve_general(const test_cuda* opened, const eigenpair_general_problem* problem, void* stream);
 

@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* As cuSOLVER and CUDA number them. An old library is built with other numbers, and without what came later. */
+/* The version numbers of cuSOLVER and CUDA. The old libraries are built with other numbers and without later routines.
+ */
 #ifndef FAKE_SOLVER_VERSION
 #define FAKE_SOLVER_VERSION 11705
 #endif
@@ -122,7 +123,7 @@ static void put(void* data, int type, int64_t i, Z x) {
 
 static Z* square(int n) { return calloc((size_t)n * (size_t)n + 1, sizeof(Z)); }
 
-/* The whole Hermitian matrix from the triangle that is read; the diagonal's imaginary part is not. */
+/* The whole Hermitian matrix from the triangle that is read, without the imaginary part of the diagonal. */
 static Z* load(const void* data, int type, int upper, int n) {
   Z* a = square(n);
   for (int j = 0; j < n; ++j) {
@@ -136,7 +137,7 @@ static Z* load(const void* data, int type, int upper, int n) {
   return a;
 }
 
-/* The lower triangular factor from where it is stored. */
+/* The lower triangular factor from the triangle where it is stored. */
 static Z* load_factor(const void* data, int type, int upper, int n) {
   Z* a = load(data, type, upper, n);
   for (int j = 0; j < n; ++j) memset(a + j * n, 0, (size_t)j * sizeof *a);
@@ -152,12 +153,12 @@ static void store_all(void* data, int type, int n, const Z* a) {
   for (int i = 0; i < n * n; ++i) put(data, type, i, a[i]);
 }
 
-/* All that was announced is written to, where a sanitizer sees what is not there. */
+/* Writes to all of the workspace, so that a sanitizer notices if it is smaller than announced. */
 static void use(void* memory, size_t bytes) {
   if (bytes > 0) memset(memory, 0x5A, bytes);
 }
 
-/* One matrix: cuSOLVER destroys it when vectors are not asked for. Returns info. */
+/* Solves one matrix. Without vectors, it destroys the matrix as cuSOLVER does. Returns info. */
 static int solve(int vectors, int upper, int n, int type, void* a, void* w) {
   Z* matrix = load(a, type, upper, n);
   double* values = calloc((size_t)n + 1, sizeof *values);
@@ -228,7 +229,7 @@ EXPORT int cusolverDnXsyevBatched(X_SOLVE, int64_t batch) {
   MAY_FAIL(cusolverDnXsyevBatched);
   atomic_fetch_add(&state.batched, 1);
   note_batch(batch);
-  if (batch > 32000) return 3; /* as the real one */
+  if (batch > 32000) return 3; /* as cuSOLVER does */
   return x_solve(made, params, job, fill, n, type, a, lda, wtype, w, compute, device, device_bytes, host, host_bytes,
                  info, batch);
 }
@@ -245,7 +246,7 @@ EXPORT int cusolverDnXgeev_bufferSize(void* made, void* params, int left, int ri
   const int same = ltype == type && rtype == type && compute == type && wtype == type % 4 + 4;
   return left == 0 && same && lda == n && ldvl == n && ldvr == n ? 0 : 3;
 }
-/* Knows upper triangular matrices only; another one "does not converge". */
+/* Solves upper triangular matrices only; for others it reports that it did not converge. */
 EXPORT int cusolverDnXgeev(void* made, void* params, int left, int right, int64_t order, int type, void* a, int64_t lda,
                            int wtype, void* w, int ltype, void* vl, int64_t ldvl, int rtype, void* vr, int64_t ldvr,
                            int compute, void* device, size_t device_bytes, void* host, size_t host_bytes, int* info) {

@@ -1,5 +1,5 @@
-/* A CUDA of host memory: one shared library that exports what the core looks up in cudart, cuBLAS and cuSOLVER, solves
- * by plain loops, counts, and fails when told to. Opened by tests at run time, never linked. */
+/* A fake CUDA in host memory: one shared library with the functions that the core looks up in cudart, cuBLAS and
+ * cuSOLVER. It solves by simple loops, counts calls, and fails if told to. Tests open it at run time. */
 #ifndef EIGENPAIR_TESTS_FAKE_CUDA_H
 #define EIGENPAIR_TESTS_FAKE_CUDA_H
 
@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 typedef struct {
-  /* What there is now, and was ever made. */
+  /* How many exist now, and how many were created. */
   atomic_int solvers, blases, parameters, jacobis, solvers_made;
   /* Calls. */
   atomic_int evd, batched, jacobi, pairs, general, trmm, potrs, queries, copies;
@@ -15,8 +15,8 @@ typedef struct {
   /* Calls on another stream or device than the one the test expects. */
   atomic_int strays;
   void* expected_stream; /* NULL: any */
-  atomic_int device;     /* the current one, of all threads alike */
-  /* The routine named fails with this status; NULL: none does. */
+  atomic_int device;     /* the current device, for all threads */
+  /* The routine with this name fails with this status; NULL: none fails. */
   const char* failing;
   int status;
 } fake_cuda_state;

@@ -1,11 +1,11 @@
-/* The numbers behind fake_cuda.c: Jacobi's method and triangular matrices, as plainly as can be. */
+/* The mathematics of fake_cuda.c, by simple loops: Jacobi's method and triangular matrices. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cuda/fake_cuda.h"
 
-/* Written out: C's complex product looks for NaN at every step. */
+/* Written out, because C's complex product checks for NaN, which is slow. */
 static Z times(Z x, Z y) {
   return CMPLX(creal(x) * creal(y) - cimag(x) * cimag(y), creal(x) * cimag(y) + cimag(x) * creal(y));
 }
@@ -85,7 +85,7 @@ void fake_multiply(int n, const Z* t, int adjoint, Z* x) {
   for (int column = 0; column < n; ++column) {
     Z* y = x + column * n;
     for (int step = 0; step < n; ++step) {
-      /* Each entry last needs those that are still as they were. */
+      /* In this order, each entry is computed from entries that have not been overwritten. */
       const int i = adjoint ? step : n - 1 - step;
       Z sum = 0;
       for (int j = adjoint ? i : 0; j <= (adjoint ? n - 1 : i); ++j) sum += times(entry(t, n, adjoint, i, j), y[j]);

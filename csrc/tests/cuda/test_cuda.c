@@ -1,11 +1,11 @@
-/* Problems on a device: what is solved, and by which routine. */
+/* Problems on a device: results, and which routine computes them. */
 #include "cuda/cuda.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int streams[64]; /* addresses to tell apart */
+static int streams[64]; /* their addresses serve as streams */
 
 static void solve(const test_cuda* opened, const problem_data* data) {
   const eigenpair_status status = solve_hermitian(opened, &data->problem, opened->fake->expected_stream);
@@ -108,7 +108,7 @@ TEST(routines_by_size_batch_and_version) {
   pair.type = 2;
   expect_calls(FAKE_CUDA, pair, 0, 0, 0, 3);
   expect_calls(FAKE_CUDA_OLD, pair, 0, 0, 0, 3);
-  /* The one combination in which XsyevBatched is not to be trusted. */
+  /* The one combination for which XsyevBatched is not reliable. */
   lower.triangle = EIGENPAIR_LOWER;
   expect_calls(FAKE_CUDA, lower, 0, 1, 0, 0);
   lower.dtype = EIGENPAIR_COMPLEX64;
@@ -124,7 +124,7 @@ TEST(drivers_are_obeyed) {
   expect_calls(FAKE_CUDA, spec, 0, 0, 1, 0);
 }
 
-/* XsyevBatched refuses more than some 32,000 matrices, and syevjBatched's workspace outgrows an int. */
+/* XsyevBatched fails for more than about 32,000 matrices, and the workspace of syevjBatched overflows an int. */
 TEST(large_batches_are_cut) {
   for (int jacobi = 0; jacobi < 2; ++jacobi) {
     test_cuda opened = open_cuda(FAKE_CUDA);
@@ -193,7 +193,8 @@ TEST(general_problems) {
       const int64_t row = i % kOrder, column = i / kOrder % kOrder;
       set_element(a, dtype, i, row == column ? row + 1 : row < column ? next_random(&state) : 0);
     }
-    set_element(a, dtype, kSquare + 1, 1); /* below the diagonal of the second: the fake gives it up */
+    set_element(a, dtype, kSquare + 1,
+                1); /* below the diagonal of the second matrix, so that the fake does not converge */
     for (int vectors = 0; vectors < 2; ++vectors) {
       const eigenpair_general_problem problem = {.struct_size = sizeof problem,
                                                  .dtype = dtype,

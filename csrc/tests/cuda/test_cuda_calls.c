@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int streams[64]; /* addresses to tell apart */
+static int streams[64]; /* their addresses serve as streams */
 
 static problem_data pair_with_dual(void) {
   return device_problem((problem_spec){.dtype = EIGENPAIR_FLOAT64, .type = 1, .n = 3, .batch = 2, .want = WANT_DUAL});
@@ -133,7 +133,7 @@ TEST(what_does_not_fit_32_bits) {
     expect_message(eigenpair_cuda_hermitian_scratch(opened.cuda, &problem, NULL, &bytes), EIGENPAIR_TOO_LARGE, "sygvd",
                    "32 bits");
   }
-  /* The standard problem counts in 64. */
+  /* The standard problem uses 64-bit sizes. */
   problem.type = 0, problem.b = NULL;
   CHECK(eigenpair_cuda_hermitian_scratch(opened.cuda, &problem, NULL, &bytes) == EIGENPAIR_OK &&
             bytes > 8 * problem.n * problem.n,

@@ -1,4 +1,4 @@
-/* eigenpair_decide against tests/cases/decisions.txt, and its arguments. */
+/* eigenpair_decide: the cases of tests/cases/decisions.txt, and bad arguments. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static int32_t index_of(const char* name, const char* const* names, int32_t coun
   return -1;
 }
 
-/* `step` numbers for each one of the text, the others 0; NULL for "-". */
+/* Reads `count` numbers to every `step`-th element of target; the others are 0. NULL if the text is "-". */
 static const double* numbers(const char* text, int count, int step, double* target) {
   memset(target, 0, sizeof *target * (size_t)(count * step));
   if (strchr("- ", text[0]) != NULL && strspn(text, "- ") == strlen(text)) return NULL;

@@ -1,4 +1,4 @@
-/* General problems: every entry free, one order and one gauge. */
+/* General problems: residuals, order, gauge and dual basis. */
 #include <complex.h>
 #include <math.h>
 #include <stdio.h>
@@ -30,7 +30,7 @@ static Z entry(const general* g, const void* matrix, int64_t k, int64_t i, int64
   return get_element(matrix, g->dtype, at(g, k, i, j));
 }
 
-/* Column j of an output, entry i. */
+/* Entry i of column j of an output. */
 static Z component(const general* g, const void* vectors, int64_t k, int64_t i, int64_t j) {
   const int64_t inside = g->problem.layout == EIGENPAIR_ROW_MAJOR ? i * g->n + j : i + j * g->n;
   return get_element(vectors, g->out, k * g->n * g->n + inside);
@@ -255,7 +255,7 @@ TEST(infinite_and_undetermined_eigenvalues) {
   }
 }
 
-/* A Jordan block has no dual basis; all else as computed. */
+/* A Jordan block has no dual basis; all other results are computed. */
 TEST(a_defective_matrix) {
   FOR_EACH_LAPACK(lapack) {
     eigenpair_lapack* handle = lend(lapack, 0);

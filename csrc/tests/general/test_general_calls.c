@@ -1,4 +1,4 @@
-/* How the general drivers are called and how their answers are read, shown by a LAPACK that only records. */
+/* How the general drivers are called and how their results are used, with a fake LAPACK that records its calls. */
 #include <complex.h>
 #include <math.h>
 #include <string.h>
@@ -61,7 +61,7 @@ TEST(what_info_means) {
   for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
     for (int32_t code = 0; code < 8; ++code) {
       const int generalized = code / 4;
-      if (generalized && isnan(cases[i].first_value)) continue; /* there, an undetermined eigenvalue */
+      if (generalized && isnan(cases[i].first_value)) continue; /* there it is an undetermined eigenvalue */
       eigenpair_lapack* lapack = fake_lapack_lend(32);
       fake_lapack_behave((fake_behaviour){.work = 1, .info = cases[i].info, .first_value = cases[i].first_value});
       const eigenpair_general_problem problem = make(code % 4, generalized, 0, 0);
@@ -80,12 +80,12 @@ TEST(a_query_that_fails_and_a_missing_routine) {
   eigenpair_general_problem problem = make(EIGENPAIR_FLOAT64, 0, 0, 1);
   CHECK(eigenpair_general(lapack, &problem, 1) == EIGENPAIR_INTERNAL, "%s", eigenpair_last_error());
   fake_lapack_behave((fake_behaviour){.work = 1});
-  problem.u = vl; /* which the fake has no gemm for */
+  problem.u = vl; /* for which the fake has no gemm */
   CHECK(eigenpair_general(lapack, &problem, 1) == EIGENPAIR_MISSING_ROUTINE &&
             strstr(eigenpair_last_error(), "zgemm") != NULL,
         "%s", eigenpair_last_error());
   problem.u = NULL;
-  problem.n = (int64_t)1 << 28; /* 8n does not fit */
+  problem.n = (int64_t)1 << 28; /* 8n does not fit in 31 bits */
   CHECK(eigenpair_general(lapack, &problem, 1) == EIGENPAIR_TOO_LARGE, "%s", eigenpair_last_error());
   eigenpair_lapack_destroy(lapack);
 }

@@ -1,4 +1,4 @@
-/* Batches: strides, and matrices that fail alone. */
+/* Batches: strides, and matrices of which only one fails. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -67,7 +67,7 @@ TEST(gaps_between_matrices) {
 typedef enum { NAN_IN_A, NAN_IN_B, INF_IN_A, INF_IN_B, NEGATIVE_B, ZERO_B, HARMS } harm;
 enum { kBatch = 6 };
 
-/* Spoils one entry that is read of the k-th matrix. The entry is off the diagonal where that can be. */
+/* Overwrites one entry that is read of the k-th matrix; an entry off the diagonal, if there is one. */
 static void spoil(problem_data* data, harm what, int64_t k) {
   const problem_spec* spec = &data->spec;
   const int in_a = what == NAN_IN_A || what == INF_IN_A;
@@ -78,13 +78,13 @@ static void spoil(problem_data* data, harm what, int64_t k) {
     set_element(stored, spec->dtype, stored_index(spec, 0, k, last, last), value);
   } else {
     const double value = what == NAN_IN_A || what == NAN_IN_B ? NAN : -INFINITY;
-    /* The imaginary part alone, where there is one that counts. */
+    /* Only the imaginary part, if it is read. */
     const double complex entry = is_complex(spec->dtype) && spec->n > 1 ? CMPLX(0.5, value) : value;
     set_element(stored, spec->dtype, stored_index(spec, 0, k, low, last - low), entry);
   }
 }
 
-/* One spoiled matrix: NaN and the reason for itself, every other bit as without it. */
+/* One matrix is not finite: its results are NaN and info says why; all other results keep every bit. */
 static void spoil_one(const eigenpair_lapack* lapack, problem_spec spec, harm what, int64_t bad) {
   problem_data clean = make_problem(spec), spoiled = make_problem(spec);
   spoil(&spoiled, what, bad);
@@ -127,7 +127,7 @@ TEST(a_matrix_that_fails_leaves_its_neighbours_alone) {
   }
 }
 
-/* LAPACK answers some of these with finite eigenvalues. */
+/* For some of these, LAPACK returns finite eigenvalues. */
 TEST(one_nan_in_a_large_matrix) {
   FOR_EACH_LAPACK(lapack) {
     eigenpair_lapack* handle = lend(lapack, 0);
@@ -147,7 +147,7 @@ TEST(one_nan_in_a_large_matrix) {
   }
 }
 
-/* Finite input whose reduction B^-1 A overflows: NaN and a reason, neither a hang nor a number. */
+/* Finite input whose reduction B^-1 A overflows: the results are NaN and info says so. */
 TEST(overflow_inside_a_generalized_problem) {
   FOR_EACH_LAPACK(lapack) {
     eigenpair_lapack* handle = lend(lapack, 0);
@@ -184,7 +184,7 @@ TEST(info_is_optional) {
   }
 }
 
-/* Nothing to solve: no pointer is looked at, and LAPACK is asked for nothing, so this needs no real one. */
+/* Nothing to solve: no pointer is read and LAPACK is not called, so this needs no real LAPACK. */
 static void* no_routine(void* context, const char* name) { return (void)context, (void)name, NULL; }
 
 TEST(nothing_to_solve) {

@@ -1,5 +1,4 @@
-/* Solves on the complement of a partial spectrum: the equations that define them, batches, and what cannot be solved.
- */
+/* Solves on the complement of a subset: the equations that define them, batches, and inputs without a solution. */
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -45,7 +44,7 @@ TEST(every_complement) {
   }
 }
 
-/* Equal eigenvalues in the part, so that A - w_j is singular more than once; and in the rest. */
+/* Equal eigenvalues in the subset, so that the null space of A - w_j has several dimensions; and outside of it. */
 TEST(equal_eigenvalues) {
   enum { n = 9 };
   FOR_EACH_LAPACK(lapack) {
@@ -69,7 +68,7 @@ TEST(equal_eigenvalues) {
   }
 }
 
-/* More than enough for every one of seven threads. */
+/* More than enough for each of seven threads. */
 enum { kBatch = 211 };
 
 TEST(same_bits_on_any_thread_at_any_place) {
@@ -102,7 +101,7 @@ TEST(same_bits_on_any_thread_at_any_place) {
   }
 }
 
-/* NaN for a matrix that was not solved, and for a y that is not finite; the others as without. */
+/* NaN for a matrix that was not solved and for a y that is not finite. The other results do not change. */
 TEST(what_cannot_be_solved_is_nan) {
   enum { n = 6, batch = 5, count = 2 };
   FOR_EACH_LAPACK(lapack) {
@@ -126,7 +125,7 @@ TEST(what_cannot_be_solved_is_nan) {
   }
 }
 
-/* LAPACK writes into the reflectors that it only reads, and puts back what was there: not in the sight of another. */
+/* LAPACK temporarily overwrites reflectors. Other threads that read the same factor must not see that. */
 static partial_data shared_factor;
 static eigenpair_lapack* shared_lapack;
 

@@ -1,4 +1,4 @@
-/* What is computed: every dtype, type, triangle, layout and output, against the definition of the problem. */
+/* Results for every dtype, type, triangle, layout and output, checked against the definition of the problem. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static void same_values(const problem_data* x, const problem_data* y) {
   }
 }
 
-/* Sizes up to one above the tile in which matrices are copied, and twice it. */
+/* Sizes up to one more than the tile in which matrices are copied, and twice that. */
 static const int64_t kSizes[] = {1, 2, 3, 7, 33};
 static const int64_t kLargeSize = 65;
 
@@ -86,7 +86,7 @@ TEST(drivers_agree) {
   }
 }
 
-/* [[0, x], [x, 0]] and [x] for the largest and smallest x there are: the Hermitian part must neither overflow nor lose
+/* [[0, x], [x, 0]] and [x] for the largest and the smallest x: the Hermitian part must neither overflow nor lose
  * bits, and the eigenvalues of the first are -x and x. */
 TEST(extreme_entries) {
   FOR_EACH_LAPACK(lapack) {

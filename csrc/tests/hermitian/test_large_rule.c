@@ -1,5 +1,5 @@
-/* The reverse rule of matrices beyond the cache, with products by the lent BLAS: against the rule that does all of it
- * itself, which small matrices have been tested with. */
+/* The reverse rule of large matrices, with products by the lent BLAS, against the rule with the core's own products,
+ * which test_small_rule.c tests. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "support/check.h"
 #include "support/lapacks.h"
 
-/* Four rows of tiles and two blocks of a product, the last of both short; and a cluster of two from different tiles. */
+/* Four rows of tiles and two blocks of a product, the last ones incomplete; and a cluster of two in different tiles. */
 enum { kOrder = 100, kSquare = kOrder * kOrder, kBatch = 3, kFirst = 31, kSecond = 32 };
 
 static double uniform(uint64_t* state) {
@@ -36,14 +36,14 @@ static void put(void* data, int32_t dtype, int64_t i, double x) {
   }
 }
 
-/* Of a batch; matrices have room for the largest type. */
+/* The size of a batch; matrices have room for the largest type. */
 typedef struct {
   double w[kBatch * kOrder], dw[kBatch * kOrder], scale[kBatch];
   double v[2 * kBatch * kSquare], u[2 * kBatch * kSquare], dv[2 * kBatch * kSquare], du[2 * kBatch * kSquare];
   double da[2][2 * kBatch * kSquare], db[2][2 * kBatch * kSquare];
 } data;
 
-/* Two columns of `to` become those of `from`, or of its complex conjugate. */
+/* Copies two columns from `from` or its complex conjugate to `to`. */
 static void copy_pair(int32_t dtype, int32_t layout, int64_t start, const void* from, int conjugate, void* to) {
   for (int64_t i = 0; i < kOrder; ++i) {
     for (int64_t j = kFirst; j <= kSecond; ++j) {
@@ -56,7 +56,7 @@ static void copy_pair(int32_t dtype, int32_t layout, int64_t start, const void* 
   }
 }
 
-/* The second matrix has a cluster: of a loss as it comes, or of one that does not turn the two vectors. */
+/* The second matrix has a cluster. The loss is random, or does not turn the two vectors. */
 static void fill(data* d, int32_t dtype, int32_t layout, int conjugated, int allowed) {
   uint64_t seed = 3;
   for (int k = 0; k < kBatch; ++k) {
@@ -71,7 +71,7 @@ static void fill(data* d, int32_t dtype, int32_t layout, int conjugated, int all
   for (int m = 0; m < 4; ++m) {
     for (int64_t i = 0; i < kBatch * kSquare * parts(dtype); ++i) put(all[m], dtype, i, uniform(&seed) / 5);
   }
-  /* Close together, but not that close, are two of the third, which nothing but rounding turns. */
+  /* The third matrix has two close eigenvalues in different clusters, whose vectors only rounding errors turn. */
   put(d->w, dtype, 2 * kOrder + kSecond, 1 + kFirst + 1e-5);
   copy_pair(dtype, layout, 2 * kSquare, d->v, conjugated, d->dv);
   copy_pair(dtype, layout, 2 * kSquare, d->u, conjugated, d->du);
@@ -131,7 +131,7 @@ TEST(products_by_blas_or_by_hand) {
                                        .v = d->v,
                                        .u = type >= 2 ? d->u : NULL,
                                        .scale = type > 0 ? d->scale : NULL};
-      /* Values, vectors, or both; of the dual basis too. */
+      /* Cotangents of values, vectors, or both; also of the dual basis. */
       if (cotangents != 2) rule.dw = d->dw;
       if (cotangents != 1) rule.dv = d->dv;
       if (cotangents != 1 && type >= 2) rule.du = d->du;
@@ -148,8 +148,7 @@ TEST(products_by_blas_or_by_hand) {
         CHECK(refused[0][k] == (cotangents != 1 && policy == EIGENPAIR_POLICY_CHECK && k == 1 && !allowed),
               "turn %d, matrix %d: %d", turn, k, (int)refused[0][k]);
       }
-      if (policy == EIGENPAIR_POLICY_RAW && cotangents != 1)
-        continue; /* infinite, of which nothing is left to compare */
+      if (policy == EIGENPAIR_POLICY_RAW && cotangents != 1) continue; /* infinite: nothing to compare */
       agree(d, &rule, turn);
     }
     free(d);

@@ -1,4 +1,4 @@
-/* Some of the eigenpairs: results of every kind, batches, and matrices that cannot be solved. */
+/* Subsets of the spectrum: all kinds of results, batches, and matrices that cannot be solved. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static void all_solved(const partial_data* d) {
   judge_partial(d);
 }
 
-/* All eigenvalues of the same matrices, by the driver for whole spectra, that test_hermitian.c has judged. */
+/* All eigenvalues of the same matrices, by the driver for whole spectra, which test_hermitian.c tests. */
 static problem_data all_values(const eigenpair_lapack* lapack, const partial_data* d) {
   problem_data whole = d->whole;
   whole.problem.driver = EIGENPAIR_DRIVER_EVD;
@@ -24,7 +24,7 @@ static problem_data all_values(const eigenpair_lapack* lapack, const partial_dat
   return whole;
 }
 
-/* ||B^-1||, the largest sum of a column, by Gaussian elimination. */
+/* The 1-norm of B^-1, by Gaussian elimination. */
 static double inverse_norm(const double complex* b, int64_t n) {
   double largest = 0;
   double complex* m = malloc((size_t)(n * (n + 1)) * sizeof *m);
@@ -53,7 +53,7 @@ static double frobenius(const double complex* a, int64_t n) {
   return sqrt(sum);
 }
 
-/* Which eigenvalues these are, and what stands beside them. */
+/* That these are the right eigenvalues, and that the edges are. */
 static void judge_places(const eigenpair_lapack* lapack, const partial_data* d) {
   const problem_spec* spec = &d->whole.spec;
   const int64_t n = spec->n;
@@ -80,7 +80,7 @@ static void judge_places(const eigenpair_lapack* lapack, const partial_data* d) 
       const double complex* b = d->whole.b + k * n * n;
       size = (frobenius(d->whole.a + k * n * n, n) + most * frobenius(b, n)) * inverse_norm(b, n);
     }
-    /* LAPACK estimates the norm of the inverse from below, of the smallest without error. */
+    /* LAPACK's estimate is a lower bound of the norm of the inverse; for the smallest matrices it is exact. */
     const double least = spec->type != 0 && n > 2 ? 0.7 : 1 - 1e-5;
     CHECK(edges[2] >= least * size && edges[2] <= (1 + 1e-4) * size, "size %g, not %g (%s)", edges[2], size,
           describe_partial(d));
@@ -112,7 +112,7 @@ static void every_problem_of_type(int32_t type) {
 TEST(standard_problem) { every_problem_of_type(0); }
 TEST(pairs) { every_problem_of_type(1); }
 
-/* Matrices that fall apart into blocks, whose eigenvalues bisection returns block by block, and exactly equal ones. */
+/* Block diagonal matrices, whose eigenvalues bisection returns block by block, some of them exactly equal. */
 TEST(blocks_and_equal_eigenvalues) {
   enum { n = 12 };
   FOR_EACH_LAPACK(lapack) {
@@ -140,7 +140,7 @@ TEST(blocks_and_equal_eigenvalues) {
   }
 }
 
-/* Matrices are brought to size one by a power of two: times another power of two, everything is the same to the bit. */
+/* Matrices are scaled to size one by a power of two. So for a multiple by a power of two, all bits are the same. */
 TEST(at_any_scale) {
   FOR_EACH_LAPACK(lapack) {
     eigenpair_lapack* handle = lend(lapack, 0);
@@ -209,7 +209,7 @@ TEST(shared_matrices_and_gaps) {
   }
 }
 
-/* One matrix of six, with NaN or Inf in what is read, or with a B that is not definite. */
+/* One matrix of six has NaN or Inf among the entries read, or a B that is not definite. */
 TEST(a_matrix_that_fails_leaves_its_neighbours_alone) {
   enum { n = 6, batch = 6 };
   FOR_EACH_LAPACK(lapack) {

@@ -1,4 +1,4 @@
-/* What the jobs of partial spectra refuse, and how they say so. */
+/* Bad arguments of the jobs for subsets, and the messages. */
 #include <string.h>
 
 #include "support/check.h"
@@ -90,7 +90,7 @@ TEST(a_bad_field) {
   eigenpair_lapack_destroy(lapack);
 }
 
-/* The job that lacks the routine names it; in another precision there is nothing to lack. */
+/* The message names the missing routine. In the other precision nothing is missing. */
 #define LACKS(kind, routine, set)                                                                               \
   do {                                                                                                          \
     eigenpair_lapack* lapack = hollow_lapack(routine);                                                          \
@@ -118,7 +118,8 @@ TEST(a_missing_routine) {
   }
 }
 
-/* A routine that is not needed may be missing: those of vectors for values alone, those of a pair without b. */
+/* Routines that are not needed may be missing: those for vectors if only values are computed, those for pairs without
+ * b. */
 TEST(a_routine_that_is_not_needed) {
   const char* of_vectors[] = {"dstebz", "dstein", "dormtr"};
   const char* of_pairs[] = {"dpotrf", "dpocon", "dsygst", "dtrsm", "dtrmm"};
@@ -142,7 +143,7 @@ TEST(a_routine_that_is_not_needed) {
   }
 }
 
-/* Nothing to solve: no pointer is looked at, and LAPACK is asked for nothing. */
+/* Nothing to solve: no pointer is read and LAPACK is not called. */
 TEST(an_empty_batch) {
   eigenpair_lapack* lapack = hollow_lapack("dsytrd");
   eigenpair_partial_problem none = {.struct_size = sizeof none, .dtype = EIGENPAIR_FLOAT64, .n = 3, .count = 2};

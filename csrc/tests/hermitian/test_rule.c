@@ -1,4 +1,4 @@
-/* First derivatives: against finite differences of the solver, against the transpose, and what a rule refuses. */
+/* First derivatives: against finite differences of the solver, forward against reverse, and what `check` refuses. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,7 +178,7 @@ TEST(clusters_are_judged) {
     CHECK(refused[k] == (k == 1), "matrix %d", k);
     for (int i = 0; i < square; ++i) CHECK(isnan(gradient[k * square + i]) == (k == 1), "matrix %d, entry %d", k, i);
   }
-  /* A symmetric coupling inside the cluster asks for nothing that is not there. */
+  /* A symmetric coupling inside the cluster does not need the gap. */
   dv[square + 1] = dv[square + n];
   apply(&rule, 1);
   CHECK(refused[1] == 0 && !isnan(gradient[square]), "%d, %g", (int)refused[1], gradient[square]);
@@ -192,7 +192,7 @@ TEST(tangents_of_coupled_vectors_are_nan) {
   enum { n = 5, square = n * n };
   double w[n] = {0, 1, 1, 2, 3}, v[square] = {0}, da[square] = {0}, dw[n], dv[square];
   for (int i = 0; i < n; ++i) v[i * (n + 1)] = 1;
-  /* Large beside the coupling, and nothing to do with it. */
+  /* A large cotangent that has nothing to do with the coupling. */
   da[square - 1] = 1e9;
   da[3 * n + 1] = da[1 * n + 3] = 1;
   for (int turn = 0; turn < 4; ++turn) {
@@ -220,7 +220,7 @@ TEST(tangents_of_coupled_vectors_are_nan) {
 TEST(long_vectors_hide_nothing_of_short_ones) {
   if (!have_kernels()) return;
   enum { n = 6, square = n * n, turns = 5 };
-  /* Of a vector beside the cluster and of its cotangent; then of the cluster itself. `lost` couples its two vectors. */
+  /* First a vector outside of the cluster, then the cluster itself. `lost` couples its two vectors. */
   const double lengths[turns] = {1e12, 1e-12, 1e150, 1e12, 1}, sizes[turns] = {1e12, 1, 1e150, 0, 0};
   for (int turn = 0; turn < 2 * turns; ++turn) {
     const double length = lengths[turn % turns], size = sizes[turn % turns], lost = turn < turns ? 1 : 0;
@@ -260,7 +260,7 @@ TEST(rounding_that_overflows_refuses) {
       w[i] = i == 1 ? 0 : i;
       v[i * (n + 1)] = i == 0 && turn > 0 ? 1e200 : 1;
     }
-    /* Couples nothing in the cluster. */
+    /* Does not couple vectors of the cluster. */
     dv[3 * n] = dv[3 * n + 1] = turn > 1 ? 1e200 : 1;
     eigenpair_hermitian_rule rule = rule_for(n, 1, w, v);
     rule.type = 1;
@@ -312,7 +312,7 @@ TEST(arguments_are_checked) {
   bad[4].parameter = -1;
   bad[5].n = -1;
   bad[6].w = NULL;
-  bad[7].db = x; /* of the standard problem */
+  bad[7].db = x; /* for the standard problem */
   for (int i = 0; i < 8; ++i) {
     CHECK(eigenpair_hermitian_apply_rule(NULL, &bad[i], 1) == EIGENPAIR_BAD_ARGUMENT, "%d", i);
     CHECK(strstr(eigenpair_last_error(), "rule.") != NULL, "%d: %s", i, eigenpair_last_error());
@@ -320,7 +320,7 @@ TEST(arguments_are_checked) {
   CHECK(eigenpair_hermitian_apply_rule(NULL, NULL, 1) == EIGENPAIR_BAD_ARGUMENT, "no rule");
   CHECK(eigenpair_hermitian_apply_rule(NULL, &good, -1) == EIGENPAIR_BAD_ARGUMENT, "negative threads");
   CHECK(eigenpair_hermitian_rule_job(NULL, &good, 1, NULL) == EIGENPAIR_BAD_ARGUMENT, "nowhere to put the job");
-  /* No cotangent at all is a gradient of zero. */
+  /* Without any cotangent the gradient is zero. */
   double gradient[4] = {1, 1, 1, 1};
   eigenpair_hermitian_rule nothing = good;
   nothing.reverse = 1;

@@ -1,5 +1,5 @@
-/* The kernels for small matrices, at every size: solutions for all kinds of spectra, and the same bits in whatever
- * company, on however many threads. They need no LAPACK. */
+/* The kernels for small matrices, at every size: all kinds of spectra, and that results do not depend on the other
+ * matrices of the batch or on the number of threads, bit for bit. They need no LAPACK. */
 #include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -9,16 +9,16 @@
 #include "support/hollow_lapack.h"
 #include "support/problems.h"
 
-/* From a single number to one more than what is unrolled, padded or filled exactly; and the last that fit. */
+/* From order 1 to one more than the orders that are unrolled, padded or exactly filled; and the largest orders. */
 static const int64_t kSizes[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 31, 32};
 enum { kSizeCount = sizeof kSizes / sizeof *kSizes, kMaxThreads = 7 };
-/* And of those solved one at a time, by rows. */
+/* The orders that the row solver solves, one matrix at a time. */
 static const int64_t kLonely[] = {3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 33, 64, 128};
 enum { kLonelyCount = sizeof kLonely / sizeof *kLonely, kLargest = 128 };
 
 enum { RANDOM, DEGENERATE, CLUSTERED, GRADED, RANK_ONE, DIAGONAL, ZERO, TINY, HUGE, SPECTRA };
 
-/* H D H, H = I - 2 h h^T / (h^T h): a matrix with the diagonal of D for eigenvalues. */
+/* H D H with H = I - 2 h h^T / (h^T h): a matrix whose eigenvalues are the diagonal of D. */
 static void with_eigenvalues(const double* w, int64_t n, unsigned* state, double complex* a) {
   double h[kLargest], square = 0;
   for (int64_t i = 0; i < n; ++i) h[i] = 1.5 + next_random(state);
@@ -34,7 +34,7 @@ static void with_eigenvalues(const double* w, int64_t n, unsigned* state, double
   }
 }
 
-/* Makes the random matrix one of another spectrum. */
+/* Replaces the random matrix by one with this kind of spectrum. */
 static void change(double complex* a, int64_t n, int spectrum, int32_t dtype, unsigned* state) {
   const int single = dtype % 2 == 0;
   double w[kLargest];
@@ -56,12 +56,12 @@ static void change(double complex* a, int64_t n, int spectrum, int32_t dtype, un
   }
 }
 
-/* Rounds as storing does, so that the judge sees what the core sees. */
+/* Rounds like storing does, so that the check uses the same matrix as the core. */
 static void round_entries(double complex* a, int64_t count, int32_t dtype) {
   for (int64_t i = 0; i < count && dtype % 2 == 0; ++i) a[i] = CMPLX((float)creal(a[i]), (float)cimag(a[i]));
 }
 
-/* Neighbours are of different kinds. One triangle is read where a mean would round what is stored. */
+/* Neighbours have different kinds of spectra. One triangle is read if a mean would round the entries. */
 static problem_data mixed_spectra(problem_spec spec) {
   spec.triangle = EIGENPAIR_LOWER + (int32_t)(spec.seed % 2);
   problem_data data = make_problem(spec);
@@ -73,7 +73,7 @@ static problem_data mixed_spectra(problem_spec spec) {
   return data;
 }
 
-/* Enough for three chunks, by what the core thinks a matrix costs, and not a multiple of any number of lanes. */
+/* Enough for three chunks, by the core's estimate of the time, and not a multiple of any number of lanes. */
 static int64_t batch_for(int64_t n) { return 37 + 100000 / (3 + (n == 2 ? 0 : 2 * n * n * (10 + n) / 10)); }
 
 static void* work_and_release(void* job) {
@@ -178,7 +178,7 @@ static void same_bits_everywhere(problem_spec spec, int64_t* order) {
     }
     free_problem(&moved);
   }
-  /* Beside a matrix that fails, and as the last of a short batch. */
+  /* Next to a matrix that fails, and last in an incomplete group. */
   problem_data beside = mixed_spectra(spec);
   const int64_t bad = spec.batch / 2;
   set_element(beside.a_stored, spec.dtype, stored_index(&spec, 0, bad, 0, 0), NAN);
@@ -192,7 +192,7 @@ static void same_bits_everywhere(problem_spec spec, int64_t* order) {
   free_problem(&alone);
 }
 
-/* Values alone, and all that can be had. */
+/* Values alone, and all outputs. */
 TEST(same_bits_on_any_thread_at_any_place) {
   int64_t* order = malloc((size_t)batch_for(2) * sizeof *order); /* the largest */
   for (int size = 0; size < kSizeCount; ++size) {

@@ -1,5 +1,5 @@
-/* Derivatives of small problems at every size: the equations they satisfy, the transpose, and the same bits in whatever
- * company, on however many threads. */
+/* Derivatives of small problems at every size: the equations that they satisfy, forward against reverse, and that
+ * results do not depend on the other matrices or on the number of threads, bit for bit. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +22,11 @@ static problem_spec spec_for(int code, int64_t n) {
                         .triangle = (code / 16 + (int32_t)n) % 3,
                         .layout = (code + (int)n) % 2,
                         .n = n,
-                        .batch = 8, /* of fewer, LAPACK solves the larger ones */
+                        .batch = 8, /* with fewer, LAPACK would solve the larger ones */
                         .seed = (unsigned)code + (unsigned)n};
 }
 
-/* The first matrix, column-major; of a tangent, the Hermitian one that is meant. */
+/* The first matrix, column-major; for a tangent, the Hermitian matrix that it represents. */
 static Z* load(const problem_spec* spec, const void* from, int tangent) {
   const int64_t n = spec->n;
   Z* m = malloc((size_t)(n * n) * sizeof *m);
@@ -55,8 +55,8 @@ static Z* sum_of_products(const Z* m, const Z* x, const Z* other, const Z* y, in
   return first;
 }
 
-/* The derivatives of A x = y w, of what the dual basis is, and of U^H V = I, with the phase that parallel transport
- * chooses: they leave no freedom. */
+/* The derivatives of A x = y w, of the definition of the dual basis, and of U^H V = I, with the phase of parallel
+ * transport. Together they determine the tangents. */
 static void judge_forward(const rule_data* d) {
   const problem_spec* spec = &d->solved.spec;
   const int64_t n = spec->n, square = n * n;
@@ -143,7 +143,7 @@ TEST(reverse_is_the_transpose) {
       const int64_t values = spec.batch * n, square = values * n;
       const int conjugated = code / 48;
       rule_data forward = make_rule(spec, 0), reverse = make_rule(spec, 0);
-      /* What goes in is the same in both; what comes out is overwritten. */
+      /* Inputs are the same in both; outputs are overwritten. */
       apply_rule(&forward, 1);
       reverse.rule.reverse = 1;
       reverse.rule.conjugated = conjugated;
@@ -165,7 +165,7 @@ TEST(reverse_is_the_transpose) {
   }
 }
 
-/* Enough for three chunks, by what the core thinks a matrix costs. */
+/* Enough for three chunks, by the core's estimate of the time. */
 static int64_t batch_for(int64_t n) { return 7 + 70000 / (n <= 4 ? 1 + n * n * n / 6 : 30 + 3 * n * n); }
 
 TEST(same_bits_on_any_thread_at_any_place) {

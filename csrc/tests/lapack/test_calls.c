@@ -1,4 +1,4 @@
-/* How LAPACK is called and how its answers are read, shown by a LAPACK that only records. */
+/* How LAPACK is called and how its results are used, with a fake LAPACK that records its calls. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +87,7 @@ TEST(routines_arguments_and_hidden_lengths) {
   }
 }
 
-/* Whatever a query answers, work arrays are never shorter than LAPACK's documentation demands. */
+/* Work arrays are never shorter than LAPACK's documentation demands, whatever a query returns. */
 TEST(workspace_is_at_least_the_documented_minimum) {
   const int64_t n = 9;
   const struct {
@@ -206,7 +206,7 @@ TEST(sizes_whose_workspace_overflows_32_bits) {
   }
 }
 
-/* An absurd optimum: no such memory, and no such 32-bit integer. */
+/* An absurd optimum: more than the memory and more than a 32-bit integer. */
 TEST(work_arrays_that_cannot_be_had) {
   for (int32_t dtype = 0; dtype < 4; ++dtype) {
     for (double optimum = 1e15; optimum < 1e19; optimum *= 1000) {
@@ -238,8 +238,8 @@ TEST(a_query_that_fails) {
   eigenpair_lapack_destroy(lapack);
 }
 
-/* syevd and sygvd count failures up to n(n + 2) when vectors are asked for, so that only what Cholesky left of B tells
- * which info between n + 1 and 2n is about B. */
+/* With vectors, syevd and sygvd may return info up to n(n + 2) if they fail. So for info between n + 1 and 2n, only the
+ * pivot that Cholesky left in B tells whether it is about B. */
 TEST(what_info_means) {
   const int64_t n = 4;
   const struct {

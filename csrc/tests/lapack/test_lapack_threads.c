@@ -1,5 +1,5 @@
-/* How many threads LAPACK has for a single matrix: one where more would only wait for each other, else its own; and
- * what becomes of the number when others change it. */
+/* How many threads LAPACK may use for a single matrix: one if more would be slower, else its own number. And what
+ * happens if others change the number. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -26,7 +26,7 @@ static eigenpair_lapack* with_threads(eigenpair_lapack* lapack, int32_t threads)
   return lapack;
 }
 
-/* ---- by size: jobs that are made and given up, so that arrays are never looked at ---- */
+/* ---- by size: jobs that are created and released, so that arrays are never read ---- */
 
 static double array[4];
 
@@ -117,7 +117,7 @@ TEST(small_matrices_have_one_thread_and_large_ones_have_all) {
     const char* name;
     eigenpair_job* (*make)(const eigenpair_lapack*, int32_t, int64_t);
     int needs_kernels;
-    int64_t small, large; /* such orders on one thread, on all */
+    int64_t small, large; /* orders for one thread, for all threads */
   } kinds[] = {{"general", general, 0, 100, 1024},  {"hermitian", hermitian, 0, 64, 512},
                {"pair", definite_pair, 0, 48, 512}, {"rule", rule, 1, 68, 512},
                {"partial", partial, 0, 96, 1000},   {"complement", complement, 0, 96, 1000}};
@@ -139,7 +139,7 @@ TEST(small_matrices_have_one_thread_and_large_ones_have_all) {
   eigenpair_lapack_destroy(lapack);
 }
 
-/* Nobody's number is touched where LAPACK would wake nobody. */
+/* The number of threads is not changed for orders at which LAPACK would not wake threads. */
 TEST(the_smallest_leave_the_number_alone) {
   eigenpair_lapack* lapack = with_threads(hollow_lapack(NULL), kOwn);
   for (int64_t n = 1; n < 16; ++n) eigenpair_job_release(general(lapack, EIGENPAIR_FLOAT64, n));
@@ -154,13 +154,13 @@ TEST(one_thread_is_left_at_one) {
   eigenpair_lapack_destroy(lapack);
 }
 
-/* ---- what is in force inside the routines ---- */
+/* ---- the number of threads inside the routines ---- */
 
 static void solve_general(const eigenpair_lapack* lapack, int32_t dtype, int64_t n) {
   double* memory = calloc((size_t)(3 * n * n + 2 * n), sizeof(double));
   REQUIRE(memory != NULL, "no memory");
   double *a = memory, *w = a + n * n, *v = w + 2 * n;
-  if (is_complex(dtype)) a = v; /* zeros, like the other; written only when it has been read */
+  if (is_complex(dtype)) a = v; /* both are zero; v is written only after a has been read */
   const eigenpair_general_problem problem = {
       .struct_size = sizeof problem, .dtype = dtype, .n = n, .batch = 1, .a = a, .w = w, .v = v};
   CHECK(eigenpair_general(lapack, &problem, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());
@@ -199,11 +199,11 @@ TEST(a_number_that_others_set_meanwhile_stays) {
   eigenpair_lapack_destroy(lapack);
 }
 
-/* ---- several at once ---- */
+/* ---- several jobs at once ---- */
 
 static void* solve_repeatedly(void* lapack) {
   for (int repeat = 0; repeat < 50; ++repeat) {
-    const int64_t n = repeat % 5 == 4 ? 400 : 20 + repeat; /* 400: one thread for the iteration alone */
+    const int64_t n = repeat % 5 == 4 ? 400 : 20 + repeat; /* 400: one thread only for the iteration */
     solve_general(lapack, EIGENPAIR_FLOAT64, n);
     const fake_call* call = &fake_lapack_record()->solution;
     CHECK(call->n == n && call->threads == 1, "n = %lld: %d threads", (long long)call->n, call->threads);

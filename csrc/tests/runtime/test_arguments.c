@@ -1,4 +1,4 @@
-/* What the ABI refuses, and how it says so. */
+/* Bad arguments of the ABI, and the messages. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ static eigenpair_hermitian_problem valid(void) {
                                        .u = u};
 }
 
-/* Both doors refuse it, and leave no job behind. */
+/* Both entry points refuse it and create no job. */
 static void refuse(const eigenpair_lapack* lapack, const eigenpair_hermitian_problem* problem, const char* word) {
   eigenpair_job* job = (eigenpair_job*)&w;
   expect_status(eigenpair_hermitian_job(lapack, problem, 1, &job), EIGENPAIR_BAD_ARGUMENT, word);
@@ -68,7 +68,7 @@ TEST(a_problem_with_a_bad_field) {
   REFUSE("problem.u", v, NULL);
   REFUSE("EVR", driver, EIGENPAIR_DRIVER_EVR);
 #undef REFUSE
-  /* Bad fields of an empty problem are bad all the same. */
+  /* Bad fields are refused in an empty problem too. */
   problem = valid();
   problem.n = 0;
   problem.type = 5;
@@ -137,7 +137,7 @@ TEST(a_missing_routine) {
       eigenpair_job* job = NULL;
       expect_status(eigenpair_hermitian_job(lapack, &problem, 1, &job), EIGENPAIR_MISSING_ROUTINE, name);
       CHECK(job == NULL, "a job without %s", name);
-      /* What does not need the routine goes on. */
+      /* Problems that do not need the routine still work. */
       problem.dtype = EIGENPAIR_FLOAT32;
       CHECK(eigenpair_hermitian_job(lapack, &problem, 1, &job) == EIGENPAIR_OK, "%s", eigenpair_last_error());
       CHECK(eigenpair_job_finish(job) == EIGENPAIR_OK, "%s", eigenpair_last_error());

@@ -1,4 +1,4 @@
-/* Jobs on many threads: the same bits however many work, however late they come. */
+/* Jobs on many threads: results have the same bits for any number of workers, also if some start late. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static eigenpair_job* make_job(const eigenpair_lapack* lapack, const problem_dat
   return job;
 }
 
-/* As a frontend does it: `threads - 1` helpers and the caller. */
+/* Works like a frontend: `threads - 1` helpers and the caller. */
 static void run_on(const eigenpair_lapack* lapack, const problem_data* data, int32_t threads) {
   eigenpair_job* job = make_job(lapack, data, threads);
   CHECK(eigenpair_job_workers(job) >= 1 && eigenpair_job_workers(job) <= threads, "%d workers of %d",
@@ -50,7 +50,7 @@ static void same_batch(const problem_data* x, const problem_data* y, const char*
   }
 }
 
-/* Enough matrices for every one of 7 threads. LAPACK itself runs on one, or it would not give the same bits twice. */
+/* Enough matrices for each of 7 threads. LAPACK itself runs on one thread, because with more its results vary. */
 static const problem_spec kBatches[] = {
     {.dtype = EIGENPAIR_FLOAT64, .n = 4, .batch = 700, .want = WANT_VECTORS},
     {.dtype = EIGENPAIR_COMPLEX64, .type = 1, .n = 12, .batch = 150, .want = WANT_DUAL},
@@ -86,7 +86,7 @@ TEST(same_bits_on_1_2_and_7_threads) {
   }
 }
 
-/* What finish leaves behind for late workers must need neither the arrays nor the LAPACK handle. */
+/* After finish, late workers must need neither the arrays nor the LAPACK handle. */
 TEST(workers_that_come_after_finish) {
   FOR_EACH_LAPACK(lapack) {
     eigenpair_lapack* handle = lend(lapack, 1);
@@ -102,12 +102,12 @@ TEST(workers_that_come_after_finish) {
     eigenpair_lapack_destroy(handle);
     pthread_t late[2];
     for (int i = 0; i < 2; ++i) late[i] = start(work_and_release, job);
-    eigenpair_job_release(job); /* one that never came to work */
+    eigenpair_job_release(job); /* of a worker that never started */
     for (int i = 0; i < 2; ++i) pthread_join(late[i], NULL);
   }
 }
 
-/* Helpers that are already at it when the caller finishes, and may end after it. The arrays are freed at once. */
+/* Helpers that are at work when the caller finishes and may end after it. The arrays are freed at once. */
 TEST(finish_waits_for_chunks_under_way) {
   FOR_EACH_LAPACK(lapack) {
     eigenpair_lapack* handle = lend(lapack, 1);
@@ -130,7 +130,7 @@ TEST(finish_waits_for_chunks_under_way) {
   }
 }
 
-/* The caller may come last, when others have done it all. */
+/* The caller may come last, when others have done all the work. */
 TEST(helpers_alone) {
   FOR_EACH_LAPACK(lapack) {
     eigenpair_lapack* handle = lend(lapack, 1);
@@ -153,10 +153,10 @@ TEST(no_more_workers_than_are_worth_it) {
       problem_spec spec;
       int32_t least, most;
     } cases[] = {
-        {{.dtype = EIGENPAIR_FLOAT64, .n = 4, .batch = 2}, 1, 1},      /* cheaper than waking anyone */
-        {{.dtype = EIGENPAIR_FLOAT64, .n = 100, .batch = 1}, 1, 1},    /* one matrix is LAPACK's own to parallelize */
+        {{.dtype = EIGENPAIR_FLOAT64, .n = 4, .batch = 2}, 1, 1},      /* cheaper than waking a thread */
+        {{.dtype = EIGENPAIR_FLOAT64, .n = 100, .batch = 1}, 1, 1},    /* for one matrix only LAPACK may use threads */
         {{.dtype = EIGENPAIR_FLOAT64, .n = 100, .batch = 3}, 2, 3},    /* never more workers than matrices */
-        {{.dtype = EIGENPAIR_FLOAT64, .n = 20, .batch = 400}, 64, 64}, /* all that are offered */
+        {{.dtype = EIGENPAIR_FLOAT64, .n = 20, .batch = 400}, 64, 64}, /* all workers offered */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; ++i) {
       problem_data data = make_problem(cases[i].spec);
@@ -170,7 +170,7 @@ TEST(no_more_workers_than_are_worth_it) {
   }
 }
 
-/* Several callers, each with jobs of its own, on handles of every LAPACK at hand: nothing is global. */
+/* Several callers, each with its own jobs, on handles of every available LAPACK: there is no global state. */
 typedef struct {
   eigenpair_lapack* lapack;
   const problem_data* expected;

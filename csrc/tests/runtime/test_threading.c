@@ -1,4 +1,4 @@
-/* A batch on several threads: shared out exactly, and LAPACK's own threads held at one and given back. */
+/* A batch on several threads: every matrix is solved once, and LAPACK is limited to one thread and restored after. */
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -60,7 +60,7 @@ TEST(the_last_of_several_jobs_gives_the_threads_back) {
   eigenpair_lapack_destroy(lapack);
 }
 
-/* A late worker's release may come when the next batch has long begun. */
+/* A late worker may release its job after the next batch has begun. */
 TEST(a_late_release_changes_nothing) {
   eigenpair_lapack* lapack = lend_with_threads(5);
   problem_data data = make_problem(kLargeBatch), other = make_problem(kLargeBatch);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of one test: the first failures say it all, and a broken core fails thousands of times. */
+/* The most failures that are printed for one test; a broken core fails thousands of times. */
 enum { kMaxPrinted = 10 };
 enum { kSkipped = 77 }; /* CTest's SKIP_RETURN_CODE */
 

@@ -1,7 +1,7 @@
-/* A small test harness: TEST(name) { ... } defines a test, CHECK and REQUIRE judge.
+/* A small test harness: TEST(name) { ... } defines a test, in which CHECK and REQUIRE test conditions.
  *
- * Each test is a CTest test of its own (CMakeLists.txt finds them by their first line), so that a crash or a hang takes
- * only itself down. By hand: `test_hermitian` runs all of a file, `test_hermitian drivers_agree` one of them. */
+ * Each test is a CTest test of its own (CMakeLists.txt finds them by their first line), so that a crash or a hang
+ * fails only that test. By hand: `test_hermitian` runs all tests of a file, `test_hermitian drivers_agree` one. */
 #ifndef EIGENPAIR_TESTS_CHECK_H
 #define EIGENPAIR_TESTS_CHECK_H
 
@@ -27,13 +27,13 @@ void check_skip(const char* reason);
   }                                                                     \
   static void test_name(void)
 
-/* The message, as for printf, says with which data. Goes on after a failure; may be used on any thread. */
+/* The message, as for printf, names the data. The test goes on after a failure. May be used on any thread. */
 #define CHECK(condition, ...)                                                    \
   do {                                                                           \
     if (!(condition)) check_failed(__FILE__, __LINE__, #condition, __VA_ARGS__); \
   } while (0)
 
-/* Ends the whole program: what follows would make no sense. */
+/* Ends the program if it fails, because what follows would make no sense. */
 #define REQUIRE(condition, ...)                                  \
   do {                                                           \
     if (!(condition)) {                                          \

@@ -25,7 +25,7 @@ static void set_integer(void* data, int32_t bits, int64_t index, int64_t value) 
   }
 }
 
-/* Writes the last element of every work array, where a sanitizer sees arrays that are shorter than announced. */
+/* Writes the last element of every work array, so that a sanitizer notices arrays that are shorter than announced. */
 static void touch(const fake_call* call) {
   set_element(call->work, call->dtype, call->lwork - 1, 0);
   if (call->lrwork > 0) memset((char*)call->rwork + (size_t)(call->lrwork - 1) * real_bytes(call->dtype), 0, 4);
@@ -36,7 +36,7 @@ static void touch(const fake_call* call) {
   }
 }
 
-/* Answers a driver's call; returns its info. */
+/* Performs a driver's call; returns its info. */
 static int64_t answer(fake_call call) {
   const int32_t real = call.dtype % 2; /* float32 or float64 */
   if (call.lwork == -1) {
@@ -58,7 +58,7 @@ static int64_t answer(fake_call call) {
   return behaviour.info;
 }
 
-/* The same for the general drivers, whose real and imaginary parts may come apart, and over a denominator. */
+/* The same for the general drivers, which may return real and imaginary parts separately, and denominators. */
 static int64_t answer_general(fake_call call, void* w, void* imaginary, void* denominators) {
   if (call.lwork == -1) {
     record.query = call;

@@ -1,5 +1,5 @@
-/* A LAPACK that computes nothing: it answers workspace queries as told, records what it is called with, and returns the
- * info it is told to. For what no real LAPACK can be made to do. */
+/* A fake LAPACK that computes nothing. It records its calls, and returns the workspace sizes and info that a test sets.
+ * It does what no real LAPACK can be made to do. */
 #ifndef EIGENPAIR_TESTS_FAKE_LAPACK_H
 #define EIGENPAIR_TESTS_FAKE_LAPACK_H
 
@@ -9,13 +9,13 @@
 #include "eigenpair.h"
 
 typedef struct {
-  const char* routine; /* the plain name */
+  const char* routine; /* without prefix or suffix */
   int32_t dtype, integer_bits;
   int64_t type, n, lda, lwork, lrwork, liwork;
   char job, range, uplo;
   void *a, *b, *w, *z, *work, *rwork, *iwork, *isuppz;
-  int32_t threads;   /* what the watched count of threads was, see fake_lapack_watch */
-  size_t lengths[4]; /* of the character arguments, as Fortran passes them behind all others */
+  int32_t threads;   /* what the function of fake_lapack_watch returned */
+  size_t lengths[4]; /* of the character arguments, which Fortran passes after all others */
 } fake_call;
 
 typedef struct {
@@ -26,7 +26,7 @@ typedef struct {
   double pivot;       /* with info = n + i: what the Cholesky factorization leaves as the i-th diagonal entry of B */
 } fake_behaviour;
 
-/* What it does on this thread from now on. */
+/* Sets what it does on this thread from now on. */
 void fake_lapack_behave(fake_behaviour behaviour);
 
 /* This thread's last workspace query, solution and computation of a dual basis; all zero until there is one. */
@@ -39,10 +39,11 @@ const fake_record* fake_lapack_record(void);
 /* How many matrices it was asked to solve, on all threads together, since it was lent. */
 int64_t fake_lapack_solutions(void);
 
-/* Records with every call what this function returns; NULL: nothing. For all threads, so not while jobs are running. */
+/* From now on, every call records what this function returns; NULL: nothing. It holds for all threads, so it must not
+ * be called while jobs are running. */
 void fake_lapack_watch(int32_t (*threads)(void));
 
-/* A handle on it, with nothing recorded and the default behaviour: small optima, success. */
+/* A handle of it, with no calls recorded and the default behaviour: small workspaces, success. */
 eigenpair_lapack* fake_lapack_lend(int32_t integer_bits);
 
 #endif

@@ -1,10 +1,10 @@
-/* A LAPACK whose routines do nothing, for what happens before any is called. */
+/* A LAPACK whose routines do nothing, for tests of what happens before any is called. */
 #ifndef EIGENPAIR_TESTS_HOLLOW_LAPACK_H
 #define EIGENPAIR_TESTS_HOLLOW_LAPACK_H
 
 #include "eigenpair.h"
 
-/* It has every routine but the one named, if one is. */
+/* It has every routine except `missing`, which may be NULL. */
 eigenpair_lapack* hollow_lapack(const char* missing);
 
 /* CHECKs a status, and that the message names `word`. */

@@ -1,4 +1,4 @@
-/* The judge of solutions: plain loops in double precision, from the definition of each problem. */
+/* Checks solutions against the definition of each problem, by simple loops in double precision. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +47,7 @@ static Z* load(const problem_data* data, const void* output, int64_t k) {
   return matrix;
 }
 
-/* CHECKs that x and y agree to a modest multiple of rounding, errors being relative to `scale`. */
+/* CHECKs that x and y agree up to a modest multiple of rounding errors, relative to `scale`. */
 static void agree(const Z* x, const Z* y, double scale, const problem_data* data, int64_t k, const char* what) {
   const int64_t n = data->spec.n;
   const double error = distance(x, y, n * n), bound = 8 * (double)(n + 4) * epsilon(data->spec.dtype) * scale;
@@ -62,7 +62,7 @@ static void judge_vectors(const problem_data* data, int64_t k, const double* w) 
   const Z* b = spec->type == 0 ? NULL : data->b + (spec->shared_b ? 0 : k * n * n);
   Z* v = load(data, data->problem.v, k);
 
-  /* The dual basis: what V^H times it is the identity. */
+  /* The dual basis U satisfies V^H U = I. */
   Z* one = identity(n);
   Z* dual = spec->type == 3 ? solve(b, v, n) : product(b, v, n, n, 0);
 

@@ -1,4 +1,4 @@
-/* The judge of partial spectra: plain loops in double precision, column by column. */
+/* Checks subsets of the spectrum, column by column, by simple loops in double precision. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@ static Z dot(const Z* x, const Z* y, int64_t n) {
   return sum;
 }
 
-/* Without a NaN being overlooked. */
+/* The larger number; NaN if one is NaN. */
 static double larger(double x, double y) { return x >= y || isnan(x) ? x : y; }
 
 /* Columns of the k-th n x count matrix. */
@@ -33,7 +33,7 @@ static const Z* matrix(const partial_data* d, const Z* matrices, int shared, int
   return matrices == NULL ? NULL : matrices + (shared ? 0 : k * n * n);
 }
 
-/* CHECKs that what should vanish does, to a modest multiple of rounding. */
+/* CHECKs that a number is zero up to a modest multiple of rounding errors. */
 static void vanishes(double error, double scale, const partial_data* d, int64_t k, const char* what) {
   const double bound = 8 * (double)(d->whole.spec.n + 4) * epsilon(d->whole.spec.dtype) * scale;
   CHECK(error <= bound, "%s is off by %g, allowed %g (matrix %lld; %s)", what, error, bound, (long long)k,
@@ -72,7 +72,7 @@ void judge_partial(const partial_data* d) {
   const problem_spec* spec = &d->whole.spec;
   const int64_t n = spec->n, batch = spec->batch, factor = n * (n + 4) + (spec->type != 0 ? n * n : 0);
   const size_t element = element_bytes(spec->dtype), real = real_bytes(spec->dtype);
-  judge(&d->whole); /* that the matrices are as they were: of its own outputs none says OK */
+  judge(&d->whole); /* that the matrices have not changed; none of its own outputs says OK */
   CHECK(is_intact(d->problem.w, batch * d->count, real) && is_intact(d->problem.edges, batch * 3, real) &&
             is_intact(d->problem.v, batch * n * d->count, element) &&
             is_intact(d->problem.factor, batch * factor, element) && is_intact(d->problem.info, batch, sizeof(int32_t)),
@@ -82,7 +82,7 @@ void judge_partial(const partial_data* d) {
   }
 }
 
-/* (A - w_j B) x_j = y_j - B V V^H y_j and V^H B x_j = 0, which leave no freedom. */
+/* (A - w_j B) x_j = y_j - B V V^H y_j and V^H B x_j = 0, which determine x. */
 static void judge_columns(const partial_data* d, int64_t k) {
   const int64_t n = d->whole.spec.n, count = d->count;
   const Z* a = matrix(d, d->whole.a, d->whole.spec.shared_a, k);

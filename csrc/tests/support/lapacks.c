@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How libraries decorate Fortran's names: plain, as 64-bit builds do, as the wheels of SciPy and NumPy do. */
+/* How libraries decorate Fortran's names: not at all, as 64-bit builds do, as the wheels of SciPy and NumPy do. */
 typedef struct {
   const char* prefix;
   const char* suffix;
@@ -54,7 +54,7 @@ static void open_library(const char* path, size_t length, opened* out) {
   fail("has no dsyevd under any name known here", out->path);
 }
 
-/* A function's address, which C keeps apart from a datum's. */
+/* Converts a data pointer from dlsym to a function pointer, which ISO C does not do directly. */
 typedef union {
   void* address;
   int32_t (*get)(void);

@@ -11,17 +11,17 @@ typedef struct {
   int32_t integer_bits;
   eigenpair_lookup lookup;
   void* context;
-  int32_t (*get_threads)(void); /* NULL where the library has none that we know */
+  int32_t (*get_threads)(void); /* NULL if the library has none that we know */
   void (*set_threads)(int32_t);
 } test_lapack;
 
-/* How many there are, at most `room`. Ends the program when one is named that cannot be used. */
+/* Returns how many there are, at most `room`. Ends the program if one of them cannot be used. */
 int test_lapacks(test_lapack* out, int room);
 
-/* A handle on it, with its threading lent too if `threading`. */
+/* A handle of it; with `threading`, its thread functions are lent too. */
 eigenpair_lapack* lend(const test_lapack* lapack, int threading);
 
-/* Runs the body once per LAPACK, with `lapack` its description; marks the test as skipped when there is none. */
+/* Runs the body once per LAPACK, with `lapack` its description; marks the test as skipped if there is none. */
 #define FOR_EACH_LAPACK(lapack)                                                 \
   test_lapack lapack##_all[8];                                                  \
   const int lapack##_count = test_lapacks(lapack##_all, 8);                     \

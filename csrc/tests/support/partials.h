@@ -1,4 +1,4 @@
-/* Partial spectra and solves on their complement, and a judge of both that uses neither LAPACK nor the core. */
+/* Subsets of the spectrum, solves on their complement, and checks of both that use neither LAPACK nor the core. */
 #ifndef EIGENPAIR_TESTS_PARTIALS_H
 #define EIGENPAIR_TESTS_PARTIALS_H
 
@@ -8,13 +8,13 @@ typedef struct {
   problem_data whole; /* the matrices; its own outputs are not used */
   int64_t first, count;
   eigenpair_partial_problem problem;       /* ready for the core, with all outputs that `whole.spec.want` allows */
-  eigenpair_complement_problem complement; /* of what that one will leave, with random y */
+  eigenpair_complement_problem complement; /* with the results of `problem`, and random y */
   void* y;                                 /* where complement.y points */
 } partial_data;
 
 /* Types 0 and 1. WANT_VALUES: w alone; WANT_VECTORS: edges and v too; WANT_DUAL: the factor too, and a complement. */
 partial_data make_partial(problem_spec spec, int64_t first, int64_t count);
-/* As make_reordered, the columns of y too. */
+/* Like make_reordered, with the columns of y too. */
 partial_data make_reordered_partial(const partial_data* source, const int64_t* order);
 void free_partial(partial_data* data);
 
@@ -22,19 +22,19 @@ void free_partial(partial_data* data);
 void solve_partial(const eigenpair_lapack* lapack, const partial_data* data, int32_t threads);
 void solve_complement(const eigenpair_lapack* lapack, const partial_data* data, int32_t threads);
 
-/* CHECK memory as `judge` does, and that those matrices whose info is OK are solved: residual, normalization, order;
- * and, of the complement, the equation of each column and that the eigenvectors given have no part in it. */
+/* CHECK memory as `judge` does, and the results of matrices whose info is OK: residual, normalization, order; for the
+ * complement, the equation of each column and that it is orthogonal to the eigenvectors. */
 void judge_partial(const partial_data* data);
 void judge_complement(const partial_data* data);
 
-/* The k-th matrix's outputs bit for bit as the m-th of another solution, but for the factor. */
+/* The k-th matrix has the same outputs, bit for bit, as the m-th of another solution, except for the factor. */
 int same_partial_bits(const partial_data* x, int64_t k, const partial_data* y, int64_t m);
 int same_complement_bits(const partial_data* x, int64_t k, const partial_data* y, int64_t m);
 /* All outputs of the k-th matrix are NaN. */
 int partial_is_nan(const partial_data* data, int64_t k);
 int complement_is_nan(const partial_data* data, int64_t k);
 
-/* One line that names it all, for messages. Overwritten by the next call on the thread. */
+/* One line of description for messages. Overwritten by the next call on the thread. */
 const char* describe_partial(const partial_data* data);
 
 #endif

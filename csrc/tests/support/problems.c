@@ -83,7 +83,7 @@ static void* store(const problem_spec* spec, const double complex* matrices, int
       set_element(data, spec->dtype, stored_index(spec, shared, k, j, j),
                   is_complex(spec->dtype) ? CMPLX(diagonal, NAN) : diagonal);
       for (int64_t i = j + 1; i < n; ++i) {
-        /* The part that must not matter: anti-Hermitian where the mean is read, NaN where one triangle is. */
+        /* Entries that must not matter: anti-Hermitian if the mean is read, NaN if one triangle is. */
         const double complex skew =
             spec->triangle == EIGENPAIR_HERMITIAN_PART ? next_entry(&state, spec->dtype) : unread;
         const double complex below = a[i + j * n] + (spec->triangle == EIGENPAIR_LOWER ? 0 : skew);

@@ -12,15 +12,15 @@ typedef struct {
   int32_t* refused;
 } rule_data;
 
-/* Eigenvalues are far apart, but for every third matrix of a `mixed` batch: there are two, each several times. Every
- * array is full of numbers; what a rule writes takes their place. */
+/* Eigenvalues are far apart, except in every third matrix of a `mixed` batch, which has two eigenvalues, each several
+ * times. All arrays are filled with numbers, which a rule overwrites. */
 rule_data make_rule(problem_spec spec, int mixed);
 void free_rule(rule_data* data);
 void apply_rule(const rule_data* data, int32_t threads);
-/* To the matrices from that one on. */
+/* Applies the rule only to the matrices from `first` on. */
 void apply_rule_from(const rule_data* data, int64_t first, int32_t threads);
 
-/* All of the k-th matrix bit for bit as in the other. */
+/* The k-th matrix has the same results, bit for bit, in both. */
 int same_rule_bits(const rule_data* x, const rule_data* y, int64_t k);
 
 #endif
