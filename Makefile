@@ -17,7 +17,7 @@ DEVELOP := $(wildcard $(VENV)/develop)
 SOURCES := CMakeLists.txt pyproject.toml README.md $(shell find csrc $(if $(DEVELOP),,python) julia/src julia/ext \
   julia/Project.toml -type f ! -path '*/tests/*' ! -path '*/__pycache__/*')
 
-.PHONY: all develop demo test test-fast test-elementwise test-versions test-arm64 bench docs lint format sanitize cases cuda-headers clean
+.PHONY: all develop demo test test-fast test-elementwise test-versions test-arm64 bench docs lint format sanitize fuzz dist cases cuda-headers clean
 all: $(VENV)/package
 
 # An editable installation: an edit of a Python file reinstalls nothing, an edit of csrc/ rebuilds the core.
@@ -66,6 +66,10 @@ lint: $(VENV)/dependencies
 format: $(VENV)/dependencies
 	@python tools/lint.py --fix
 
+# Into build/dist: sources, the wheel of this machine, and the one without libraries for platforms that have no other.
+dist: $(VENV)/package $(VENV)/dist
+	@python tools/dist.py
+
 cases: $(VENV)/package
 	python tests/cases/generate.py
 
@@ -103,6 +107,11 @@ $(VENV)/package: $(SOURCES) $(VENV)/dependencies | $(VENV)/xla
 $(VENV)/bench: pyproject.toml | $(VENV)/bin/python
 	@$(VENV)/bin/python tools/requirements.py bench > $(VENV)/requirements-bench.txt
 	@$(PIP) install -r $(VENV)/requirements-bench.txt
+	@touch $@
+
+$(VENV)/dist: pyproject.toml | $(VENV)/bin/python
+	@$(VENV)/bin/python tools/requirements.py dist > $(VENV)/requirements-dist.txt
+	@$(PIP) install -r $(VENV)/requirements-dist.txt
 	@touch $@
 
 $(VENV)/docs: pyproject.toml | $(VENV)/bin/python

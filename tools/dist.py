@@ -1,0 +1,44 @@
+"""What is released, into build/dist: sources, this machine's wheel, and a wheel without libraries for all other platforms.
+
+    python tools/dist.py
+
+The wheels are built from the sources' archive, in isolation, as the package index's users would. What is released for
+Linux comes from .github/workflows/wheels.yml, which builds in an image with older system libraries.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DIST = ROOT / "build" / "dist"
+
+
+def run(*command: object) -> None:
+    """Runs it, or ends this program."""
+    environment = {name: value for name, value in os.environ.items() if name != "EIGENPAIR_XLA_INCLUDE"}
+    if subprocess.run([*map(str, command)], cwd=ROOT, env=environment, check=False).returncode != 0:
+        sys.exit(f"failed: {' '.join(map(str, command))}")
+
+
+def main() -> None:
+    """The command line."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", DIST, ROOT)
+    (sources,) = DIST.glob("*.tar.gz")
+    wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-cache-dir", "-w", DIST]
+    run(*wheel, sources)
+    run(*wheel, "-C", "wheel.cmake=false", sources)
+    run(sys.executable, "-m", "twine", "check", "--strict", *DIST.iterdir())
+    for path in sorted(DIST.iterdir()):
+        print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")
+        if "linux" in path.name:
+            run(sys.executable, "-m", "auditwheel", "show", path)
+
+
+if __name__ == "__main__":
+    main()
