@@ -6,6 +6,7 @@
 # Julia is used when there is one on PATH; tools/julia_runner.py says how. With pixi, see pixi.toml.
 PYTHON ?= python3
 SUITES ?=
+FUZZ_SECONDS ?= 60
 K ?=
 
 VENV := .venv
@@ -50,6 +51,10 @@ test-versions: $(VENV)/package
 # The C tests on an emulated arm64: needs Debian's g++-aarch64-linux-gnu and qemu-user.
 test-arm64: $(VENV)/package
 	@python tools/run_tests.py arm64
+
+# Needs clang with libFuzzer.
+fuzz: $(VENV)/package
+	python tools/fuzz.py $(FUZZ_SECONDS)
 
 sanitize: $(VENV)/package
 	@python tools/run_tests.py address thread
