@@ -28,6 +28,7 @@ def checks(fix: bool) -> dict[str, list[str]]:
         "ruff": ["ruff", "check", *(["--fix"] if fix else []), "."],
         "ruff format": ["ruff", "format", *([] if fix else ["--check"]), "."],
         "mypy": ["mypy"],
+        "version": [sys.executable, "tools/version.py"],
         "clang-format": ["clang-format", *(["-i"] if fix else ["--dry-run", "-Werror"]), *c_sources()],
     }
 

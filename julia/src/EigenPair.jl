@@ -34,10 +34,11 @@ export spectral_map, spectral_sum, spectral_projector
     eval(Meta.parse("public eigh_pullback, eigh_pushforward, eigvalsh_pullback, eigvalsh_pushforward"))
     eval(Meta.parse("public eig_pullback, eig_pushforward, eigvals_pullback, eigvals_pushforward"))
     eval(Meta.parse("public inv_sqrt, power, fermi_dirac"))
-    eval(Meta.parse("public LAPACKHandle, with_lapack, set_library!, library_path"))
+    eval(Meta.parse("public LAPACKHandle, with_lapack, set_library!, library_path, check_grads, GradientCheck"))
 end
 
 include("runtime/library.jl")
+include("runtime/python_library.jl")
 include("runtime/lapack.jl")
 include("runtime/native.jl")
 include("runtime/products.jl")
@@ -80,6 +81,9 @@ include("chainrules/hermitian.jl")
 include("chainrules/subset.jl")
 include("chainrules/general.jl")
 include("chainrules/spectral.jl")
+
+include("verification/finite_differences.jl")
+include("verification/check_grads.jl")
 
 # Last, because it refers to the functions above.
 include("runtime/remedies.jl")

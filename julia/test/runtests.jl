@@ -21,7 +21,7 @@ using .Problems
 
 const FILES = [
     "conformance", "conformance_general", "aqua", "bad_input", "native", "batch", "rrule", "frule", "derivatives",
-    "second_order", "zygote", "degeneracy", "coupled", "explanations", "graded", "general", "spectral", "rotations", "partial", "inference", "distributed",
+    "second_order", "zygote", "degeneracy", "coupled", "explanations", "graded", "general", "spectral", "rotations", "partial", "inference", "check_grads", "distributed",
 ]
 
 @testset "EigenPair" begin

@@ -1,0 +1,56 @@
+# Derivatives of a real function of one real number by finite differences, with an estimate of their own error.
+
+"""
+    Slope
+
+A derivative, by how much it may be wrong, the two one-sided ones, and how their difference grows: the ratio of that
+difference to the one at steps four times as long, 1/16 for a smooth function, 1 at a kink, 4 at a jump.
+"""
+struct Slope
+    value::Float64
+    uncertainty::Float64
+    below::Float64
+    above::Float64
+    growth::Float64
+end
+
+"""
+    finite_difference(f, step, ε; levels = 14)
+
+The derivative of `f` at 0, a [`Slope`](@ref), by central differences with steps from `step` down, extrapolated to step
+zero (Ridders). `ε` is the rounding of `f`, relative to its values. Values that are not finite are passed over.
+"""
+function finite_difference(f, step, ε; levels = 14)
+    centre = f(0.0)
+    previous = Float64[]
+    best, error = NaN, Inf
+    sides = NTuple{2, Float64}[]
+    for k in 0:(levels - 1)
+        h = step / 2^k
+        ahead, behind = f(h), f(-h)
+        if !(isfinite(ahead) && isfinite(behind))
+            previous = Float64[]
+            continue
+        end
+        push!(sides, ((centre - behind) / h, (ahead - centre) / h))
+        # What rounding alone can do to this difference.
+        floor = 2ε * max(abs(ahead), abs(behind)) / h
+        row = [(ahead - behind) / 2h]
+        for (j, before) in enumerate(previous)
+            push!(row, row[j] + (row[j] - before) / (4.0^j - 1))
+            estimate = max(abs(row[j + 1] - row[j]), abs(row[j + 1] - before)) + floor
+            # One extrapolation can agree with what it was made of by accident.
+            if j > 1 && estimate < error
+                best, error = row[j + 1], estimate
+            end
+        end
+        previous = row
+    end
+    # One-sided differences where truncation and rounding are about equal, extrapolated once.
+    k = min(round(Int, log2(1 / ε) / 3) + 1, length(sides))
+    k < 4 && return Slope(best, error, NaN, NaN, 0.0)
+    below, above = @. 2 * sides[k] - sides[k - 1]
+    below_before, above_before = @. 2 * sides[k - 2] - sides[k - 3]
+    before = abs(above_before - below_before)
+    return Slope(best, error, below, above, before > 0 ? abs(above - below) / before : 0.0)
+end
