@@ -1,4 +1,4 @@
-"""What is released, into build/dist: sources, this machine's wheel, and a wheel without libraries for all other platforms.
+"""What is released, into build/dist: sources, this machine's wheel, and one without libraries for other platforms.
 
     python tools/dist.py
 

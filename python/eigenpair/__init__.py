@@ -11,6 +11,7 @@ from .hermitian import EighResult, eigh, eigvalsh
 from .large import EigshResult, EigsResult, eigs, eigsh
 from .matrix_functions import logm, matrix_function, signm, sqrtm
 from .spectral import spectral_map, spectral_projector, spectral_sum
+from .verification import check_grads
 
 __version__ = _version("eigenpair")
 
@@ -21,6 +22,7 @@ __all__ = [
     "EighResult",
     "EigsResult",
     "EigshResult",
+    "check_grads",
     "condition_numbers",
     "degeneracy",
     "eig",

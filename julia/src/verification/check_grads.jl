@@ -153,7 +153,7 @@ function judge(name, derivative, s::Slope, expected, size, ε, value)
     elseif !isfinite(s.value)
         :undecided
     elseif s.growth > 0.5 && abs(s.above - s.below) > loose
-        s.growth < 2 ? :kink : :jump
+        s.steady && s.growth < 2 ? :kink : :jump
     elseif abs((s.above + s.below) / 2 - s.value) > loose
         :undecided
     elseif error <= max(1.0e-6, 4 * sqrt(ε)) || (error * scale <= 10 * s.uncertainty && s.uncertainty <= 1.0e-2 * scale)

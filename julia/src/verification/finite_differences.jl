@@ -4,7 +4,8 @@
     Slope
 
 A derivative, by how much it may be wrong, the two one-sided ones, and how their difference grows: the ratio of that
-difference to the one at steps four times as long, 1/16 for a smooth function, 1 at a kink, 4 at a jump.
+difference to the one at steps four times as long, 1/16 for a smooth function, 1 at a kink, 4 at a jump. `steady`: the
+one-sided ones differ by more than they change.
 """
 struct Slope
     value::Float64
@@ -12,6 +13,7 @@ struct Slope
     below::Float64
     above::Float64
     growth::Float64
+    steady::Bool
 end
 
 """
@@ -48,9 +50,10 @@ function finite_difference(f, step, ε; levels = 14)
     end
     # One-sided differences where truncation and rounding are about equal, extrapolated once.
     k = min(round(Int, log2(1 / ε) / 3) + 1, length(sides))
-    k < 4 && return Slope(best, error, NaN, NaN, 0.0)
+    k < 4 && return Slope(best, error, NaN, NaN, 0.0, true)
     below, above = @. 2 * sides[k] - sides[k - 1]
     below_before, above_before = @. 2 * sides[k - 2] - sides[k - 3]
-    before = abs(above_before - below_before)
-    return Slope(best, error, below, above, before > 0 ? abs(above - below) / before : 0.0)
+    jump, before = abs(above - below), abs(above_before - below_before)
+    steady = max(abs(below - below_before), abs(above - above_before)) < jump / 4
+    return Slope(best, error, below, above, before > 0 ? jump / before : 0.0, steady)
 end

@@ -256,7 +256,7 @@ def _judge(
     elif not math.isfinite(s.value):
         verdict = UNDECIDED
     elif s.growth > 0.5 and abs(s.above - s.below) > loose:
-        verdict = KINK if s.growth < 2 else JUMP
+        verdict = KINK if s.steady and s.growth < 2 else JUMP
     elif abs((s.above + s.below) / 2 - s.value) > loose:
         verdict = UNDECIDED
     elif error <= max(1e-6, 4 * math.sqrt(epsilon)) or (

@@ -11,7 +11,7 @@ class Slope(NamedTuple):
     """A derivative, by how much it may be wrong, the two one-sided ones, and how their difference grows.
 
     `growth` is the ratio of that difference to the one at steps four times as long: 1/16 for a smooth function, 1 at a
-    kink, 4 at a jump.
+    kink, 4 at a jump. `steady`: the one-sided ones differ by more than they change.
     """
 
     value: float
@@ -19,6 +19,7 @@ class Slope(NamedTuple):
     below: float
     above: float
     growth: float
+    steady: bool
 
 
 def slope(f: Callable[[float], float], step: float, epsilon: float, levels: int = 14) -> Slope:
@@ -54,9 +55,10 @@ def slope(f: Callable[[float], float], step: float, epsilon: float, levels: int 
     # One-sided differences where truncation and rounding are about equal, extrapolated once.
     k = min(round(math.log2(1 / epsilon) / 3), len(sides) - 1)
     if k < 3:
-        return Slope(best, error, math.nan, math.nan, 0.0)
+        return Slope(best, error, math.nan, math.nan, 0.0, True)
     (below, above), (below_before, above_before) = (
         [2 * x - y for x, y in zip(sides[i], sides[i - 1], strict=True)] for i in (k, k - 2)
     )
     jump, before = abs(above - below), abs(above_before - below_before)
-    return Slope(best, error, below, above, jump / before if before > 0 else 0.0)
+    steady = max(abs(below - below_before), abs(above - above_before)) < jump / 4
+    return Slope(best, error, below, above, jump / before if before > 0 else 0.0, steady)
