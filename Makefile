@@ -38,11 +38,13 @@ test-fast: $(VENV)/package
 	@python tools/run_tests.py fast
 
 # The tests of Hermitian problems without the core, as platforms without kernels solve them: n ≤ 8 element by element.
-ELEMENTWISE := eigh vjp jvp coupled hessian degeneracy policies refusals rules small graded scales vmap jit gauge x64 spectral
+ELEMENTWISE := $(addprefix hermitian/test_,eigh vjp jvp hessian rule small graded scales) \
+  $(addprefix degeneracy/test_,coupled degeneracy policies refusals) $(addprefix runtime/test_,vmap jit x64) \
+  $(addprefix spectral/test_,gauge spectral)
 test-elementwise: export EIGENPAIR_KERNELS := off
 test-elementwise: $(VENV)/package
 	python -m pytest -q -n 2 tests/conformance/test_python.py -k "eigh or eigvalsh or spectral"
-	python -m pytest -q -n 2 --dist loadfile $(ELEMENTWISE:%=tests/python/test_%.py)
+	python -m pytest -q -n 2 --dist loadfile $(ELEMENTWISE:%=tests/python/%.py)
 
 # The oldest and the newest supported Python, JAX, NumPy and SciPy, each in an environment of its own.
 test-versions: $(VENV)/package

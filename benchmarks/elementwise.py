@@ -19,7 +19,7 @@ import eigenpair
 import jax
 import jax.numpy as jnp
 import numpy as np
-from eigenpair import _elementwise
+from eigenpair.elementwise import solver
 from limits import machine
 
 ORDERS = (2, 3, 4, 6, 8)
@@ -30,7 +30,7 @@ Function = Callable[..., Any]
 
 
 def by_elements(a: jax.Array) -> Any:
-    (w, v), _ = _elementwise.eigh(a, True)
+    (w, v), _ = solver.eigh(a, True)
     return w, v
 
 

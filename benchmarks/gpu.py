@@ -27,7 +27,8 @@ import numpy as np
 jax.config.update("jax_enable_x64", True)
 
 import eigenpair  # noqa: E402 - after the choice of precision
-from eigenpair import _elementwise, cuda  # noqa: E402
+from eigenpair.elementwise import solver  # noqa: E402
+from eigenpair.runtime import cuda  # noqa: E402
 
 try:
     import torch
@@ -165,7 +166,7 @@ def contenders(what: str, n: int, batch: int, dtype: str) -> dict[str, Callable[
                     with_settings, functools.partial(of_jax, call, a), DRIVER=name, LOWER=lower
                 )
         if n <= 8:
-            found["rounds"] = functools.partial(of_jax, lambda x: _elementwise.eigh(x, True), a)
+            found["rounds"] = functools.partial(of_jax, lambda x: solver.eigh(x, True), a)
         return found
     if what == "chained":
         return {

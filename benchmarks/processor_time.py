@@ -146,7 +146,7 @@ def main() -> None:
     jax.config.update("jax_enable_x64", True)
     limit = threadpoolctl.threadpool_limits(1, user_api="blas") if options.one else contextlib.nullcontext()
     with limit:
-        threads = eigenpair.native._scipy_blas().num_threads
+        threads = eigenpair.runtime.native._scipy_blas().num_threads
         load = os.getloadavg()[0]
         print(f"LAPACK: {threads} threads; load {load:.1f}; times in ms: eigenpair, jax.numpy, ratio (quartiles)")
         print(f"{'':13} {'':9} {'':8}  {'wall':36} {'processor':36} rounds")

@@ -54,7 +54,7 @@ if PLATFORM:
 
 if os.environ.get("EIGENPAIR_ELEMENTWISE") == "off":
     # The cases are small, and would not see cuSOLVER.
-    from eigenpair import cuda
+    from eigenpair.runtime import cuda
 
     cuda.ELEMENTWISE = 0
 

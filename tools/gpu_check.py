@@ -48,7 +48,8 @@ print(device.device_kind, "JAX " + jax.__version__, sep="|")
 LEAKS = """
 import resource
 import jax, jax.numpy as jnp
-from eigenpair import cuda, eigh
+from eigenpair import eigh
+from eigenpair.runtime import cuda
 cuda.libraries()
 assert jax.devices()[0].platform == "gpu", jax.devices()
 f = jax.jit(lambda a: eigh(a)[0])
@@ -198,7 +199,7 @@ def main() -> int:
         for which in ("on", "off")
         for i in range(parts)
     ]
-    accuracy = [*suite[:-1], "tests/python/test_elementwise.py", "-k", "not forced"]
+    accuracy = [*suite[:-1], "tests/python/elementwise/test_elementwise.py", "-k", "not forced"]
     processes.append(("elementwise", accuracy, {"EIGENPAIR_PLATFORM": "cuda", "EIGENPAIR_PART": "1/1"}))
     conformance, _ = check.together("conformance", processes, max(0.35 * check.left(), 60))
     said = sum_up(conformance)

@@ -22,11 +22,11 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "build" / "versions"
 FAST = [
-    "test_native.py",
-    "test_main.py",
-    "test_export.py",
-    "test_eigh.py",
-    "test_matrix_functions.py::test_what_f_closes_over",
+    "runtime/test_native.py",
+    "runtime/test_main.py",
+    "runtime/test_export.py",
+    "hermitian/test_eigh.py",
+    "spectral/test_matrix_functions.py::test_what_f_closes_over",
     "large/test_eigsh.py::test_sparse_gradients_by_the_host",
 ]
 TEST_TOOLS = ["pytest>=8", "hypothesis>=6.100", "mpmath>=1.3", "flatbuffers"]

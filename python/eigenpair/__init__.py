@@ -4,13 +4,11 @@ from importlib.metadata import version as _version
 from typing import Any
 
 from . import degeneracy, engines, functions, large, native
-from ._remedies import missing_name
-from .gauge import fix_gauge
 from .general import EigBothResult, EigLeftResult, EigResult, condition_numbers, eig, eigvals
 from .hermitian import EighResult, eigh, eigvalsh
 from .large import EigshResult, EigsResult, eigs, eigsh
-from .matrix_functions import logm, matrix_function, signm, sqrtm
-from .spectral import spectral_map, spectral_projector, spectral_sum
+from .runtime.remedies import missing_name
+from .spectral import fix_gauge, logm, matrix_function, signm, spectral_map, spectral_projector, spectral_sum, sqrtm
 from .verification import check_grads
 
 __version__ = _version("eigenpair")

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._files import BadInput, note, read_matrix
-from ._installed import report
-from .hermitian import eigh, eigvalsh
+from .hermitian.api import eigh, eigvalsh
+from .runtime.files import BadInput, note, read_matrix
+from .runtime.installed import report
 
 DESCRIPTION = "Without a command: what is installed."
 

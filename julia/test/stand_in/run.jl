@@ -1,5 +1,5 @@
 # EigenPairCUDAExt without a GPU: the extension and the core as they are, CUDA.jl and cuSOLVER by their stand-ins. Built
-# and started by tests/python/test_julia_cuda.py.
+# and started by tests/python/runtime/test_julia_cuda.py.
 push!(LOAD_PATH, @__DIR__)
 using ChainRulesCore, CUDA, EigenPair, LinearAlgebra, Random, Test
 

@@ -1,8 +1,8 @@
 """A few eigenpairs of large and sparse operators, with derivatives that never form the matrix. See `docs/large.md`."""
 
-from ._messages import ConvergenceWarning
 from .general import eigs
 from .hermitian import eigsh
+from .messages import ConvergenceWarning
 from .results import EigshResult, EigsResult
 from .spectral import SpectralProjector, spectral_projector, spectral_sum
 

@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .. import general
-from .._arguments import flag
-from ..degeneracy import Policy, check, policy_of_call
-from . import _host, _host_general, _messages, operators
-from ._frame import _derivative, _gram, _zero
-from ._request import choice, integer, no_zeros, number, sizes, tolerance, traced
+from ..degeneracy.policies import Policy, check, policy_of_call
+from ..general import api
+from ..runtime.arguments import flag
+from . import host, host_general, messages, operators
+from .frame import _derivative, _gram, _zero
 from .operators import Form, Operator, combine, inner, products
+from .request import choice, integer, no_zeros, number, sizes, tolerance, traced
 from .results import EigsResult
 
 __all__ = ["eigs"]
@@ -118,10 +118,10 @@ def eigs(
     w = jnp.diagonal(fixed.matrix)
     size = fixed.scale[0] + (0 if metric is None else jnp.abs(w) * fixed.scale[1])
     converged = (fixed.residuals <= spec.tol * size) & fixed.complete
-    _messages.of_solution("eigs", converged, fixed.complete, fixed.residuals, spec.tol * size, fixed.iterations)
+    messages.of_solution("eigs", converged, fixed.complete, fixed.residuals, spec.tol * size, fixed.iterations)
     honest = jnp.where(jnp.all(converged) & _distinct(policy, fixed, size), 1, jnp.nan).astype(w.real.dtype)
     small = _stopped_if(honest, found.matrix)
-    solved: Any = general.eig(small, left=True, degeneracy=policy)
+    solved: Any = api.eig(small, left=True, degeneracy=policy)
     w, q_left, q_right = solved
     answer = jnp.where(jnp.all(converged), 1, jnp.nan).astype(w.dtype)
     v = _unit(combine(q_right.T, found.right), found.right) * answer if right else None
@@ -207,20 +207,20 @@ def _frame(spec: _Spec, a: Any, b: Any) -> _Frame:
 
 
 def _matrices(spec: _Spec, a: Any, b: Any) -> tuple[Any, Any]:
-    matrix = _host._matrix(spec.forms[0], a).astype(spec.dtype)
-    return matrix, None if spec.forms[1] is None else _host._matrix(spec.forms[1], b).astype(spec.dtype)
+    matrix = host._matrix(spec.forms[0], a).astype(spec.dtype)
+    return matrix, None if spec.forms[1] is None else host._matrix(spec.forms[1], b).astype(spec.dtype)
 
 
 def _on_host(spec: _Spec, shapes: Any, a: Any, b: Any, eager: bool = False) -> tuple[Any, ...]:
     matrix, metric = _matrices(spec, a, b)
     try:
-        found = _host_general.eigenpairs(matrix, metric, spec.k, spec.sigma, spec.which, spec.tol, spec.most)
-    except _host.Singular as error:
-        message = _messages.of_factor(spec, error)
+        found = host_general.eigenpairs(matrix, metric, spec.k, spec.sigma, spec.which, spec.tol, spec.most)
+    except host.Singular as error:
+        message = messages.of_factor(spec, error)
         if eager:
             raise ValueError(message) from None
-        _messages.warn(message)
-        found = _host_general._nothing(spec.forms[0].n, spec.k, np.dtype(spec.dtype))
+        messages.warn(message)
+        found = host_general._nothing(spec.forms[0].n, spec.k, np.dtype(spec.dtype))
     return tuple(np.asarray(x, s.dtype) for x, s in zip(found, shapes, strict=True))
 
 
@@ -303,9 +303,9 @@ def _complement_on_host(
 ) -> np.ndarray[Any, Any]:
     matrix, metric = _matrices(spec, a, b)
     x, y, w, right = (np.asarray(z) for z in (x, y, w, right))
-    found = _host_general.complement(matrix, metric, spec.sigma, x, y, w, right, adjoint)
+    found = host_general.complement(matrix, metric, spec.sigma, x, y, w, right, adjoint)
     if np.any(np.isnan(found)):
-        _messages.warn(
+        messages.warn(
             "a derivative of eigenvectors of eigs is NaN: GMRES did not solve its linear system. "
             "Move sigma closer to the eigenvalues, or ask for one more or one less of them."
         )

@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..degeneracy import Policy, broaden, check, mask, policy_of_call
-from . import _gauge, _host, _krylov, _lobpcg, _messages
-from ._basis import noise
-from ._frame import Frame, Parameters, Spec, frame, operators
-from ._request import no_zeros, request, traced
+from ..degeneracy.policies import Policy, broaden, check, mask, policy_of_call
+from . import gauge, host, krylov, lobpcg, messages
+from .basis import noise
+from .frame import Frame, Parameters, Spec, frame, operators
 from .operators import Operator, Sparse, inner, products
+from .request import no_zeros, request, traced
 from .results import EigshResult
 
 __all__ = ["eigsh"]
@@ -93,7 +93,7 @@ def eigsh(
     found = framed(spec, parameters)
     w, v, converged, scale = judged(spec, found)
     cluster = scale_of_clusters(policy, found, scale)
-    w, v = _gauge.eigenvectors(policy, found.matrix, found.rows.T, found.edges, cluster)
+    w, v = gauge.eigenvectors(policy, found.matrix, found.rows.T, found.edges, cluster)
     honest = jnp.where(converged, 1, jnp.nan).astype(w.dtype)
     return EigshResult(
         w * honest,
@@ -127,7 +127,7 @@ def choose(
             )
         if named == "primme" and not ends:
             raise ValueError("solver='primme' has which='SA' and 'LA'; 'krylov' and 'arpack' have the others")
-        if named == "primme" and not _host.has_primme():
+        if named == "primme" and not host.has_primme():
             raise ImportError("solver='primme' needs the package primme: pip install 'eigenpair[large]'")
         return named, "as asked"
     if named == "lobpcg" and not ends:
@@ -138,7 +138,7 @@ def choose(
         return "lobpcg", "there is a preconditioner"
     if isinstance(a.form, Sparse) and b is None and jax.default_backend() == "cpu" and a.form.n >= HOST_FROM:
         # Products with a sparse matrix are SciPy's faster work.
-        if ends and _host.has_primme():
+        if ends and host.has_primme():
             return "primme", "a sparse matrix on CPU"
         return "arpack", "a sparse matrix on CPU" + (", primme not being installed" if ends else "")
     return "krylov", "products on the device"
@@ -150,7 +150,7 @@ HOST_FROM = 200
 
 def block_of(n: int, k: int) -> int:
     """How many vectors a block has."""
-    plan = _krylov.plan(n, k, "SA", 1.0, 1)
+    plan = krylov.plan(n, k, "SA", 1.0, 1)
     return 1 if plan is None else plan.block
 
 
@@ -164,9 +164,9 @@ def framed(spec: Spec, parameters: Parameters) -> Frame:
             continue
         asymmetric = _asymmetric(x.form, lax.stop_gradient(x.parameters), spec.dtype)
         if eager and bool(asymmetric):
-            raise ValueError(_messages.not_hermitian(name))
+            raise ValueError(messages.not_hermitian(name))
         if not eager:
-            _messages.of_symmetry(spec.function, name, asymmetric)
+            messages.of_symmetry(spec.function, name, asymmetric)
         wrong = wrong | asymmetric
     found = frame(spec, solve, parameters)
     return found._replace(complete=found.complete & ~wrong)
@@ -184,26 +184,26 @@ def _asymmetric(form: Any, parameters: Any, dtype: str) -> Array:
     return apart > float(jnp.finfo(precision).eps) ** 0.6 * size / math.sqrt(form.n)
 
 
-def solve(spec: Spec, parameters: Parameters) -> _krylov.Found:
+def solve(spec: Spec, parameters: Parameters) -> krylov.Found:
     """What the chosen solver finds."""
     a, b, _ = operators(spec, parameters)
     eager = not traced(parameters)
     if spec.solver in ("arpack", "primme"):
-        return _host.solve(spec, parameters, not eager)
+        return host.solve(spec, parameters, not eager)
     if spec.solver == "lobpcg":
-        steps = _lobpcg.plan(a.form.n, spec.k, spec.which, spec.tol, spec.cycles)
+        steps = lobpcg.plan(a.form.n, spec.k, spec.which, spec.tol, spec.cycles)
         if steps is None:
             return _small(spec, parameters)
-        return _lobpcg.solve(steps, spec.forms, parameters[:3], parameters.start, spec.watch, not eager)
-    plan = _krylov.plan(a.form.n, spec.k, spec.which, spec.tol, spec.cycles)
+        return lobpcg.solve(steps, spec.forms, parameters[:3], parameters.start, spec.watch, not eager)
+    plan = krylov.plan(a.form.n, spec.k, spec.which, spec.tol, spec.cycles)
     if plan is None:
         return _small(spec, parameters)
-    return _krylov.solve(plan, a, b, parameters.start, spec.given, spec.watch, not eager)
+    return krylov.solve(plan, a, b, parameters.start, spec.given, spec.watch, not eager)
 
 
-def _small_problem(spec: Spec, parameters: Parameters) -> _krylov.Found:
+def _small_problem(spec: Spec, parameters: Parameters) -> krylov.Found:
     a, b, _ = operators(spec, parameters)
-    return _krylov.small(spec.k, spec.which, a, b, jnp.dtype(spec.dtype))
+    return krylov.small(spec.k, spec.which, a, b, jnp.dtype(spec.dtype))
 
 
 _small = jax.jit(_small_problem, static_argnums=0)
@@ -217,7 +217,7 @@ def judged(spec: Spec, found: Frame) -> tuple[Array, Array, Array, Array]:
     allowed = spec.tol * size
     relative = fixed.residuals / fixed.lengths
     converged = (relative <= allowed) & fixed.complete
-    _messages.of_solution(spec.function, converged, fixed.complete, relative, allowed, fixed.iterations)
+    messages.of_solution(spec.function, converged, fixed.complete, relative, allowed, fixed.iterations)
     return w, found.rows, converged, jnp.max(size * fixed.lengths**2, keepdims=True)
 
 

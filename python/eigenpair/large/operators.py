@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .._arguments import array
+from ..runtime.arguments import array
 
 Parameters = tuple[Any, ...]
 

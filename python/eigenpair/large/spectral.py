@@ -10,12 +10,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .. import _arguments, spectral
-from .._matrices import adjoint, matmul
-from ..degeneracy import check
-from . import _gauge
-from ._request import request
+from ..degeneracy.policies import check
+from ..runtime import arguments
+from ..runtime.matrices import adjoint, matmul
+from ..spectral import spectral
+from . import gauge
 from .hermitian import block_of, choose, framed, judged, scale_of_clusters
+from .request import request
 
 __all__ = ["SpectralProjector", "spectral_projector", "spectral_sum"]
 
@@ -47,7 +48,7 @@ class SpectralProjector:
         return self._frame.shape[1]
 
     def __matmul__(self, x: Any) -> Array:
-        x = _arguments.array("x", x)
+        x = arguments.array("x", x)
         if x.ndim not in (1, 2) or x.shape[0] != self.shape[0]:
             raise ValueError(f"x must be a vector ({self.shape[0]},) or vectors ({self.shape[0]}, m), got {x.shape}")
         return matmul(self._frame, matmul(adjoint(self._frame), x))
@@ -115,8 +116,8 @@ def _subspace(function: str, operator: Any, k: int, options: dict[str, Any]) -> 
     policy = check()
     w = lax.stop_gradient(w)
     reach = scale_of_clusters(policy, found, scale)
-    wide = _gauge.of_whole(policy, spec.forms[0].n, spec.k)
-    cut = jnp.any(_gauge.open_clusters(wide, w, lax.stop_gradient(found.edges), reach))  # type: ignore[arg-type]
+    wide = gauge.of_whole(policy, spec.forms[0].n, spec.k)
+    cut = jnp.any(gauge.open_clusters(wide, w, lax.stop_gradient(found.edges), reach))  # type: ignore[arg-type]
     honest = jnp.where(jnp.all(converged) & ~cut, 1, jnp.nan).astype(w.dtype)
     honest = honest.astype(rows.dtype)
     return found.matrix * honest, rows.T * honest

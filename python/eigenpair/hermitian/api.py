@@ -1,0 +1,172 @@
+"""Hermitian eigenproblems, standard and generalized, with their derivatives. The rules are derived in
+`docs/derivations.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.export
+from jax import Array, lax
+
+from ..degeneracy import policies
+from ..degeneracy.explanations import explain_asymmetry, explain_unsolved
+from ..degeneracy.policies import Policy, explains, policy_of_call
+from ..runtime import arguments, engines
+from ..runtime.matrices import far_from_hermitian
+from ..runtime.remedies import HERMITIAN, VALUES, with_remedies
+from .primitive import solve
+from .subset import solve_subset, worthwhile
+
+__all__ = ["EighResult", "eigh", "eigvalsh"]
+
+
+class EighResult(NamedTuple):
+    """Eigenvalues, real and ascending, shape `(…, k)`; eigenvectors in the columns of `(…, n, k)`."""
+
+    eigenvalues: Array
+    eigenvectors: Array
+
+
+jax.export.register_namedtuple_serialization(EighResult, serialized_name="eigenpair.EighResult")
+
+
+# A call with nothing but an array is compiled as a whole: of a small matrix, arguments would be half of the time.
+
+
+def _compiled(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    compiled = jax.jit(function)
+    return lambda a: function(a) if policies.any_block_explains else compiled(a)
+
+
+@_compiled
+def _plain_eigh(a: Array) -> EighResult:
+    return EighResult(*_Problem.of(a, None, 1, None, None, None).solve(vectors=True))
+
+
+@_compiled
+def _plain_eigvalsh(a: Array) -> Array:
+    return _Problem.of(a, None, 1, None, None, None).values()
+
+
+@with_remedies(HERMITIAN, plain=_plain_eigh)
+def eigh(
+    a: Any,
+    b: Any = None,
+    *,
+    type: int = 1,
+    lower: bool | None = None,
+    eigvals_only: bool = False,
+    subset_by_index: tuple[int, int] | None = None,
+    degeneracy: Policy | None = None,
+    tally: Any = None,
+) -> EighResult | Array:
+    """Eigenvalues and eigenvectors of a Hermitian matrix or of a definite pair. `scipy.linalg.eigh`, differentiable.
+
+    | `type` | problem | normalization |
+    |---|---|---|
+    | without `b` | `A v = λ v` | `VᴴV = I` |
+    | 1 | `A v = λ B v` | `VᴴBV = I` |
+    | 2 | `A B v = λ v` | `VᴴBV = I` |
+    | 3 | `B A v = λ v` | `VᴴB⁻¹V = I` |
+
+    **Arguments:**
+
+    - `a`: `(…, n, n)`, Hermitian. Real or complex, single or double precision; integers become floats.
+    - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`.
+    - `lower`: which entries are variables, of `a` and of `b`. `None`: this is a function of the Hermitian part `(a +
+        aᴴ)/2`, and the gradient is Hermitian. `True` or `False`: only that triangle is read, and the gradient lives
+        on it, off-diagonal entries doubled. SciPy's default is `True`, which matters for a matrix that is not
+        Hermitian: of `jnp.tril(a)`, the Hermitian part has halved off-diagonal entries.
+    - `eigvals_only`: return the eigenvalues alone.
+    - `subset_by_index`: `(first, last)`, both included, counted from 0.
+    - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`; `check()` unless
+        set for the block.
+    - `tally`: an array of zeros, of a shape that broadcasts to the batch. No value depends on it; its *gradient* is the
+        number of matrices of which `check` refused the gradient. See `eigenpair.degeneracy.check`.
+
+    **Returns:** `EighResult(eigenvalues, eigenvectors)`, which unpacks like a tuple, `w, v = eigh(a)`, as in SciPy and
+    `jnp.linalg`; `jax.lax.linalg.eigh` has `v, w`. A matrix that cannot be solved (NaN or Inf among the entries read,
+    `b` not positive definite, no convergence) gives NaN for itself alone.
+
+    **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
+
+    Derivatives: Giles 2008, §3.1; Magnus 1985; `docs/derivations.md`.
+    """
+    problem = _Problem.of(a, b, type, lower, subset_by_index, degeneracy, tally)
+    if arguments.flag("eigvals_only", eigvals_only):
+        return problem.values()
+    return EighResult(*problem.solve(vectors=True))
+
+
+@with_remedies(VALUES, plain=_plain_eigvalsh)
+def eigvalsh(
+    a: Any,
+    b: Any = None,
+    *,
+    type: int = 1,
+    lower: bool | None = None,
+    subset_by_index: tuple[int, int] | None = None,
+    degeneracy: Policy | None = None,
+) -> Array:
+    """Eigenvalues alone, real and ascending, shape `(…, k)`. Arguments and errors as for `eigh`.
+
+    The gradient `V Diag(λ̄) Vᴴ` holds at repeated eigenvalues too when the loss is symmetric in them; otherwise it is
+    a Clarke subgradient. `degeneracy` matters to second derivatives only.
+    """
+    return _Problem.of(a, b, type, lower, subset_by_index, degeneracy).values()
+
+
+class _Problem(NamedTuple):
+    """Arguments that have passed."""
+
+    operands: tuple[Array, ...]
+    static: dict[str, Any]
+    subset: tuple[int, int] | None
+    tally: Array | None
+
+    @staticmethod
+    def of(a: Any, b: Any, type: Any, lower: Any, subset_by_index: Any, degeneracy: Any, tally: Any = None) -> _Problem:
+        a = arguments.matrices("a", a)
+        static = {
+            "type": arguments.problem_type(type, b is not None),
+            "triangle": arguments.triangle(lower),
+            "policy": policy_of_call(degeneracy),
+        }
+        operands: tuple[Array, ...] = (a,)
+        if b is not None:
+            operands = arguments.promoted(a, arguments.matrices("b", b))
+        if tally is not None:
+            engines.refuse("a tally")
+            tally = arguments.tally(tally, operands[0])
+        return _Problem(operands, static, arguments.subset(subset_by_index, a.shape[-1]), tally)
+
+    def values(self) -> Array:
+        return self.solve(vectors=False)[0]
+
+    def solve(self, *, vectors: bool) -> list[Array]:
+        subset, static = self.subset, self.static
+        if (
+            subset is not None
+            and engines.current() is None
+            and worthwhile(self.operands[0].shape[-1], subset, static["type"], static["policy"])
+        ):
+            chosen = {name: static[name] for name in ("triangle", "policy")}
+            results = solve_subset(self.operands, subset=subset, vectors=vectors, tally=self.tally, **chosen)
+        else:
+            results = list(solve(self.operands, vectors=vectors, tally=self.tally, **static)[: 1 + vectors])
+            if subset is not None:
+                results = [x[..., subset[0] : subset[1] + 1] for x in results]
+        if explains(static["policy"]):
+            self._explain(results[0])
+        return results
+
+    def _explain(self, w: Array) -> None:
+        """What there is to say about the arguments."""
+        a, *b = (lax.stop_gradient(x) for x in self.operands)
+        policy = self.static["policy"]
+        if self.static["triangle"] == "hermitian":
+            explain_asymmetry("eigh", policy, a, far_from_hermitian(a))
+        if b:
+            explain_unsolved(policy, a, b[0], lax.stop_gradient(w))

@@ -1,0 +1,93 @@
+"""Hermitian problems on XLA: element by element or by its own `eigh`, where there is no kernel; and in the basis that a
+policy asks for."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from ..degeneracy.inverse_gaps import generic_rotation
+from ..degeneracy.policies import Policy, check
+from ..elementwise import solver
+from ..elementwise.pair import cholesky, solve_triangular
+from ..runtime.matrices import adjoint, all_finite, finite_part, hermitian_part, matmul
+from .rule import bases, scale_of
+
+
+def result_count(type: int, vectors: bool) -> int:
+    """How many of `w`, `v`, `u` a solver returns."""
+    return (3 if type >= 2 else 2) if vectors else 1
+
+
+def solve_by_xla(
+    *operands: Array,
+    type: int,
+    triangle: str,
+    policy: Policy,
+    vectors: bool,
+    kernels: Any = None,
+    on_gpu: bool = False,
+) -> Sequence[Array]:
+    """What the primitive of `eigenpair.hermitian` returns, by element-wise operations for small matrices, and else by
+    XLA's own `eigh` or that of `kernels`, a module like `eigenpair.runtime.cuda`."""
+    small = 0 < operands[0].shape[-1] <= (solver.LARGEST if kernels is None else kernels.ELEMENTWISE)
+    eigh_ = _eigh_by_xla if kernels is None else kernels.eigh
+    if small:
+        eigh_ = functools.partial(solver.eigh, by_entries=on_gpu)
+    finite = functools.reduce(operator.and_, [all_finite(x, triangle) for x in operands])
+    a, *b = (hermitian_part(finite_part(x), triangle) for x in operands)
+    if type == 0:
+        results, solved = eigh_(a, vectors)
+    elif not small and kernels is not None and kernels.takes_pair(a):
+        results, solved = kernels.eigh_pair(a, *b, type, vectors)
+    else:
+        if small:
+            factor = cholesky(b[0])
+            solve = functools.partial(solve_triangular, factor)
+        else:
+            factor = lax.linalg.cholesky(b[0], symmetrize_input=False)
+            solve = _triangular_solver(factor)
+        a = solve(adjoint(solve(a))) if type == 1 else matmul(adjoint(factor), matmul(a, factor))
+        # Cholesky has failed where B is not positive definite.
+        finite = finite & all_finite(a)
+        results, solved = eigh_(hermitian_part(finite_part(a)), vectors)
+        if vectors:
+            w, y = results
+            primal, dual = solve(y, adjoint=True), matmul(factor, y)
+            results = [w, dual, primal] if type == 3 else [w, primal, dual]
+    results = results[: result_count(type, vectors)]
+    good = finite[..., 0] & solved[..., None] & jnp.all(jnp.isfinite(results[0]), axis=-1, keepdims=True)
+    results = [jnp.where(good if r.ndim < a.ndim else good[..., None], r, jnp.nan) for r in results]
+    return in_generic_basis(results, operands, type, triangle, policy)
+
+
+def _eigh_by_xla(a: Array, vectors: bool) -> tuple[list[Array], Array]:
+    v, w = lax.linalg.eigh(a, symmetrize_input=False)
+    return [w, v][: 1 + vectors], jnp.full(w.shape[:-1], True)
+
+
+def _triangular_solver(factor: Array) -> Any:
+    def solve(x: Array, *, adjoint: bool = False) -> Array:
+        return lax.linalg.triangular_solve(
+            factor, x, left_side=True, lower=True, transpose_a=adjoint, conjugate_a=adjoint
+        )
+
+    return solve
+
+
+def in_generic_basis(
+    results: Sequence[Array], operands: Sequence[Array], type: int, triangle: str, policy: Policy
+) -> Sequence[Array]:
+    """The same solution in the basis that the policy asks for."""
+    if not isinstance(policy, check) or not policy.generic_basis or len(results) == 1:
+        return results
+    w, v, *u = results
+    a, *b = (hermitian_part(x, triangle) for x in operands)
+    scale = scale_of(type, a, b[0] if b else None, w, *bases(type, v, u[0] if u else None))
+    turn = generic_rotation(policy, w, scale, v.dtype)
+    return [w, *(matmul(x, turn) for x in (v, *u))]

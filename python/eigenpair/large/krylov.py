@@ -1,0 +1,422 @@
+"""A thick-restart block Krylov method with full orthogonalization, on the device.
+
+One step multiplies a block of `p` vectors and orthogonalizes the result against the whole basis; a cycle takes
+`steps` of them and
+keeps the `r` Ritz vectors that are wanted most. Once the `k` wanted ones have converged, another *pass* begins: a
+random block,
+orthogonal to what was found, is iterated until the next eigenvalue beyond has come out. A copy of a repeated
+eigenvalue that was missed comes out as well, and takes its place. The last pass is the one that changes nothing.
+
+K. Wu and H. Simon, *Thick-restart Lanczos method for large symmetric eigenvalue problems* (2000), in blocks, with the
+projected matrix computed rather than inferred.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from . import selection
+from .basis import noise, orthonormalized
+from .linear_systems import conjugate_gradients
+from .operators import Operator, combine, common_dtype, inner, lengths, products, safe_lengths, scaled
+
+Map = Callable[[Array], Array]
+
+# A guard, the first eigenvalue that was not asked for, has to be known to a part of its distance to those that were.
+OF_GAP = 0.05
+PASSES = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All that is static."""
+
+    k: int
+    which: str
+    tol: float
+    cycles: int
+    block: int
+    kept: int
+    steps: int
+
+    @property
+    def capacity(self) -> int:
+        """Vectors of the basis in which Ritz vectors are sought; as many as `block` more are stored."""
+        return self.kept + self.steps * self.block
+
+
+def plan(n: int, k: int, which: str, tol: float, cycles: int) -> Plan | None:
+    """Sizes for `k` pairs of a problem with `n` unknowns; `None` where it is so small that the basis would fill it."""
+    # Small blocks: what counts is the degree that a basis reaches. Two vectors, for a copy of what was found.
+    block = 2 if k <= 8 else min(8, -(-k // 4))
+    kept = k + max(4, k // 2)
+    most = -(-(max(3 * kept, 28) - kept) // block)
+    fitting = (n // 2 - 2 * block - kept) // block
+    return None if fitting < 6 else Plan(k, which, tol, cycles, block, kept, min(most, fitting))
+
+
+class State(NamedTuple):
+    """Between two cycles."""
+
+    basis: Array  # (capacity + block, n)
+    theta: Array  # (kept,), Ritz values of the first rows
+    alive: Array  # (kept,), which of the first rows are not zero
+    scale: Array  # (2,), sizes of A and B
+    residuals: Array  # (k,), absolute; estimates until a pass has ended
+    edges: Array  # (2,), what is nearest below and above among the eigenvalues that were left out
+    previous: Array  # (k,), the wanted eigenvalues when this pass began
+    searching: Array  # whether this pass began at random
+    passes: Array
+    cycle: Array
+    done: Array
+    complete: Array  # done because a search found nothing new
+
+
+class Found(NamedTuple):
+    """What every solver returns, as arrays of JAX or of NumPy. Rows are vectors."""
+
+    values: Any  # (k,), ascending
+    vectors: Any  # (k, n), orthonormal in the metric of B
+    residuals: Any  # (k,), ‖A v − λ B v‖
+    lengths: Any  # (k,), ‖v‖
+    edges: Any  # (2,), the nearest that were left out, below and above; infinite where there is nothing
+    scale: Any  # (2,), sizes of A and B
+    iterations: Any
+    complete: Any  # whether the search for missed ones came to its end
+
+
+class _Problem(NamedTuple):
+    """`A` and `B` as functions of rows, and `B⁻¹`."""
+
+    a: Map
+    b: Map | None
+    solve: Map
+
+    @staticmethod
+    def of(a: Operator, b: Operator | None, dtype: Any) -> _Problem:
+        times_a = products(a, dtype)
+        if b is None:
+            return _Problem(times_a, None, lambda x: x)
+        times_b = products(b, dtype)
+        eps = float(jnp.finfo(dtype).eps)
+
+        def solve(x: Array) -> Array:
+            y, solved = conjugate_gradients(times_b, x, 4 * eps, 2000)
+            # Rounding may keep a system from the last digit; what is far from it is an indefinite B.
+            close = lengths(x - times_b(y)) <= 1e4 * eps * (lengths(x) + lengths(y))
+            return jnp.where((solved | close)[:, None], y, jnp.nan)
+
+        return _Problem(times_a, times_b, solve)
+
+    def times_b(self, x: Array) -> Array:
+        return x if self.b is None else self.b(x)
+
+
+def _rows(basis: Array, start: Any, count: int) -> Array:
+    return lax.dynamic_slice_in_dim(basis, start, count)
+
+
+def begin(plan: Plan, problem: _Problem, start: Array, given: int) -> State:
+    """A basis that holds only the first block: `start`, `(block, n)` or, if more are `given`, `(k, n)`."""
+    seed = 1
+    n = start.shape[-1]
+    real = jnp.finfo(start.dtype).dtype
+    basis = jnp.zeros((plan.capacity + plan.block, n), start.dtype) + 0 * start[:1]
+    state = State(
+        basis=basis,
+        theta=jnp.zeros(plan.kept, real),
+        alive=jnp.zeros(plan.kept, bool),
+        scale=jnp.zeros(2, real),
+        residuals=jnp.full(plan.k, jnp.inf, real),
+        edges=jnp.array([-jnp.inf, jnp.inf], real),
+        previous=jnp.full(plan.k, jnp.inf, real),
+        searching=jnp.array(True),
+        passes=jnp.array(0),
+        cycle=jnp.array(0),
+        done=jnp.array(False),
+        complete=jnp.array(False),
+    )
+    if given <= plan.block:
+        first = orthonormalized(start, basis[:1], problem.b, seed)
+        return state._replace(basis=basis.at[plan.kept : plan.kept + plan.block].set(first))
+    x = orthonormalized(start, basis[:1], problem.b, seed)
+    h = inner(problem.a(x), x)
+    theta, u = jnp.linalg.eigh((h + jnp.conj(h).T) / 2)
+    return _new_pass(plan, problem, state, combine(jnp.conj(u).T, x), theta)
+
+
+def _new_pass(plan: Plan, problem: _Problem, state: State, x: Array, theta: Array) -> State:
+    """Judges `x`, and starts anew from it: with its residuals if they are too large, else at random."""
+    ax, bx = problem.a(x), problem.times_b(x)
+    r = ax - scaled(theta, bx)
+    residuals, length = safe_lengths(r), lengths(x)
+    scale = jnp.stack([jnp.max(lengths(ax) / length), jnp.max(lengths(bx) / length)])
+    scale = jnp.maximum(state.scale, scale)
+    allowed = plan.tol * (scale[0] + jnp.abs(theta) * (0 if problem.b is None else scale[1])) * length
+    poor = ~(residuals <= allowed)
+    seed = 100 + state.passes
+    spread = noise(seed, jnp.zeros((plan.block, plan.k), theta.dtype))
+    weights = jnp.where(poor & (residuals > 0), 1 / jnp.where(residuals > 0, residuals, 1), 0)
+    directions = combine((spread * weights[None, :]).astype(x.dtype), r)
+    random = noise(seed, state.basis[: plan.block])
+    block = jnp.where(jnp.any(poor), directions, random)
+    first = orthonormalized(block, x, problem.b, seed + 1)
+    # Seen from the wanted ones: how far Ritz values of a pass may move without having changed.
+    still = jnp.all(jnp.abs(jnp.sort(theta) - jnp.sort(state.previous)) <= 16 * jnp.max(allowed / length))
+    broken = ~jnp.all(jnp.isfinite(residuals))
+    basis = state.basis.at[: plan.k].set(x).at[plan.k : plan.kept].set(0)
+    basis = basis.at[plan.kept : plan.kept + plan.block].set(first).at[plan.kept + plan.block :].set(0)
+    complete = (state.passes > 0) & state.searching & still & ~jnp.any(poor)
+    return state._replace(
+        basis=basis,
+        theta=jnp.concatenate([theta, jnp.zeros(plan.kept - plan.k, theta.dtype)]),
+        alive=jnp.arange(plan.kept) < plan.k,
+        scale=scale,
+        residuals=residuals,
+        previous=theta,
+        searching=~jnp.any(poor),
+        passes=state.passes + 1,
+        done=complete | broken | (state.passes >= PASSES),
+        complete=complete,
+    )
+
+
+def cycle(plan: Plan, problem: _Problem, state: State) -> State:
+    """A cycle of steps and a restart."""
+    m, p, r = plan.capacity, plan.block, plan.kept
+    seed = 1000 + 100 * state.cycle
+
+    def step(s: Array, carry: Any) -> Any:
+        basis, h, scale, _ = carry
+        at = r + s * p
+        x = _rows(basis, at, p)
+        ax = problem.a(x)
+        w = problem.solve(ax)
+        bw = problem.times_b(w)
+        c = inner(bw, basis)
+        h = lax.dynamic_update_slice_in_dim(h, c, at, axis=0)
+        w = w - combine(c, basis)
+        bw = problem.times_b(w)
+        gram = inner(bw, w)
+        basis = lax.dynamic_update_slice_in_dim(basis, orthonormalized(w, basis, problem.b, seed + s), at + p, axis=0)
+        length = lengths(x)
+        size = jnp.stack([lengths(ax) / length, lengths(problem.times_b(x)) / length])
+        # Blocks hold a zero row where a basis fills the space.
+        return basis, h, jnp.maximum(scale, jnp.max(jnp.where(length > 0, size, 0), axis=-1)), gram
+
+    h = jnp.zeros((m + p, m + p), state.basis.dtype)
+    gram = jnp.zeros((p, p), state.basis.dtype)
+    basis, h, scale, gram = lax.fori_loop(0, plan.steps, step, (state.basis, h, state.scale, gram))
+
+    # The projected matrix: each block met what was there before it, of what was kept only the diagonal is not zero.
+    h = h[:m, :m] + jnp.diag(_padded(state.theta, m)).astype(h.dtype)
+    below = jnp.tril(h, -1)
+    h = below + jnp.conj(below).T + jnp.diag(jnp.real(jnp.diagonal(h))).astype(h.dtype)
+    alive = jnp.concatenate([state.alive, lengths(basis[r:m]) > 0])
+    finite = jnp.all(jnp.isfinite(h))
+    largest = jnp.sqrt(jnp.sum(jnp.abs(h) ** 2))
+    beyond = jnp.where(largest > 0, 2 * largest, 1)
+    h = jnp.where(alive[:, None] & alive[None, :], h, 0) + jnp.diag(jnp.where(alive, 0, beyond)).astype(h.dtype)
+    theta, u = jnp.linalg.eigh(jnp.where(finite, h, jnp.eye(m, dtype=h.dtype)))
+    s = jnp.conj(u).T
+    real = theta <= jnp.where(largest > 0, 1.5 * largest, 0.5)  # the others stand for rows that are not there
+    order = jnp.argsort(selection.urgency(plan.which, theta, real))
+    last = s[:, m - p :]
+    estimate = jnp.sqrt(jnp.maximum(jnp.real(jnp.sum(combine(last, gram) * jnp.conj(last), axis=-1)), 0))
+    if problem.b is None:
+        scale = scale.at[0].max(jnp.max(jnp.where(real, jnp.abs(theta), 0)))
+        allowed = jnp.broadcast_to(plan.tol * scale[0] / 2, theta.shape)
+    else:
+        allowed = plan.tol / 2 * (scale[0] / scale[1] + jnp.abs(theta))
+    wanted = order[: plan.k]
+    free = real & ~jnp.any(jnp.arange(m)[:, None] == wanted[None, :], axis=1)
+    guarded, edges = _guards(plan, theta, estimate, allowed, order, free)
+    converged = jnp.all(estimate[wanted] <= allowed[wanted])
+    converged &= guarded | (state.passes == 0) | ~state.searching
+
+    chosen = order[:r]
+    new = combine(s[chosen], basis[:m])
+    tail = basis[m:]
+    basis = basis.at[:r].set(new).at[r : r + p].set(tail).at[r + p :].set(0)
+    state = state._replace(
+        basis=basis,
+        theta=theta[chosen],
+        alive=real[chosen],
+        scale=scale,
+        residuals=jnp.where(finite, estimate[wanted], jnp.nan),
+        edges=edges,
+        cycle=state.cycle + 1,
+        done=state.done | ~finite,
+    )
+
+    def finish(state: State) -> State:
+        return _new_pass(plan, problem, state, state.basis[: plan.k], state.theta[: plan.k])
+
+    return lax.cond(converged & finite, finish, lambda state: state, state)
+
+
+def _guards(
+    plan: Plan, theta: Array, estimate: Array, allowed: Array, order: Array, free: Array
+) -> tuple[Array, Array]:
+    """Whether what was left out is known well enough to say that it belongs there, and its edges: the highest, which
+    may lie below wanted ones, and the lowest, which may lie above."""
+    wanted = theta[order[: plan.k]]
+
+    def known(index: Array) -> Array:
+        distance = jnp.min(jnp.abs(theta[index] - wanted))
+        return estimate[index] <= jnp.maximum(allowed[index], OF_GAP * distance)
+
+    low, high = selection.edges(plan.which, theta, free)
+    if plan.which == "LM":
+        # The next in modulus bounds all others, on both sides; what the other side shows itself may be a better bound.
+        guard = order[plan.k]
+        reach = jnp.abs(theta[guard])
+        edges = [jnp.minimum(reach, theta[high] + estimate[high]), jnp.maximum(-reach, theta[low] - estimate[low])]
+        edges = [jnp.where(theta[guard] > 0, reach, edges[0]), jnp.where(theta[guard] > 0, edges[1], -reach)]
+        return known(guard) & jnp.any(free), jnp.stack(edges)
+    use = selection.sides(plan.which)
+    good = (known(low) | (not use[0])) & (known(high) | (not use[1])) & jnp.any(free)
+    return good, jnp.stack([theta[high], theta[low]])
+
+
+def _padded(x: Array, size: int) -> Array:
+    return jnp.concatenate([x, jnp.zeros(size - x.shape[0], x.dtype)])
+
+
+def conclude(plan: Plan, problem: _Problem, state: State) -> Found:
+    """The result: sorted, with residuals as they are."""
+    x, theta = state.basis[: plan.k], state.theta[: plan.k]
+    order = jnp.argsort(theta)
+    x, theta = x[order], theta[order]
+    ax, bx = problem.a(x), problem.times_b(x)
+    low, high = state.edges
+    use = selection.sides(plan.which)
+    return Found(
+        values=theta,
+        vectors=x,
+        residuals=safe_lengths(ax - scaled(theta, bx)),
+        lengths=lengths(x),
+        # Those left out lie between the wanted ones: the lowest of them is above some, the highest below others.
+        edges=jnp.stack([low if use[1] else -jnp.inf * jnp.ones_like(low), high if use[0] else jnp.inf + 0 * high]),
+        scale=state.scale,
+        iterations=state.cycle,
+        complete=state.complete,
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("plan", "forms", "given"))
+def _begin(plan: Plan, forms: Any, parameters: Any, start: Array, given: int) -> State:
+    return begin(plan, _problem(forms, parameters, start.dtype), start, given)
+
+
+@functools.partial(jax.jit, static_argnames=("plan", "forms"), donate_argnames=("state",))
+def _cycle(plan: Plan, forms: Any, parameters: Any, state: State) -> State:
+    return cycle(plan, _problem(forms, parameters, state.basis.dtype), state)
+
+
+@functools.partial(jax.jit, static_argnames=("plan", "forms"))
+def _conclude(plan: Plan, forms: Any, parameters: Any, state: State) -> Found:
+    return conclude(plan, _problem(forms, parameters, state.basis.dtype), state)
+
+
+def _problem(forms: Any, parameters: Any, dtype: Any) -> _Problem:
+    a, b = (None if f is None else Operator(f, p) for f, p in zip(forms, parameters, strict=True))
+    return _Problem.of(a, b, dtype)  # type: ignore[arg-type]
+
+
+def solve(
+    plan: Plan,
+    a: Operator,
+    b: Operator | None,
+    start: Array,
+    given: int,
+    watch: Callable[..., None] | None,
+    traced: bool,
+) -> Found:
+    """Runs cycles until done: from Python where values are at hand, so that the solve can be watched and interrupted,
+    else as a loop on the device."""
+    forms = (a.form, None if b is None else b.form)
+    parameters = (a.parameters, None if b is None else b.parameters)
+    state = _begin(plan, forms, parameters, start, given)
+    if not traced:
+        while not bool(state.done) and int(state.cycle) < plan.cycles:
+            state = _cycle(plan, forms, parameters, state)
+            if watch is not None:
+                watch(int(state.cycle), np.asarray(state.theta[: plan.k]), np.asarray(state.residuals))
+        return _conclude(plan, forms, parameters, state)
+
+    def more(state: State) -> Array:
+        return ~state.done & (state.cycle < plan.cycles)
+
+    def body(state: State) -> State:
+        state = cycle(plan, _problem(forms, parameters, start.dtype), state)
+        if watch is not None:
+            jax.debug.callback(watch, state.cycle, state.theta[: plan.k], state.residuals)
+        return state
+
+    state = lax.while_loop(more, body, state)
+    return _conclude(plan, forms, parameters, state)
+
+
+def small(plan_k: int, which: str, a: Operator, b: Operator | None, dtype: Any) -> Found:
+    """A problem so small that a basis would fill it: its matrix is formed and diagonalized."""
+    n = a.form.n
+    times_a = products(a, dtype)
+    eye = jnp.eye(n, dtype=dtype)
+    full = times_a(eye).T
+    full = (full + jnp.conj(full).T) / 2
+    times_b = None if b is None else products(b, dtype)
+    if times_b is None:
+        finite = jnp.all(jnp.isfinite(full))
+        theta, v = jnp.linalg.eigh(jnp.where(finite, full, eye))
+        x = v.T
+    else:
+        metric = times_b(eye).T
+        metric = (metric + jnp.conj(metric).T) / 2
+        factor = jnp.linalg.cholesky(metric)
+        finite = jnp.all(jnp.isfinite(full)) & jnp.all(jnp.isfinite(factor))
+        factor = jnp.where(finite, factor, eye)
+
+        def half(y: Array) -> Array:
+            return jax.scipy.linalg.solve_triangular(factor, y, lower=True)
+
+        reduced = half(jnp.conj(half(jnp.where(finite, full, eye))).T)
+        theta, v = jnp.linalg.eigh((reduced + jnp.conj(reduced).T) / 2)
+        x = jax.scipy.linalg.solve_triangular(jnp.conj(factor).T, v, lower=False).T
+    theta = jnp.where(finite, theta, jnp.nan)
+    order = jnp.argsort(selection.urgency(which, theta, jnp.ones(n, bool)))
+    wanted = jnp.sort(order[:plan_k])
+    free = ~jnp.any(jnp.arange(n)[:, None] == wanted[None, :], axis=1)
+    low, high = (theta[i] for i in selection.edges(which, theta, free))
+    use = selection.sides(which)
+    none_left = ~jnp.any(free)
+    x, values = x[wanted], theta[wanted]
+    ax, bx = times_a(x), (x if times_b is None else times_b(x))
+    sizes = [jnp.max(jnp.abs(theta)) if b is None else jnp.sqrt(jnp.sum(jnp.abs(full) ** 2))]
+    sizes.append(jnp.ones_like(sizes[0]) if b is None else jnp.sqrt(jnp.sum(jnp.abs(metric) ** 2)))
+    infinity = jnp.full_like(low, jnp.inf)
+    return Found(
+        values=values,
+        vectors=x,
+        residuals=safe_lengths(ax - scaled(values, bx)),
+        lengths=lengths(x),
+        edges=jnp.stack(
+            [jnp.where(none_left | (not use[1]), -infinity, high), jnp.where(none_left | (not use[0]), infinity, low)]
+        ),
+        scale=jnp.stack(sizes),
+        iterations=jnp.array(0),
+        complete=finite,
+    )
+
+
+def dtype_of(a: Operator, b: Operator | None) -> Any:
+    """The precision of vectors."""
+    return common_dtype([a, b])

@@ -1,0 +1,1 @@
+"""What every room uses: the native library, arguments and their errors, engines, and primitives with derivatives."""

@@ -1,0 +1,220 @@
+"""Tangent maps as JAX primitives: a linear operation and its transpose, each knowing the other.
+
+Differentiating a rule by `jax.custom_vjp` would let it see the cotangent but close the door to forward mode;
+`jax.custom_jvp` keeps forward mode but never sees the cotangent. A pair of primitives that transpose into each other
+has both, and so may refuse an answer on the way back (see `eigenpair.degeneracy`).
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from ..degeneracy.refusals import matrices_only, settle
+from . import native
+from .matrices import fusing
+
+Arrays = Sequence[Any]
+Rule = Callable[..., Sequence[Any]]
+
+
+class TangentMap:
+    """Two primitives, `x ↦ T x` and `y ↦ Tᵀ y`, where `T` depends on residuals and on static parameters.
+
+    **Arguments:**
+
+    - `forward(linear, residuals, *, inputs, outputs, **static)`: returns the outputs asked for. `linear` has one
+        entry for each input, `None` where it is zero.
+    - `backward(cotangents, residuals, *, inputs, outputs, **static)`: the transpose in JAX's convention (no
+        conjugation in the pairing): returns the inputs asked for. `cotangents` has `None` for zeros.
+    - `second_order(residuals, *, outputs, **static)`: a factor, of the batch's shape, that multiplies every derivative
+        with respect to the residuals: 1, or NaN where there is no second derivative to be had.
+
+    - `on_cpu(residuals, *, inputs, outputs, reverse, **static)`: for platform CPU, a function `(linear, residuals)` to
+        compute with instead, or `None`.
+
+    `inputs` and `outputs` are tuples of booleans: what is present. Linear arrays carry all batch axes in front;
+    residuals may have axes of size 1 there; the first two are eigenvalues and eigenvectors. There are two inputs, or
+    three with a tally (see `eigenpair.degeneracy.refusals`), which the rules do not see.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        forward: Rule,
+        backward: Rule,
+        second_order: Callable[..., Any],
+        on_cpu: Callable[..., Callable[[Arrays, Arrays], Sequence[Any]] | None] | None = None,
+    ):
+        self._second_order = second_order
+        self._on_cpu = on_cpu
+        self._forward_p = _primitive(f"{name}_tangent")
+        self._backward_p = _primitive(f"{name}_cotangent")
+        self._define(self._forward_p, forward, self._backward_p, "inputs", "outputs")
+        self._define(self._backward_p, backward, self._forward_p, "outputs", "inputs")
+
+    def __call__(self, linear: Arrays, residuals: Arrays, *, outputs: tuple[bool, ...], **static: Any) -> list[Any]:
+        """`T` applied to `linear` (with `None` or a symbolic zero for what does not vary): a list of all outputs
+        asked for."""
+        present = [x for x in linear if not _is_zero(x)]
+        inputs = tuple(not _is_zero(x) for x in linear)
+        result = self._forward_p.bind(*present, *residuals, inputs=inputs, outputs=outputs, static=_freeze(static))
+        return list(result)
+
+    def _factors(self, residuals: Arrays, params: dict[str, Any], *, one_by_one: bool) -> Iterator[Any]:
+        """What multiplies the second derivative of each result: every output is judged by itself, every input by all
+        outputs."""
+        outputs, static = params["outputs"], dict(params["static"])
+        if not one_by_one:
+            return itertools.repeat(self._second_order(residuals, outputs=outputs, **static))
+        alone = [tuple(j == i for j in range(len(outputs))) for i, flag in enumerate(outputs) if flag]
+        return iter([self._second_order(residuals, outputs=flags, **static) for flags in alone])
+
+    def _define(self, primitive: Primitive, rule: Rule, transpose_p: Primitive, given: str, wanted: str) -> None:
+        reverse = given == "outputs"
+
+        def evaluate(*operands: Any, kernels: Any = None, **params: Any) -> list[Any]:
+            count = sum(params[given])
+            linear, residuals = _spread(operands[:count], params[given]), operands[count:]
+            inputs, outputs, static = params["inputs"], params["outputs"], dict(params["static"])
+
+            def compute(linear: Arrays, inputs: tuple[bool, ...]) -> list[Any]:
+                options = {"inputs": inputs, "outputs": outputs, **static}
+                kernel = kernels and kernels(residuals, reverse=reverse, **options)
+                if kernel is not None:
+                    return list(kernel([x for x in linear if x is not None], residuals))
+                return list(rule(linear, residuals, **options))
+
+            if reverse:
+                return settle(lambda asked: compute(linear, asked), inputs, linear, residuals, static["policy"])
+            moved = matrices_only(linear, residuals[1])
+            return compute(moved, tuple(x is not None for x in moved))
+
+        on_cpu = functools.partial(evaluate, kernels=self._on_cpu)
+
+        def jvp(primals: Arrays, tangents: Arrays, **params: Any) -> tuple[list[Any], list[Any]]:
+            results = primitive.bind(*primals, **params)
+            count = sum(params[given])
+            residuals, residual_tangents = primals[count:], tangents[count:]
+            totals: list[Any] = []
+            live = [not _is_zero(t) for t in tangents[:count]]
+            if any(live):
+                kept = iter(live)
+                fewer = {**params, given: tuple(flag and next(kept) for flag in params[given])}
+                totals = primitive.bind(*[t for t in tangents[:count] if not _is_zero(t)], *residuals, **fewer)
+            if any(not _is_zero(t) for t in residual_tangents):
+                _, moved = jax.jvp(
+                    lambda *rs: evaluate(*primals[:count], *rs, **params),
+                    tuple(residuals),
+                    tuple(ad.instantiate_zeros(t) for t in residual_tangents),
+                )
+                factors = self._factors(residuals, params, one_by_one=wanted == "outputs")
+                moved = [
+                    f.reshape(f.shape + (1,) * (m.ndim - f.ndim)).astype(m.dtype) * m
+                    for f, m in zip(factors, moved, strict=False)
+                ]
+                totals = [t + m for t, m in zip(totals, moved, strict=True)] if totals else moved
+            return list(results), list(totals)
+
+        def transpose(cotangents: Arrays, *operands: Any, **params: Any) -> list[Any]:
+            count = sum(params[given])
+            unknown = [ad.is_undefined_primal(x) for x in operands[:count]]
+            rest = [None] * (len(operands) - count)
+            if all(_is_zero(ct) for ct in cotangents):
+                return [ad.Zero(x.aval) if u else None for x, u in zip(operands, unknown, strict=False)] + rest
+            live = iter([not _is_zero(ct) for ct in cotangents])
+            asked = iter(unknown)
+            fewer = {
+                **params,
+                wanted: tuple(flag and next(live) for flag in params[wanted]),
+                given: tuple(flag and next(asked) for flag in params[given]),
+            }
+            found = iter(transpose_p.bind(*[ct for ct in cotangents if not _is_zero(ct)], *operands[count:], **fewer))
+            return [next(found) if u else None for u in unknown] + rest
+
+        by_jit(primitive, "inputs", "outputs", "static")
+        primitive.def_abstract_eval(native.abstract(evaluate))
+        mlir.register_lowering(primitive, mlir.lower_fun(fusing(evaluate), multiple_results=True))
+        rule_on_cpu = evaluate if self._on_cpu is None else on_cpu
+        mlir.register_lowering(primitive, mlir.lower_fun(rule_on_cpu, multiple_results=True), platform="cpu")
+        ad.primitive_jvps[primitive] = jvp
+        ad.primitive_transposes[primitive] = transpose
+        batching.primitive_batchers[primitive] = batched(primitive, lambda params: sum(params[given]))
+
+
+def by_jit(primitive: Primitive, *static: str) -> Callable[..., Any]:
+    """Defines the eager evaluation of a primitive: its jitted `bind`, which is returned. `static`: its parameters."""
+    compiled = jax.jit(primitive.bind, static_argnames=static)
+    # A second one, which does not share the first one's entry in JAX's cache: the first may be waiting for this.
+    once_more = jax.jit(functools.partial(primitive.bind), static_argnames=static)
+
+    def impl(*operands: Any, **params: Any) -> Any:
+        config: Any = jax.config
+        if not (config.jax_disable_jit or config.jax_debug_nans or config.jax_debug_infs):
+            return compiled(*operands, **params)
+        # Under these settings JAX calls what was jitted as it is: `bind`, and so this function, for ever.
+        with jax.disable_jit(False), jax.debug_nans(False), jax.debug_infs(False):
+            results = once_more(*operands, **params)
+        _refuse_special(primitive.name, jax.tree.leaves(results))
+        return results
+
+    primitive.def_impl(impl)
+    return compiled
+
+
+def _refuse_special(name: str, results: Arrays) -> None:
+    """Raises JAX's error if `jax_debug_nans` or `jax_debug_infs` is set and finds something."""
+    for part in (np.asarray(shard.data) for result in results for shard in result.addressable_shards):
+        for setting, kind, found in (("jax_debug_nans", "nan", np.isnan), ("jax_debug_infs", "inf", np.isinf)):
+            if getattr(jax.config, setting) and found(part).any():
+                raise FloatingPointError(f"invalid value ({kind}) encountered in {name}")
+
+
+def batched(primitive: Primitive, full: Callable[[dict[str, Any]], int] | None = None) -> Callable[..., Any]:
+    """The batching rule of a primitive whose operands and results all carry their batch axes in front.
+
+    The first `full(params)` operands (all, when not given) must have the whole batch shape; the others may have axes
+    of size 1.
+    """
+
+    def batch(operands: Arrays, axes: Sequence[Any], **params: Any) -> tuple[Any, Any]:
+        size = next(x.shape[d] for x, d in zip(operands, axes, strict=True) if d is not None)
+        count = len(operands) if full is None else full(params)
+        moved = []
+        for index, (x, d) in enumerate(zip(operands, axes, strict=True)):
+            if d is not None:
+                moved.append(jnp.moveaxis(x, d, 0))
+            else:
+                moved.append(jnp.broadcast_to(x, (size, *x.shape)) if index < count else x[None])
+        results = primitive.bind(*moved, **params)
+        return (list(results), [0] * len(results)) if primitive.multiple_results else (results, 0)
+
+    return batch
+
+
+def _primitive(name: str) -> Primitive:
+    primitive = Primitive(name)
+    primitive.multiple_results = True
+    return primitive
+
+
+def _is_zero(x: Any) -> bool:
+    return x is None or type(x) is ad.Zero
+
+
+def _spread(values: Arrays, present: Sequence[bool]) -> tuple[Any, ...]:
+    """`values` at the places marked present, `None` at the others."""
+    left = iter(values)
+    return tuple(next(left) if flag else None for flag in present)
+
+
+def _freeze(static: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(static.items()))

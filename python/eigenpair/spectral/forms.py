@@ -1,0 +1,277 @@
+"""The multilinear forms behind derivatives of spectral functions, as JAX primitives.
+
+A scalar function enters as a *jet*: its values and divided differences at the eigenvalues. Everything is linear in
+the jet, and the derivative with respect to the matrix only moves on to the next entry of it. So eigenvalues and
+vectors stay constants, no gap is ever divided by, and what the function closes over is differentiated through the jet
+like anything else.
+
+With `X = Vᴴ E V` and `f` the function, `F` an antiderivative of it:
+
+    order   closed (a number)              open (a matrix)
+    0       Σ Fᵢ                           V Diag(fᵢ) Vᴴ
+    1       Σ fᵢ Xᵢᵢ                       V (f[i,j] ∘ X) Vᴴ
+    2       Σ f[i,j] X¹ᵢⱼ X²ⱼᵢ             V (Σₖ f[i,k,j] (X¹ᵢₖ X²ₖⱼ + X²ᵢₖ X¹ₖⱼ)) Vᴴ
+    3       Σ X³ⱼᵢ (…)ᵢⱼ as above
+
+Each is symmetric in its directions, and an open form is the closed one of the next order with a direction left out:
+that is all that transposition needs. See `docs/derivations.md`, "Spectral functions".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+from ..runtime import native
+from ..runtime.matrices import matmul, of_rank
+from ..runtime.tangent_maps import batched, by_jit
+from . import divided_differences
+
+_SLOTS = 4
+
+
+class Jet(NamedTuple):
+    """What the forms know of a function `f`; `(…, n)` or `(…, n, n)` each."""
+
+    antiderivative: Array
+    values: Array
+    first: Array
+    slopes: Array  # second differences follow from them, see `divided_differences.second`
+
+
+def closed(jet: Jet, a: Array, w: Array, v: Array) -> Array:
+    """`Σ F(λᵢ)`, shape `(…,)`, as a differentiable function of the Hermitian `a` with eigenvalues `w` and vectors
+    `v`."""
+    return _bind(_form_p, jet, (), (a, w, v), closed=True, step=None)
+
+
+def opened(jet: Jet, a: Array, w: Array, v: Array, step: int | None = None) -> Array:
+    """`V Diag(f) Vᴴ`, likewise. `step`: `f` is 1 on that many lowest eigenvalues and 0 above, and `slopes` only
+    scale."""
+    return _bind(_form_p, jet, (), (a, w, v), closed=False, step=step)
+
+
+# Operands: jet (4), directions, (a, w, v). Parameters: closed, step.
+_form_p = Primitive("eigenpair_spectral_form")
+# Operands: y, directions, (a, w, v). Results: the cotangent of the jet. Parameters: the same, and the jet's dtype.
+_dual_p = Primitive("eigenpair_spectral_dual")
+_dual_p.multiple_results = True
+
+
+def _bind(primitive: Primitive, leading: Sequence[Any], directions: Sequence[Any], matrix: Any, **params: Any) -> Any:
+    if len(directions) > (3 if params["closed"] else 2):
+        raise NotImplementedError(
+            "spectral_map and spectral_projector have first and second derivatives, spectral_sum also a third; "
+            "one more was asked for"
+        )
+    return primitive.bind(*leading, *directions, *matrix, **params)
+
+
+def _split(operands: Sequence[Any], leading: int) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
+    return operands[:leading], operands[leading:-3], operands[-3:]
+
+
+# ---- values -------------------------------------------------------------------------------------------------------
+
+
+def _adjoint(x: Array) -> Array:
+    return jnp.conj(jnp.swapaxes(x, -1, -2))
+
+
+def _matmul(x: Array, y: Array) -> Array:
+    return matmul(*_promoted(x, y))
+
+
+def _times(x: Array, y: Array) -> Array:
+    x, y = _promoted(x, y)
+    return x * y
+
+
+def _promoted(x: Array, y: Array) -> tuple[Array, Array]:
+    """Both in one precision: a jet may be complex where the matrix is real, and the other way round."""
+    dtype = np.promote_types(x.dtype, y.dtype)
+    return x.astype(dtype), y.astype(dtype)
+
+
+def _evaluate(*operands: Array, closed: bool, step: int | None) -> Array:
+    jet, directions, (_, w, v) = _split(operands, _SLOTS)
+    if closed and not directions:
+        return jnp.sum(jet[0], axis=-1)
+    inner = [_matmul(_adjoint(v), _matmul(e, v)) for e in directions]
+    if not closed:
+        return _outer(jet, inner, w, v, step)
+    *used, last = inner
+    if not used:
+        total = jnp.sum(_times(jet[1], jnp.diagonal(last, axis1=-2, axis2=-1)), axis=-1)
+    else:
+        total = jnp.sum(_times(_middle(jet, used, w, step), jnp.swapaxes(last, -1, -2)), axis=(-1, -2))
+    # A real function of Hermitian matrices; the imaginary part is rounding.
+    return total if jnp.iscomplexobj(jet[1]) else jnp.real(total)
+
+
+def _outer(jet: Sequence[Array], inner: Sequence[Array], w: Array, v: Array, step: int | None) -> Array:
+    if not inner:
+        return _matmul(_times(v, jet[1][..., None, :]), _adjoint(v))
+    return _matmul(v, _matmul(_middle(jet, inner, w, step), _adjoint(v)))
+
+
+def _middle(jet: Sequence[Array], inner: Sequence[Array], w: Array, step: int | None) -> Array:
+    if len(inner) == 1:
+        return _times(jet[2], inner[0])
+    x, y = inner
+    slopes = jet[3]
+
+    def add(total: Array, k: Array) -> tuple[Array, None]:
+        difference = divided_differences.second(slopes, w, k) if step is None else slopes * _step_difference(w, k, step)
+        pair = jnp.take(x, k, axis=-1)[..., :, None] * jnp.take(y, k, axis=-2)[..., None, :]
+        pair += jnp.take(y, k, axis=-1)[..., :, None] * jnp.take(x, k, axis=-2)[..., None, :]
+        return total + _times(difference, pair), None
+
+    # Rather than plain zeros, which would not vary over a mesh as the sum does.
+    start = 0 * (x + y + slopes.astype(np.promote_types(slopes.dtype, x.dtype)))
+    if w.shape[-1] == 0:
+        return start
+    return lax.scan(add, start, jnp.arange(w.shape[-1]))[0]
+
+
+def step_first(w: Array, step: int) -> Array:
+    """First differences of the step between eigenvalues `step` and `step + 1`."""
+    below = jnp.arange(w.shape[-1]) < step
+    across = below[:, None] != below[None, :]
+    gap = jnp.abs(w[..., :, None] - w[..., None, :])
+    return jnp.where(of_rank(across, gap.ndim), -1 / jnp.where(across, gap, 1), 0)
+
+
+def _step_difference(w: Array, k: Array, step: int) -> Array:
+    """Second differences of the step. Of three points, the one alone on its side has both gaps, and gives the sign."""
+    inverse = -step_first(w, step)
+    to_k = jnp.take(inverse, k, axis=-1)
+    below = jnp.arange(w.shape[-1]) < step
+    at_k, i, j = below[k], of_rank(below[:, None], inverse.ndim), of_rank(below, inverse.ndim)
+    k_alone, i_alone, j_alone = (i == j) & (i != at_k), (j == at_k) & (i != j), (i == at_k) & (i != j)
+    row, column = to_k[..., :, None], to_k[..., None, :]
+    value = jnp.where(k_alone, row * column, 0)
+    value += jnp.where(i_alone, row * inverse, 0) + jnp.where(j_alone, column * inverse, 0)
+    lone_below = jnp.where(k_alone, at_k, jnp.where(i_alone, i, j))
+    return jnp.where(lone_below, value, -value)
+
+
+def _evaluate_dual(*operands: Array, closed: bool, step: int | None, dtype: Any) -> Sequence[Array]:
+    (y,), directions, matrix = _split(operands, 1)
+    w = matrix[1]
+    shapes = [w.shape, w.shape, (*w.shape, w.shape[-1]), (*w.shape, w.shape[-1])]
+    jet = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
+    form = lambda *slots: _evaluate(*slots, *directions, *matrix, closed=closed, step=step)  # noqa: E731
+    out = jax.eval_shape(form, *jet)
+    return list(jax.linear_transpose(form, *jet)(y.astype(out.dtype)))
+
+
+# ---- transformations ----------------------------------------------------------------------------------------------
+
+
+def _is_zero(x: Any) -> bool:
+    return type(x) is ad.Zero
+
+
+def _form_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
+    return _jvp(_form_p, _SLOTS, primals, tangents, params, lambda xs: xs)
+
+
+def _dual_jvp(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:
+    return _jvp(_dual_p, 1, primals, tangents, params, list)
+
+
+def _jvp(
+    primitive: Primitive,
+    leading: int,
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    params: Any,
+    as_list: Callable[[Any], Any],
+) -> tuple[Any, Any]:
+    first, directions, matrix = _split(primals, leading)
+    d_first, d_directions, (da, *_) = _split(tangents, leading)
+    parts = []
+    if any(not _is_zero(t) for t in d_first):
+        parts.append(_bind(primitive, [ad.instantiate_zeros(t) for t in d_first], directions, matrix, **params))
+    for index, t in enumerate(d_directions):
+        if not _is_zero(t):
+            others = [*directions[:index], t, *directions[index + 1 :]]
+            parts.append(_bind(primitive, first, others, matrix, **params))
+    if not _is_zero(da):
+        parts.append(_bind(primitive, first, [*directions, da], matrix, **params))
+    value = _bind(primitive, first, directions, matrix, **params)
+    if not parts:
+        return as_list(value), jax.tree.map(lambda x: ad.Zero(jax.typeof(x).to_tangent_aval()), as_list(value))
+    return as_list(value), jax.tree.map(lambda *xs: sum(xs[1:], xs[0]), *[as_list(p) for p in parts])
+
+
+def _as(x: Array, aval: Any) -> Array:
+    """A cotangent for an operand of that type: the pairing sees the real part of a real one."""
+    if not jnp.issubdtype(aval.dtype, jnp.complexfloating):
+        x = jnp.real(x)
+    return x.astype(aval.dtype)
+
+
+def _transposed(x: Array) -> Array:
+    return jnp.swapaxes(x, -1, -2)
+
+
+def _to_direction(jet: Sequence[Any], y: Any, directions: Sequence[Any], index: int, matrix: Any, params: Any) -> Array:
+    """The cotangent of direction `index` of a form whose value has cotangent `y`."""
+    others = [*directions[:index], *directions[index + 1 :]]
+    open_params = {"closed": False, "step": params["step"]}
+    if params["closed"]:
+        return _times(y[..., None, None], _transposed(_bind(_form_p, jet, others, matrix, **open_params)))
+    return _transposed(_bind(_form_p, jet, [*others, _transposed(y)], matrix, **open_params))
+
+
+def _form_transpose(y: Any, *operands: Any, **params: Any) -> list[Any]:
+    jet, directions, matrix = _split(operands, _SLOTS)
+    results: list[Any] = [None] * len(operands)
+    if _is_zero(y):
+        return [ad.Zero(x.aval) if ad.is_undefined_primal(x) else None for x in operands]
+    if any(ad.is_undefined_primal(x) for x in jet):
+        dtype = jet[1].aval.dtype if ad.is_undefined_primal(jet[1]) else jet[1].dtype
+        duals = _bind(_dual_p, [y], directions, matrix, dtype=dtype, **params)
+        results[:_SLOTS] = [d if ad.is_undefined_primal(x) else None for d, x in zip(duals, jet, strict=True)]
+    for index, e in enumerate(directions):
+        if ad.is_undefined_primal(e):
+            results[_SLOTS + index] = _as(_to_direction(jet, y, directions, index, matrix, params), e.aval)
+    return results
+
+
+def _dual_transpose(cotangents: Sequence[Any], *operands: Any, **params: Any) -> list[Any]:
+    (y,), directions, matrix = _split(operands, 1)
+    results: list[Any] = [None] * len(operands)
+    if all(_is_zero(ct) for ct in cotangents):
+        return [ad.Zero(x.aval) if ad.is_undefined_primal(x) else None for x in operands]
+    jet = [ad.instantiate_zeros(ct) for ct in cotangents]
+    form_params = {"closed": params["closed"], "step": params["step"]}
+    if ad.is_undefined_primal(y):
+        results[0] = _as(_bind(_form_p, jet, directions, matrix, **form_params), y.aval)
+    for index, e in enumerate(directions):
+        if ad.is_undefined_primal(e):
+            results[1 + index] = _as(_to_direction(jet, y, directions, index, matrix, form_params), e.aval)
+    return results
+
+
+by_jit(_form_p, "closed", "step")
+by_jit(_dual_p, "closed", "step", "dtype")
+_form_p.def_abstract_eval(lambda *avals, **params: native.abstract(_evaluate)(*avals, **params)[0])
+_dual_p.def_abstract_eval(native.abstract(_evaluate_dual))
+mlir.register_lowering(_form_p, mlir.lower_fun(_evaluate, multiple_results=False))
+mlir.register_lowering(_dual_p, mlir.lower_fun(_evaluate_dual, multiple_results=True))
+ad.primitive_jvps[_form_p] = _form_jvp
+ad.primitive_jvps[_dual_p] = _dual_jvp
+ad.primitive_transposes[_form_p] = _form_transpose
+ad.primitive_transposes[_dual_p] = _dual_transpose
+batching.primitive_batchers[_dual_p] = batched(_dual_p)
+batching.primitive_batchers[_form_p] = batched(_form_p)

@@ -1,0 +1,98 @@
+"""Scalar functions for `spectral_map`, `spectral_sum` and `matrix_function`, and what one of them needs. Any other
+function written with `jax.numpy` does as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+__all__ = ["chemical_potential", "exp", "fermi_dirac", "inv_sqrt", "log", "power", "sign", "sqrt"]
+
+exp = jnp.exp
+log = jnp.log
+sqrt = jnp.sqrt
+
+
+def sign(x: Array) -> Array:
+    """−1, 0 or 1: the sign of `x`, or of the real part of a complex `x`, as for the matrix sign."""
+    return jnp.sign(jnp.real(x)).astype(x.dtype)
+
+
+def inv_sqrt(x: Array) -> Array:
+    """`1/√x`: Löwdin orthogonalization, whitening."""
+    return 1 / jnp.sqrt(x)
+
+
+def power(p: Any) -> Callable[[Array], Array]:
+    """`x ↦ xᵖ`; real on the positive numbers, and everywhere if `p` is a Python integer."""
+    return lambda x: x**p
+
+
+def fermi_dirac(mu: Any, beta: Any) -> Callable[[Array], Array]:
+    """`x ↦ 1/(1 + exp(β(x − μ)))`: occupations at chemical potential `mu` and inverse temperature `beta`, which may
+    be traced.
+
+    `mu` in the units of the eigenvalues, `beta` in their inverse.
+    """
+    return lambda x: jax.nn.sigmoid(-beta * (x - mu))
+
+
+def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type: int = 1) -> Array:
+    """`μ` with `Σ fermi_dirac(μ, β)(λᵢ) = electrons`, over the eigenvalues of a Hermitian matrix or of a definite pair;
+    shape `(…,)`.
+
+        mu = functions.chemical_potential(a, b, electrons=5, beta=20)
+        density = spectral_map(functions.fermi_dirac(mu, 20), a, b)
+
+    **Arguments:** `a`, `b`, `type` as for `spectral_sum`; `electrons`: a number between 0 and n, which need not be an
+    integer; `beta`: the inverse temperature, positive. Both may be traced.
+
+    Twice differentiable with respect to `a`, `b`, `electrons` and `beta`, at any degeneracy, by the implicit function
+    theorem. The derivative is NaN where the temperature is so low that the number of electrons does not depend on `μ`
+    in working precision.
+    """
+    from ..runtime import arguments
+    from .spectral import spectral_sum
+
+    operands = [arguments.matrices("a", a)]
+    type = arguments.problem_type(type, b is not None)
+    if b is not None:
+        operands = list(arguments.promoted(operands[0], arguments.matrices("b", b)))
+    dtype = jnp.finfo(operands[0].dtype).dtype
+    parameters = [jnp.asarray(x).astype(dtype) for x in (electrons, beta)]
+
+    def one(electrons: Array, beta: Array, *matrices: Array) -> Array:
+        def surplus(mu: Array) -> Array:
+            return spectral_sum(fermi_dirac(mu, beta), *matrices, type=type or 1) - electrons
+
+        def tangent_solve(g: Callable[[Array], Array], y: Array) -> Array:
+            slope = g(jnp.ones_like(y))
+            return y / jnp.where(slope == 0, jnp.nan, slope)
+
+        start = lax.stop_gradient(_bisected(electrons, beta, matrices, type))
+        return lax.custom_root(surplus, start, lambda _, x: x, tangent_solve)
+
+    signature = "(),()" + ",(n,n)" * len(operands) + "->()"
+    return jnp.vectorize(one, signature=signature)(*parameters, *operands)
+
+
+def _bisected(electrons: Array, beta: Array, matrices: tuple[Array, ...], type: int) -> Array:
+    from ..hermitian.api import eigvalsh
+
+    electrons, beta, *matrices = (lax.stop_gradient(x) for x in (electrons, beta, *matrices))  # type: ignore[assignment]
+    w = eigvalsh(*matrices, type=type or 1)
+    # Of equal eigenvalues it would be this much above them.
+    above = jnp.log(electrons / (w.shape[-1] - electrons)) / beta
+
+    def halve(_: Any, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bracket
+        middle = low + (high - low) / 2
+        fewer = jnp.sum(fermi_dirac(middle, beta)(w)) < electrons
+        return jnp.where(fewer, middle, low), jnp.where(fewer, high, middle)
+
+    low, high = lax.fori_loop(0, 2 * jnp.finfo(w.dtype).nmant, halve, (w[0] + above, w[-1] + above))
+    return low + (high - low) / 2

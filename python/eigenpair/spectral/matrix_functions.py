@@ -1,0 +1,178 @@
+"""Functions of a general matrix, with derivatives at repeated eigenvalues too. See `docs/derivations.md`, "Functions of
+general matrices"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from ..runtime import arguments, engines
+from ..runtime.remedies import FUNCTIONS, instead_of, with_remedies
+from . import divided_differences, functions
+from .matrix_function_forms import Jet, form
+from .matrix_function_groups import RESOLVED, Problem, coefficients, prepared
+
+__all__ = ["logm", "matrix_function", "signm", "sqrtm"]
+
+Function = Callable[[Array], Array]
+
+
+@with_remedies(FUNCTIONS)
+def matrix_function(f: Function, a: Any) -> Array:
+    """`f(A)` of a general square matrix. `scipy.linalg.funm`, differentiable.
+
+    For Hermitian matrices `spectral_map` is faster, and better.
+
+    **Arguments:**
+
+    - `f`: a scalar function of a complex number, analytic around the eigenvalues, written with `jax.numpy`. What it
+        closes over is differentiated too.
+    - `a`: `(…, n, n)`, every entry a variable.
+
+    **Returns:** `(…, n, n)`, complex, also of a real matrix: take `.real` where `f(x̄)` is the conjugate of `f(x)` and
+    no real eigenvalue has a complex value.
+
+    First and second derivatives, in any mode, are right where eigenvalues coincide, whether or not there is a basis of
+    eigenvectors: `f(A)` is differentiable wherever `f` is analytic around the eigenvalues. A third derivative raises
+    `NotImplementedError`.
+
+    *Accuracy.* Errors grow with the condition number of the function, which is the norm of its derivative. The result
+    is NaN where no three digits are left: for `jnp.sqrt`, a zero eigenvalue, unless all that is known of it is exact;
+    for any function with a cut, an eigenvalue on it of a complex matrix, or of a real one that is nearly defective. A
+    matrix without a well-conditioned basis of eigenvectors is reduced to its Schur form, on CPUs alone: it is NaN on
+    other platforms.
+
+    **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
+    """
+    f, a = _arguments_of(f, a)
+    return _function(f, a, "taylor")
+
+
+@with_remedies(FUNCTIONS)
+def sqrtm(a: Any) -> Array:
+    """The principal square root of a general matrix: the one whose eigenvalues have positive real parts, or are on the
+    positive imaginary axis. `scipy.linalg.sqrtm`, differentiable.
+
+    As `matrix_function(jnp.sqrt, a)`, and accurate for nearly defective matrices of any spectrum (Higham, *Functions of
+    Matrices*, alg. 6.3).
+    """
+    return _function(jnp.sqrt, _matrix(a), "sqrt")
+
+
+@with_remedies(FUNCTIONS)
+def logm(a: Any) -> Array:
+    """The principal logarithm of a general matrix: eigenvalues have imaginary parts in (−π, π]. `scipy.linalg.logm`,
+    differentiable.
+
+    As `matrix_function(jnp.log, a)`, and accurate for nearly defective matrices of any spectrum (Higham, *Functions of
+    Matrices*, ch. 11).
+    """
+    return _function(jnp.log, _matrix(a), "log")
+
+
+@with_remedies(FUNCTIONS)
+def signm(a: Any) -> Array:
+    """The sign of a general matrix: `f` = 1 in the right half-plane, −1 in the left. `scipy.linalg.signm`,
+    differentiable. NaN with an eigenvalue on the imaginary axis. Real for real `a`.
+    """
+    a = _matrix(a)
+    result = _function(functions.sign, a, "sign")
+    return result if jnp.iscomplexobj(a) else jnp.real(result)
+
+
+def _matrix(a: Any) -> Array:
+    engines.refuse("a function of a general matrix")
+    return arguments.matrices("a", a)
+
+
+def _arguments_of(f: Any, a: Any) -> tuple[Function, Array]:
+    if callable(a) and not callable(f):
+        raise TypeError("a and f are in each other's place; the order is f, a")
+    a = _matrix(a)
+    if not callable(f):
+        raise TypeError(f"f must be a function of a number, such as jnp.exp, got {f!r}")
+    if f is jnp.sign:
+        raise TypeError("f must be analytic, which jnp.sign is not for complex numbers; use eigenpair.signm(a)")
+    dtype = np.promote_types(a.dtype, np.complex64)
+
+    # Not f itself: JAX keeps weak references to functions, which some callables do not allow.
+    def one(x: Array) -> Array:
+        return f(x)
+
+    try:
+        result = jax.eval_shape(one, jax.ShapeDtypeStruct((), dtype))
+    except TypeError as error:
+        raise TypeError(
+            f"f must be written with jax.numpy and take a complex number, {f!r} raised {type(error).__name__} "
+            f"({error}); {instead_of(f)}"
+        ) from error
+    if getattr(result, "shape", None) != ():
+        raise TypeError(f"f must return a number for a number, it is called with one at a time; it returned {result}")
+    if result.dtype != dtype:
+        raise TypeError(
+            f"f must return a {dtype} number for one, as analytic functions do; it returned one of {result.dtype}"
+        )
+    return one, a
+
+
+def _elementwise(f: Function) -> Function:
+    def g(x: Array) -> Array:
+        mapped = f
+        for _ in range(x.ndim):
+            mapped = jax.vmap(mapped)
+        return mapped(x)
+
+    return g
+
+
+def _function(f: Function, a: Array, method: str) -> Array:
+    if a.shape[-1] == 0:
+        return a.astype(np.promote_types(a.dtype, np.complex64))
+    f = _elementwise(f)
+    problem = prepared(a, f, method)
+    matrix = problem.matrix
+    x, y = jnp.broadcast_arrays(matrix.w[..., :, None], matrix.w[..., None, :])
+    first = jnp.triu(divided_differences.first(f, x, y))
+    first = first + jnp.swapaxes(jnp.triu(first, 1), -1, -2)
+    orders = [f(matrix.w), first, divided_differences.slope(f, x, y)]
+    known = [_known(g, z, problem, jnp.isrealobj(a)) for g, z in zip(_derivatives(f), orders, strict=True)]
+    known[0] = known[0] * _analytic(f, matrix.w, problem)
+    values, first, slopes = (
+        z * k.reshape(*k.shape, *[1] * (z.ndim - k.ndim)).astype(z.dtype) for z, k in zip(orders, known, strict=True)
+    )
+    return form(Jet(values, first, slopes, coefficients(f, matrix, method)), matrix, method)
+
+
+def _derivatives(f: Function) -> tuple[Function, Function, Function]:
+    first = divided_differences.derivative(f)
+    return f, first, divided_differences.derivative(first)
+
+
+def _known(g: Function, orders: Array, problem: Problem, real: bool) -> Array:
+    """1, or NaN where `g` changes too much within what is known of an eigenvalue; shape `(…,)`."""
+    w, uncertain = lax.stop_gradient(problem.matrix.w), problem.uncertain
+    g0 = lax.stop_gradient(g(w))
+    changes = []
+    for step in (1, -1, 1j, -1j):
+        moved = w + jnp.asarray(step, w.dtype) * uncertain.astype(w.dtype)
+        if real and step.imag:
+            # A real eigenvalue of a real matrix stays real.
+            moved = jnp.where(jnp.imag(w) == 0, w, moved)
+        changes.append(jnp.abs(lax.stop_gradient(g(moved)) - g0))
+    largest = jnp.max(jnp.abs(lax.stop_gradient(orders)), axis=tuple(range(w.ndim - 1, orders.ndim)))
+    change = jnp.max(jnp.stack(changes), axis=(0, -1))  # NaN, if one is
+    fine = change <= RESOLVED * largest
+    return jnp.where(fine, problem.finite, jnp.nan)
+
+
+def _analytic(f: Function, w: Array, problem: Problem) -> Array:
+    """1, or NaN where `f` does not obey Cauchy and Riemann's equations."""
+    w = lax.stop_gradient(w)
+    along, across = (jax.jvp(f, (w,), (jnp.full_like(w, step),))[1] for step in (1, 1j))
+    wrong = jnp.abs(across - jnp.asarray(1j, w.dtype) * along) > RESOLVED * (jnp.abs(across) + jnp.abs(along))
+    return lax.stop_gradient(jnp.where(jnp.any(wrong, axis=-1), jnp.nan, 1).astype(problem.finite.dtype))

@@ -1,0 +1,202 @@
+"""Functions of a Hermitian matrix that have a derivative at any degeneracy. See `docs/derivations.md`, "Spectral
+functions"."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from ..degeneracy.explanations import CUT, Subject, explain_asymmetry, explain_neighbours
+from ..degeneracy.policies import check, explains, policy_of_call
+from ..runtime import arguments, engines, matrices
+from ..runtime.matrices import far_from_hermitian, of_rank
+from ..runtime.remedies import SPECTRAL, instead_of, with_remedies
+from . import divided_differences, pair
+from .forms import Jet, closed, opened, step_first
+
+__all__ = ["spectral_map", "spectral_projector", "spectral_sum"]
+
+
+@with_remedies(SPECTRAL)
+def spectral_map(
+    f: Callable[[Array], Array], a: Any, b: Any = None, *, type: int = 1, hermitian_part: bool = False
+) -> Array:
+    """`V f(Λ) Vᴴ` of a Hermitian matrix or of a definite pair, exact at any degeneracy: `f(A)`, or `Σ f(λᵢ) vᵢ vᵢᴴ`,
+    the density matrix of the orbitals `vᵢ` with occupations `f(λᵢ)`. `scipy.linalg.funm`, differentiable.
+
+    **Arguments:**
+
+    - `f`: a scalar function of a real number, differentiable on the spectrum and between its points, written with
+        `jax.numpy`. What it closes over is differentiated too. Complex values are allowed (`lambda x: jnp.exp(-1j * x
+        * t)`).
+    - `a`: `(…, n, n)`, Hermitian. Small deviations are ignored, such as rounding or the steps of finite differences. A
+        matrix that is far from Hermitian, its skew-Hermitian part more than a hundredth of it, was hardly meant: all is
+        NaN for it.
+    - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`.
+    - `type`: the problem and the normalization of `V`, as for `eigh`: `VᴴBV = I` in types 1 and 2, `VᴴB⁻¹V = I` in
+        type 3.
+    - `hermitian_part`: the Hermitian parts are meant, however much there is beside them.
+
+    **Returns:** `(…, n, n)`, Hermitian when `f` is real; NaN for a `b` that is not positive definite.
+
+    First and second derivatives, in any mode, are those of the Daleckii–Kreĭn theorem (Higham, *Functions of
+    Matrices*, thm 3.11), with divided differences that stay accurate at gaps of any size. A third derivative raises
+    `NotImplementedError`.
+
+    **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
+    """
+    f, operands, type = _arguments_of(f, a, b, type)
+    problem, honest = _problem("spectral_map", operands, type, hermitian_part)
+    w = problem.w
+    values = f(w)
+    jet = _honest(_jet(jnp.zeros_like(values), f, w), honest)
+    return problem.outside(opened(jet, problem.matrix, w, problem.v))
+
+
+@with_remedies(SPECTRAL)
+def spectral_sum(
+    f: Callable[[Array], Array], a: Any, b: Any = None, *, type: int = 1, hermitian_part: bool = False
+) -> Array:
+    """`Σ f(λᵢ)` of a Hermitian matrix or of a definite pair, three times differentiable at any degeneracy. Of one
+    matrix it is `tr f(A)`, and its gradient `f'(A)`.
+
+    Arguments and errors as for `spectral_map`; shape `(…,)`.
+    """
+    f, operands, type = _arguments_of(f, a, b, type)
+    problem, honest = _problem("spectral_sum", operands, type, hermitian_part)
+    w = problem.w
+    return closed(_honest(_jet(f(w), divided_differences.derivative(f), w), honest), problem.matrix, w, problem.v)
+
+
+@with_remedies(SPECTRAL)
+def spectral_projector(a: Any, k: int, b: Any = None, *, type: int = 1, hermitian_part: bool = False) -> Array:
+    """`V_k V_kᴴ` with the eigenvectors of the `k` lowest eigenvalues of a Hermitian matrix, or of a definite pair: the
+    orthogonal projector on them, or the density matrix `P` of `k` orbitals (`P B` is then a projector).
+
+    Only the gap between eigenvalues `k` and `k + 1` matters to its first and second derivatives; degeneracy on either
+    side does not. Where that gap is no larger than rounding (as for `eigenpair.degeneracy.check`), there is no such
+    projector: all is NaN.
+
+    **Arguments:** `k`: an integer, `0 ≤ k ≤ n`; the others as for `spectral_map`.
+
+    **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
+    """
+    if getattr(k, "ndim", 0) > 1:
+        raise TypeError("k must be an integer, and is a matrix; the order is a, k, b")
+    operands, type = _matrices_of(a, b, type)
+    n = operands[0].shape[-1]
+    k = arguments.integer("k", k)
+    if not 0 <= k <= n:
+        raise ValueError(f"k must satisfy 0 ≤ k ≤ {n}, got {k}")
+    problem, honest = _problem("spectral_projector", operands, type, hermitian_part)
+    w = problem.w
+    honest = honest[..., None] * _gap_or_nan(w, k, problem.scale)
+    values = of_rank(jnp.arange(n) < k, w.ndim).astype(w.dtype) * honest
+    scale = jnp.broadcast_to(honest[..., None], problem.v.shape)
+    jet = Jet(jnp.zeros_like(w), values, step_first(w, k) * scale, scale)
+    return problem.outside(opened(jet, problem.matrix, w, problem.v, step=k))
+
+
+def _matrices_of(a: Any, b: Any, type: Any) -> tuple[tuple[Array, ...], int]:
+    a = arguments.matrices("a", a)
+    type = arguments.problem_type(type, b is not None)
+    return ((a,) if b is None else arguments.promoted(a, arguments.matrices("b", b))), type
+
+
+def _problem(function: str, operands: tuple[Array, ...], type: int, hermitian_part: Any) -> tuple[pair.Problem, Array]:
+    """The problem, and 1, or NaN where there is none."""
+    parts, factors = zip(*(_part_and_factor(function, x, hermitian_part) for x in operands), strict=True)
+    if type == 0:
+        return pair.standard(parts[0]), factors[0]
+    problem = pair.pair(parts[0], parts[1], type)
+    solved = jnp.all(jnp.isfinite(problem.w), axis=-1)
+    return problem, jnp.where(solved, factors[0] * factors[1], jnp.nan)
+
+
+def _arguments_of(f: Any, a: Any, b: Any, type: Any) -> tuple[Callable[[Array], Array], tuple[Array, ...], int]:
+    """`f` elementwise, once it has been seen to take a number to a number, and the matrices as arrays."""
+    if callable(a) and not callable(f):
+        raise TypeError("a and f are in each other's place; the order is f, a")
+    operands, type = _matrices_of(a, b, type)
+    a = operands[0]
+    if not callable(f):
+        raise TypeError(f"f must be a function of a number, such as jnp.exp, got {f!r}")
+    precision = jnp.finfo(a.dtype).dtype
+
+    # Not f itself: JAX keeps weak references to functions, which some callables do not allow, NumPy's among them. The
+    # second time that jaxlib 0.10 is given one of those, it ends the process.
+    def one(x: Array) -> Array:
+        return f(x)
+
+    try:
+        result = jax.eval_shape(one, jax.ShapeDtypeStruct((), precision))
+    except jax.errors.JAXTypeError as error:
+        raise TypeError(
+            f"f must be written with jax.numpy, so that JAX can trace it, and {f!r} is not; {instead_of(f)}"
+        ) from error
+    except TypeError as error:
+        raise TypeError(f"f must take one number and be written with jax.numpy; {f!r} raised: {error}") from error
+    if getattr(result, "shape", None) != ():
+        raise TypeError(f"f must return a number for a number, it is called with one at a time; it returned {result}")
+    if result.dtype not in arguments.PRECISIONS:
+        raise TypeError(
+            f"f must return a floating-point or complex number, it returned one of {result.dtype}; cast it: "
+            "lambda x: f(x).astype(x.dtype)"
+        )
+    return _elementwise(one), operands, type
+
+
+def _part_and_factor(function: str, a: Array, hermitian_part: Any) -> tuple[Array, Array]:
+    """The Hermitian part of `a`, and 1, or NaN where something else must have been meant; shape `(…,)`."""
+    a = engines.placed(a)
+    factor = jnp.ones(a.shape[:-2], jnp.finfo(a.dtype).dtype)
+    if not arguments.flag("hermitian_part", hermitian_part):
+        far = far_from_hermitian(a, engines.placed)
+        factor = jnp.where(far, jnp.nan, factor)
+        policy = policy_of_call(None)
+        if explains(policy):
+            explain_asymmetry(function, policy, lax.stop_gradient(a), far)
+    return matrices.hermitian_part(a), factor
+
+
+def _honest(jet: Jet, factor: Array) -> Jet:
+    """NaN wherever the factor is."""
+    return Jet(*(x * factor.reshape(factor.shape + (1,) * (x.ndim - factor.ndim)).astype(x.dtype) for x in jet))
+
+
+def _elementwise(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    # One axis after the other: a reshape to a single one would gather a batch that is spread over devices.
+    def g(x: Array) -> Array:
+        mapped = f
+        for _ in range(x.ndim):
+            mapped = jax.vmap(mapped)
+        return mapped(x)
+
+    return g
+
+
+def _jet(antiderivative: Array, f: Callable[[Array], Array], w: Array) -> Jet:
+    x, y = jnp.broadcast_arrays(w[..., :, None], w[..., None, :])
+    difference = jnp.triu(divided_differences.first(f, x, y))
+    # Exactly symmetric, whichever way rounding went.
+    first = difference + jnp.swapaxes(jnp.triu(difference, 1), -1, -2)
+    return Jet(antiderivative, f(w), first, divided_differences.slope(f, x, y))
+
+
+def _gap_or_nan(w: Array, k: int, scale: Array) -> Array:
+    """1, or NaN where the gap above the `k`-th eigenvalue is no larger than rounding; shape `(…, 1)`."""
+    n = w.shape[-1]
+    if k in (0, n):
+        return jnp.ones((*w.shape[:-1], 1), w.dtype)
+    tol = check().c * math.sqrt(n) * jnp.finfo(w.dtype).eps * scale[..., 0]
+    apart = w[..., k] - w[..., k - 1] > tol
+    policy = policy_of_call(None)
+    if explains(policy):
+        of_pairs = jnp.ones((*w.shape[:-1], n - 1), bool).at[..., k - 1].set(apart)
+        explain_neighbours(Subject("spectral_projector"), policy, w, of_pairs, CUT)
+    return jnp.where(apart, 1, jnp.nan).astype(w.dtype)[..., None]

@@ -1,0 +1,341 @@
+"""The core and the JAX frontend decide alike: `tests/cases/decisions.txt`, and random inputs."""
+
+import ctypes
+import math
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from eigenpair import native
+from eigenpair.degeneracy import check, decision
+from eigenpair.degeneracy.explanations import Subject
+from eigenpair.general import rule as general_rule
+
+needs_kernels = pytest.mark.skipif(not native.has_cpu_kernels(), reason=f"no kernels: {native.why_no_kernels()}")
+
+TABLE = Path(__file__).parents[2] / "cases" / "decisions.txt"
+CODES = {
+    "none": 0, "basis": 1, "order": 2, "coupled": 3, "defective": 4, "second": 5, "edge": 7, "cluster": 16, "noise": 17,
+    "policy": 18,
+}  # fmt: skip
+MODES, POLICIES = ("forward", "reverse", "second"), ("check", "mask", "broaden", "raw")
+FLOAT64, COMPLEX128, ROW_MAJOR = 1, 3, 1
+FIRST_DROPPED = 16
+
+
+class Decision(ctypes.Structure):
+    """`eigenpair_decision` of the C ABI."""
+
+    _fields_ = (
+        [("struct_size", ctypes.c_int64)]
+        + [(name, ctypes.c_int32) for name in ("dtype", "general", "type", "mode", "layout", "policy", "options")]
+        + [("reserved", ctypes.c_int32)]
+        + [("parameter", ctypes.c_double)]
+        + [(name, ctypes.c_int64) for name in ("n", "order", "batch")]
+        + [
+            (name, ctypes.c_void_p)
+            for name in (
+                "w",
+                "k",
+                "dw",
+                "scale",
+                "reach",
+                "condition",
+                "sizes",
+                "norms",
+                "v",
+                "u",
+                "dv",
+                "du",
+                "da",
+                "db",
+            )
+        ]
+        + [(name, ctypes.c_void_p) for name in ("outside", "largest", "edges", "used")]
+        + [(name, ctypes.c_void_p) for name in ("gaps", "reasons", "lost", "refused", "scales")]
+    )
+
+
+def decide(general, mode, policy, parameter, options, w, order=None, type=0, **arrays):
+    """Reasons `(n, n)` and `(n,)`, and whether anything is refused."""
+    n = len(w)
+    inexact = np.complex128 if general or np.iscomplexobj(arrays.get("k")) else np.float64
+    like_k, like_w = inexact, np.complex128 if general else np.float64
+    kept = {"w": np.asarray(w, like_w)}
+    for name, value in arrays.items():
+        if value is not None:
+            matrices = dict.fromkeys(("k", "v", "u", "dv", "du", "da", "db"), like_k)
+            dtype = {**matrices, "dw": like_w, "used": np.int32}.get(name, np.float64)
+            kept[name] = np.ascontiguousarray(value, dtype)
+    reasons, lost, refused = np.full((n, n), -1, np.int32), np.full(n, -1, np.int32), np.full(1, -1, np.int32)
+    asked = Decision(
+        struct_size=ctypes.sizeof(Decision),
+        dtype=COMPLEX128 if inexact is np.complex128 else FLOAT64,
+        general=general,
+        type=type,
+        mode=MODES.index(mode),
+        layout=ROW_MAJOR,
+        policy=POLICIES.index(policy),
+        options=options,
+        parameter=parameter,
+        n=n,
+        order=order or n,
+        batch=1,
+        reasons=reasons.ctypes.data,
+        lost=lost.ctypes.data,
+        refused=refused.ctypes.data,
+        **{name: value.ctypes.data for name, value in kept.items()},
+    )
+    assert ctypes.CDLL(str(native.library_path())).eigenpair_decide(ctypes.byref(asked)) == 0
+    return reasons, lost, bool(refused[0])
+
+
+def decided_by_jax(general, mode, coupled, w, k, sizes, dw, reach, condition, scale=None):
+    """Gaps dropped or refused, `(n, n)`; vectors without a tangent, `(n,)`; whether anything is refused."""
+    n = len(w)
+    policy = check(coupled=coupled)
+    w = jnp.asarray(w, complex if general else float)
+    k = None if k is None else jnp.asarray(k)
+    dw = None if dw is None else jnp.asarray(dw, w.dtype)
+    off = ~np.eye(n, dtype=bool)
+    if general:
+        reach, condition = jnp.asarray(reach), jnp.asarray(condition)
+        inside = general_rule.clusters(policy, w, reach)
+        gap, scale = jnp.abs(general_rule._gaps(w)), jnp.max(reach)
+    else:
+        scale = jnp.max(jnp.abs(w), keepdims=True) if scale is None else jnp.asarray([scale])
+        inside = decision.clusters(policy, w, scale)
+        gap = w[None, :] - w[:, None]
+    if mode == "forward":
+        bound = jnp.where(general_rule._defective(policy, condition), jnp.nan, sizes) if general else sizes
+        lost = decision.coupled(policy, Subject("eigh"), w, inside & off, k, lambda: bound)
+        lost = np.zeros(n, bool) if lost is None else np.asarray(lost)[0]
+        return np.asarray(inside) & off, lost, lost.any()
+    dropped = inside
+    if k is not None:
+        size = jnp.abs(k)
+        turning, mixing = (jnp.maximum(size, size.T),) * 2 if general else decision.parts(k)
+        noise = decision.noise(policy, gap, turning, mixing, dw, sizes, jnp.reshape(scale, (1, 1)))
+        if general:
+            noise &= general_rule._worst_of(condition) < 1e3
+        dropped = dropped | noise
+    if general:
+        factor = general_rule.verdict(policy, w, dw, k, sizes, reach, condition)
+    elif k is None:
+        factor = None
+    else:
+        factor = decision.verdict(policy, Subject("eigh"), w, dw, k, sizes, scale)
+    return np.asarray(dropped) & off, None, factor is not None and bool(np.isnan(np.asarray(factor)).any())
+
+
+def numbers(text, shape=(-1,)):
+    return None if text.strip() == "-" else np.array(text.split(), float).reshape(shape)
+
+
+def rows():
+    lines = [line for line in TABLE.read_text().splitlines() if line and not line.startswith("#")]
+    return [pytest.param([field.strip() for field in line.split("|")], id=line.split("|")[0].strip()) for line in lines]
+
+
+@needs_kernels
+@pytest.mark.parametrize("fields", rows())
+def test_table(fields):
+    _, what, w, k, size, dw, extra, reasons, lost = fields
+    problem, mode, policy, parameter, options = what.split()
+    general = problem == "general"
+    words = extra.split()
+    given = dict(zip(words[::2], map(float, words[1::2]), strict=True)) if words[0] == "reach" else {}
+    arrays = {name: np.full(3, value) for name, value in given.items()}
+    order = int(words[4]) if words[0] == "edges" else None
+    w, k, dw = numbers(w), numbers(k, (3, 3)), numbers(dw)
+    sizes = None if size == "-" else np.full((3, 3), float(size))
+    edges = np.array(words[1:3], float) if words[0] == "edges" else None
+    found = decide(
+        general, mode, policy, float(parameter), int(options), w, order, k=k, sizes=sizes, dw=dw, edges=edges, **arrays
+    )
+    expected = [CODES[word] for word in reasons.split()]
+    upper = np.triu_indices(3, 1)
+    np.testing.assert_array_equal(found[0][upper], expected)
+    np.testing.assert_array_equal(found[0].T[upper], expected)
+    np.testing.assert_array_equal(found[1], [CODES[word] for word in lost.split()])
+    if policy == "check" and mode != "second" and edges is None:
+        coupled = "mask" if int(options) & 1 else "nan"
+        compare(
+            found, decided_by_jax(general, mode, coupled, w, k, sizes, dw, arrays.get("reach"), arrays.get("condition"))
+        )
+
+
+def compare(of_core, of_jax):
+    reasons, lost, refused = of_core
+    dropped, lost_of_jax, refused_of_jax = of_jax
+    np.testing.assert_array_equal(reasons != 0, dropped)
+    assert refused == refused_of_jax
+    if lost_of_jax is not None:
+        np.testing.assert_array_equal(lost != 0, lost_of_jax)
+
+
+@needs_kernels
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("general", [False, True])
+def test_random_inputs(general, mode):
+    """Sizes of gaps and entries on both sides of every threshold."""
+    rng = np.random.default_rng(0)
+    refusals = 0
+    for _ in range(60):
+        n = int(rng.integers(2, 7))
+        unit = math.sqrt(n) * np.finfo(float).eps
+        w = np.cumsum(rng.choice([1e-17, 1e-9, 1e-2, 1], n)) * 10.0 ** rng.integers(-12, 12)
+        scale = np.max(np.abs(w))
+        k = 10.0 ** rng.uniform(-1.5, 1.5, (n, n)) * unit * rng.choice([0, 8, 64], (n, n)) * rng.choice([-1, 1], (n, n))
+        if rng.random() < 0.5:
+            k = k * np.exp(2j * np.pi * rng.random((n, n)))
+        if general:
+            k, w = k.astype(complex), w * np.exp(2j * np.pi * rng.random())
+        sizes = 10.0 ** rng.uniform(-0.5, 0.5, (n, n))
+        sizes = sizes if mode == "forward" else (sizes + sizes.T) / 2
+        dw = None if mode == "forward" or rng.random() < 0.3 else np.where(rng.random(n) < 0.6, 1.0, rng.random(n))
+        condition = 10.0 ** rng.uniform(0, 4, n) if general else None
+        reach = scale * condition if general else None
+        coupled = rng.choice(["nan", "mask"])
+        found = decide(
+            general,
+            mode,
+            "check",
+            10,
+            int(coupled == "mask"),
+            w,
+            k=k,
+            sizes=sizes,
+            dw=dw,
+            reach=reach,
+            condition=condition,
+        )
+        compare(found, decided_by_jax(general, mode, coupled, w, k, jnp.asarray(sizes), dw, reach, condition))
+        refusals += found[2]
+    assert 5 < refusals < 55
+
+
+def column_norms(x):
+    return np.linalg.norm(x, axis=0)
+
+
+def rounding_of_product(x, bar):
+    """In units of `√n ε`, of `xᴴ bar`."""
+    lengths, bars = column_norms(x), column_norms(bar)
+    small, large = np.minimum.outer(lengths, lengths), np.maximum.outer(lengths, lengths)
+    return np.minimum(large * bars.max(), small * (bars / lengths).max() * large)
+
+
+def half_of_digits(sizes, k, largest=0.0):
+    return np.minimum(sizes, max(np.abs(k).max(), largest) / (64 * math.sqrt(np.finfo(float).eps)))
+
+
+def form(x, a, y):
+    return np.abs(x).T @ np.abs(a) @ np.abs(y)
+
+
+def random_matrix(rng, n, columns=None):
+    shape = (n, columns or n)
+    return rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+
+
+def near_threshold(rng, limit):
+    """Complex numbers a little below or above `limit`, or far from it."""
+    size = limit * rng.choice([1e-6, 0.1, 0.9, 1.1, 1e6], limit.shape)
+    return size * np.exp(2j * np.pi * rng.random(limit.shape))
+
+
+@needs_kernels
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("type", [0, 1, 2, 3])
+def test_sizes_of_hermitian_problems(type, mode):
+    """What the core computes from bases and their cotangents or tangents, against the same written in NumPy."""
+    rng = np.random.default_rng(type)
+    refusals = 0
+    for trial in range(40):
+        n = int(rng.integers(2, 6))
+        order = n + 3 * (trial % 2)
+        unit = math.sqrt(n) * np.finfo(float).eps
+        w = np.cumsum(rng.choice([0, 1e-17, 1e-9, 1], n)) + 1
+        v, u = random_matrix(rng, order, n), random_matrix(rng, order, n)
+        x, y = (u if type == 2 else v), (u if type == 3 else v)
+        sources = {"v": v, "u": u}
+        scale = np.abs(w).max()
+        if type:
+            sources["norms"] = norms = rng.random(2)
+            scale = (norms[0] * column_norms(x) ** 2 + np.abs(w) * norms[1] * column_norms(y) ** 2).max()
+        width = 10 * math.sqrt(order) * np.finfo(float).eps * scale
+        inside = (lambda label: label[:, None] == label)(np.r_[0, np.cumsum(np.diff(w) > width)])
+        largest = float(rng.random())
+        if mode == "reverse":
+            sources |= {"dv": random_matrix(rng, order, n), "du": None if trial % 3 else random_matrix(rng, order, n)}
+            sizes = rounding_of_product(v, sources["dv"])
+            if sources["du"] is not None:
+                sizes = sizes + rounding_of_product(u, sources["du"])
+            k = near_threshold(rng, 64 * unit * sizes)
+            k = k - np.conj(k.T)
+        else:
+            sources |= {"da": random_matrix(rng, order), "db": None if type == 0 else random_matrix(rng, order)}
+            outside = rng.random(n)
+            sizes = form(x, sources["da"], x)
+            if type:
+                sizes = sizes + np.abs(w[:, None] + w) / 2 * form(y, sources["db"], y)
+            k = near_threshold(rng, 64 * unit * sizes)
+            k = np.triu(k, 1) + np.conj(np.triu(k, 1).T)
+            gap = w - w[:, None]
+            turn = column_norms(np.where(inside, 0, k / np.where(inside, 1, gap))) + outside
+            sizes = (sizes + scale * (turn[:, None] + turn)) * math.sqrt(order / n)
+            sources["outside"] = outside
+        sizes = half_of_digits(sizes, k, largest)
+        given = decide(False, mode, "check", 10, 0, w, order, type, k=k, sizes=sizes, scale=[scale])
+        computed = decide(False, mode, "check", 10, 0, w, order, type, k=k, largest=[largest], **sources)
+        np.testing.assert_array_equal(computed[0], given[0])
+        np.testing.assert_array_equal(computed[1], given[1])
+        refusals += computed[2]
+    assert 4 < refusals < 36
+
+
+@needs_kernels
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+@pytest.mark.parametrize("type", [0, 1])
+def test_sizes_of_general_problems(type, mode):
+    rng = np.random.default_rng(type)
+    refusals = 0
+    for trial in range(40):
+        n = int(rng.integers(2, 6))
+        unit = math.sqrt(n) * np.finfo(float).eps
+        w = (np.cumsum(rng.choice([0, 1e-17, 1e-9, 1], n)) + 1).astype(complex)
+        if type and trial % 4 == 0:
+            w[-1] = np.inf
+        infinite = np.isinf(w)
+        v, u, norms = random_matrix(rng, n), random_matrix(rng, n), rng.random(2)
+        condition = column_norms(u) * column_norms(v)
+        finite = np.where(infinite, 0, w)
+        reach = (norms[0] + (np.abs(finite) * norms[1] if type else 0)) * condition
+        if type:
+            condition = condition * norms[1]
+        gap = np.where(infinite[:, None] ^ infinite, 1, np.abs(finite - finite[:, None]))
+        inside = gap <= 10 * unit * np.maximum(reach[:, None], reach)
+        inside = np.linalg.matrix_power(inside.astype(float), n) > 0
+        sources = {"v": v, "u": u, "norms": norms}
+        if mode == "reverse":
+            sources |= {"dv": random_matrix(rng, n), "du": None if trial % 3 else random_matrix(rng, n)}
+            sizes = rounding_of_product(v, sources["dv"])
+            if sources["du"] is not None:
+                sizes = sizes + rounding_of_product(u, sources["du"])
+            k = near_threshold(rng, 64 * unit * sizes)
+        else:
+            sources |= {"da": random_matrix(rng, n), "db": random_matrix(rng, n) if type else None}
+            sizes = form(u, sources["da"], v) * ~infinite
+            if type:
+                sizes = sizes + form(u, sources["db"], v) * np.where(infinite, 1, np.abs(finite))
+            k = near_threshold(rng, 64 * unit * sizes)
+            turn = np.where(inside, 0, np.abs(k) / np.where(inside, 1, gap))
+            sizes = sizes + np.linalg.norm(turn * reach, axis=1)[:, None] + reach[:, None] * column_norms(turn)
+        given = decide(True, mode, "check", 10, 0, w, type=type, k=k, sizes=sizes, reach=reach, condition=condition)
+        computed = decide(True, mode, "check", 10, 0, w, type=type, k=k, **sources)
+        np.testing.assert_array_equal(computed[0], given[0])
+        np.testing.assert_array_equal(computed[1], given[1])
+        refusals += computed[2]
+    assert 4 < refusals < 39
