@@ -16,6 +16,7 @@ from . import operators
 from .basis import noise
 from .frame import Parameters, Spec
 from .operators import Operator
+from .progress import watch
 from .selection import WHICH
 
 SOLVERS = ("krylov", "lobpcg", "arpack", "primme")
@@ -157,7 +158,7 @@ def request(
     chosen, reason = choose(a, others[0], others[1], sigma, which, named)
     block = block_of(a.form.n, k)
     rows, given = start(v0, a.form.n, k, precision, k if chosen == "lobpcg" else block)
-    watch = progress.watch(function, progress, callback)
+    watcher = watch(function, progress, callback)
     spec = Spec(
         (a.form, *(None if x is None else x.form for x in others)),  # type: ignore[arg-type]
         k,
@@ -168,7 +169,7 @@ def request(
         chosen,
         given,
         str(precision),
-        watch,
+        watcher,
         function,
     )
     of_b, of_m = (None if x is None else x.parameters for x in others)
