@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from decision_by_core import Decision
 from eigenpair.runtime import native
-from test_decision import Decision
 
 ROOT = Path(__file__).parents[3]
 HEADER = (ROOT / "csrc" / "include" / "eigenpair.h").read_text()
