@@ -7,6 +7,7 @@ no Julia. A name without a docstring is an error.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 import sys
 import textwrap
@@ -44,6 +45,7 @@ PAGES = {
     **dict.fromkeys(("check", "mask", "broaden", "raw", "with_policy", "count_refusals"), "degeneracy.md"),
     "DegeneracyPolicy": "degeneracy.md",
     **dict.fromkeys(("LAPACKHandle", "with_lapack", "set_library!", "library_path"), "native.md"),
+    **dict.fromkeys(("check_grads", "GradientCheck"), "check_grads.md"),
     **{f"{f}_{d}": "pullbacks.md" for f in ("eigh", "eigvalsh", "eig", "eigvals") for d in ("pullback", "pushforward")},
 }
 
@@ -55,10 +57,12 @@ def docstrings() -> dict[str, list[str]]:
     for path in sorted(SOURCE.rglob("*.jl")):
         lines = iter(path.read_text(encoding="utf-8").split("\n"))
         for line in lines:
+            if not line.count('"""') % 2:
+                continue
+            text = "".join(f"{x}\n" for x in itertools.takewhile(lambda x: '"""' not in x, lines))
             if not _OPENS.match(line):
                 continue
-            text = "".join(f"{x}\n" for x in iter(functools.partial(next, lines), '"""'))
-            defined = _DEFINITION.match(next(lines))
+            defined = _DEFINITION.match(next(lines, ""))
             # Also the names in the signature at the head, for one docstring that describes several.
             heads = re.findall(
                 r"^    (?:[^=(]+ = )?(?:EigenPair\.)?([\w!]+)(?:\(|$)", text.split("\n\n")[0], re.MULTILINE

@@ -1,6 +1,7 @@
 """The gallery of the documentation, made from the scripts in `examples/gallery`.
 
     python examples/make_gallery.py [NAME …]                runs them, or all; pictures and docs/gallery.md
+    python examples/make_gallery.py --page                  docs/gallery.md alone; runs nothing
     python examples/make_gallery.py --notebooks FOLDER      the same scripts as Jupyter notebooks; runs nothing
 
 A script begins with its title and what it shows. Its last paragraph describes the picture, for those who do not see it.

@@ -32,7 +32,7 @@ def root(z):
 
 
 def efficiencies(epsilon, wavelength):
-    """Order −1 in reflection; reflected and transmitted power in each order; `epsilon` is the permittivity of a period."""
+    """Order −1 in reflection, and all orders on both sides; `epsilon` is that of a period."""
     kx = kx0 + orders * wavelength / period
     coefficients = jnp.fft.fft(epsilon) / pixels
     a = jnp.diag(kx**2) - coefficients[(orders[:, None] - orders[None, :]) % pixels]
