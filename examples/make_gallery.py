@@ -98,7 +98,7 @@ def page() -> str:
             f"## {script.title}\n\n{script.text}\n\n![{script.picture}](gallery/{script.image})\n\n"
             f"`examples/gallery/{script.path.name}`.{notebook}\n\n"
             # Not a block of the page: it is the file, and tested as such.
-            f'??? example "The script"\n\n    ```{language[:2]}\n'
+            f'??? example "The script"\n\n    ```{{ .{language} }}\n'
             f'    --8<-- "examples/gallery/{script.path.name}"\n    ```\n'
         )
     return HEAD + "\n".join(parts) + "\n" + TAIL
