@@ -4,8 +4,27 @@ from importlib.metadata import version as _version
 from typing import Any
 
 from . import degeneracy, engines, functions, large, native
-from .general import EigBothResult, EigLeftResult, EigResult, condition_numbers, eig, eigvals
-from .hermitian import EighResult, eigh, eigvalsh
+from .general import (
+    EigBothResult,
+    EigLeftResult,
+    EigResult,
+    condition_numbers,
+    eig,
+    eig_pullback,
+    eig_pushforward,
+    eigvals,
+    eigvals_pullback,
+    eigvals_pushforward,
+)
+from .hermitian import (
+    EighResult,
+    eigh,
+    eigh_pullback,
+    eigh_pushforward,
+    eigvalsh,
+    eigvalsh_pullback,
+    eigvalsh_pushforward,
+)
 from .large import EigshResult, EigsResult, eigs, eigsh
 from .runtime.remedies import missing_name
 from .spectral import fix_gauge, logm, matrix_function, signm, spectral_map, spectral_projector, spectral_sum, sqrtm
@@ -24,11 +43,19 @@ __all__ = [
     "condition_numbers",
     "degeneracy",
     "eig",
+    "eig_pullback",
+    "eig_pushforward",
     "eigh",
+    "eigh_pullback",
+    "eigh_pushforward",
     "eigs",
     "eigsh",
     "eigvals",
+    "eigvals_pullback",
+    "eigvals_pushforward",
     "eigvalsh",
+    "eigvalsh_pullback",
+    "eigvalsh_pushforward",
     "engines",
     "fix_gauge",
     "functions",
