@@ -132,12 +132,20 @@ def nan_where(wrong: Array, dtype: Any) -> Array:
     return jnp.where(jnp.any(wrong, axis=(-1, -2), keepdims=True), dtype.type(jnp.nan), dtype.type(1))
 
 
-def second_order_factor(policy: Policy, subject: Subject, w: Array, scale: Array, vectors: bool) -> Array:
+def second_order_factor(
+    policy: Policy, subject: Subject, w: Array, scale: Array, vectors: bool, weights: Array | None = None
+) -> Array:
     """What multiplies derivatives of a first-order rule: under `check`, NaN for matrices with a pair of eigenvalues too
-    close for a second derivative, through eigenvectors or (not `vectors`) eigenvalues alone; else 1. Shape `(…)`."""
+    close for a second derivative, through eigenvectors or (not `vectors`) eigenvalues alone; else 1. Shape `(…)`.
+
+    `weights`: the constant cotangents of the eigenvalues of a loss that is linear in them. Eigenvalues of equal weight
+    may be as close as they like: such a loss is a sum of traces over whole clusters.
+    """
     if not isinstance(policy, check) or w.shape[-1] < 2:
         return jnp.ones(w.shape[:-1], w.dtype)
     apart = jnp.diff(lax.stop_gradient(w), axis=-1) > second_order_width(policy, w, vectors) * scale
+    if weights is not None:
+        apart = apart | (jnp.diff(lax.stop_gradient(weights), axis=-1) == 0)
     if policy.explain:
         explain_neighbours(subject, policy, lax.stop_gradient(w), apart, SECOND)
     return jnp.where(jnp.all(apart, axis=-1), w.dtype.type(1), w.dtype.type(jnp.nan))

@@ -296,7 +296,7 @@ def _phase_transpose(v: Array, c_bar: Array) -> Array:
     return -v * jnp.real(c_bar).astype(v.dtype)[..., None, :] - 1j * out.astype(v.dtype)
 
 
-def second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], policy: Policy) -> Array:
+def second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], weights: Any, policy: Policy) -> Array:
     """1, or NaN for matrices without a second derivative, for `TangentMap`; shape `(…,)`."""
     w, _, _, reach, _ = residuals
     factor = jnp.where(jnp.any(jnp.isinf(w), axis=-1), jnp.nan, 1).astype(reach.dtype)

@@ -20,7 +20,8 @@ from ..runtime import cuda, engines, native
 from ..runtime.matrices import TRIANGLES, fusing, hermitian_part
 from ..runtime.tangent_maps import TangentMap, batched, by_jit
 from .core_rule import tangent_map
-from .rule import bases, cotangent, scale_of, second_order, tangent
+from .residuals import shown, without_refusals
+from .rule import bases, cotangent, cotangent_again, scale_of, second_order, tangent
 from .xla import in_generic_basis, result_count, solve_by_xla
 
 # ---- forward ------------------------------------------------------------------------------------------------------
@@ -99,23 +100,27 @@ def _jvp(
     vectors: bool,
     tally: Any = None,
 ) -> tuple[list[Any], list[Any]]:
-    """The forward rule, where `solve(*primals)` returns vectors too; `tally`: the tangent of one."""
-    w, v, *u = solve(*primals)
+    """The forward rule, where `solve(*primals, policy=…)` returns vectors too; `tally`: the tangent of one."""
+    w, v, *u = solve(*primals, policy=without_refusals(policy))
     residuals = [w, v, *u]
     if type > 0:
         a, b = (hermitian_part(lax.stop_gradient(x), triangle) for x in primals)
         residuals.append(lax.stop_gradient(scale_of(type, a, b, w, *bases(type, v, u[0] if u else None))))
+        residuals.append(primals[0])
     moved = [None if isinstance(t, ad.Zero) else t for t in tangents]
     moved += [None] * (2 - len(moved)) + ([] if tally is None else [tally])
-    outputs = (True, vectors, vectors and type >= 2)
     static = {"type": type, "triangle": triangle, "policy": policy}
-    return ([w, v, *u] if vectors else [w]), tangent_map(moved, residuals, outputs=outputs, **static)
+    results = [w]
+    if vectors:
+        results += shown([v, *u], tangent_map, residuals, primals, static)
+    return results, tangent_map(moved, residuals, outputs=(True, vectors, vectors and type >= 2), **static)
 
 
 def _solve_jvp(
     primals: Sequence[Any], tangents: Sequence[Any], tally: Any = None, **params: Any
 ) -> tuple[list[Any], list[Any]]:
-    solve = functools.partial(_solve_p.bind, **{**params, "vectors": True})
+    static = {name: params[name] for name in ("type", "triangle")}
+    solve = functools.partial(_solve_p.bind, vectors=True, **static)
     return _jvp(solve, tangent_map, primals, tangents, tally=tally, **params)
 
 
@@ -124,7 +129,7 @@ ad.primitive_jvps[_solve_p] = _solve_jvp
 # ---- by an engine -------------------------------------------------------------------------------------------------
 
 # Without the core's rule, which would gather the matrix.
-_engine_tangent_map = TangentMap("eigenpair_hermitian_spread", tangent, cotangent, second_order)
+_engine_tangent_map = TangentMap("eigenpair_hermitian_spread", tangent, cotangent, second_order, cotangent_again)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))
@@ -143,7 +148,7 @@ def _by_engine(a: Array, engine: engines.Engine, triangle: str, policy: Policy, 
 def _by_engine_jvp(
     engine: engines.Engine, triangle: str, policy: Policy, vectors: bool, primals: Any, tangents: Any
 ) -> tuple[list[Any], list[Any]]:
-    solve = lambda a: _by_engine(a, engine, triangle, policy, True)  # noqa: E731
+    solve = lambda a, policy: _by_engine(a, engine, triangle, policy, True)  # noqa: E731
     return _jvp(
         solve, _engine_tangent_map, primals, tangents, type=0, triangle=triangle, policy=policy, vectors=vectors
     )

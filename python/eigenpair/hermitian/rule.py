@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -51,8 +52,8 @@ def pushforward(
         moved = matmul(adjoint(x), matmul(da, x))
     if db is not None:
         n_ = matmul(adjoint(y), matmul(db, y))
-        mean = _mean(w, v.dtype)
-        moved = moved + (n_ * -mean if type == 1 else n_ * mean)
+        means = mean(w, v.dtype)
+        moved = moved + (n_ * -means if type == 1 else n_ * means)
     dw = jnp.real(jnp.diagonal(moved, axis1=-2, axis2=-1))
     k = f.astype(v.dtype) * moved
     if n_ is not None:
@@ -107,7 +108,7 @@ def without_tangent(columns: Array | None, x: Array) -> Array:
     return x if columns is None else jnp.where(columns, jnp.nan, x)
 
 
-def _mean(w: Array, dtype: Any) -> Array:
+def mean(w: Array, dtype: Any) -> Array:
     """`(λᵢ + λⱼ)/2`, shape `(…, n, n)`."""
     return ((w[..., :, None] + w[..., None, :]) / 2).astype(dtype)
 
@@ -121,7 +122,7 @@ def around(x: Array, diagonal: Any, inner: Any) -> Array:
 
 def inner_of_b(m_bar: Array, mixing: Array, w: Array, type: int) -> Array:
     """The inner matrix of `B̄`, as `M̄` is that of `Ā`; `mixing` is `(K̄ + K̄ᴴ)/2`, where `K̄ = VᴴV̄ − ŪᴴU`."""
-    return (-1 if type == 1 else 1) * _mean(w, m_bar.dtype) * m_bar + (1 if type == 3 else -1) * mixing / 2
+    return (-1 if type == 1 else 1) * mean(w, m_bar.dtype) * m_bar + (1 if type == 3 else -1) * mixing / 2
 
 
 def tangent(
@@ -158,8 +159,13 @@ def cotangent(
     type: int,
     triangle: str,
     policy: Policy,
+    by_blocks: bool = False,
 ) -> list[Array]:
-    """The reverse rule, for `TangentMap`: the gradients that `inputs` asks for, in JAX's convention."""
+    """The reverse rule, for `TangentMap`: the gradients that `inputs` asks for, in JAX's convention.
+
+    `by_blocks`: `Diag(λ)` is written as `XᴴAX`, the same number with another derivative. Where eigenvalues repeat, that
+    of `XᴴAX` has the whole block of the cluster, as second derivatives need, and that of `Diag(λ)` only its diagonal.
+    """
     w, v, u, scale = unpack(residuals, type)
     w_bar, v_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     k_bar: Any = None
@@ -185,6 +191,10 @@ def cotangent(
         bars.append(around(x, w_bar, m_bar))
     if inputs[1] and m_bar is not None:
         bars.append(around(y, None, inner_of_b(m_bar, hermitian_part(k_bar), w, type)))
+    elif inputs[1] and by_blocks and w_bar is not None:
+        a = hermitian_part(residuals[-1], triangle)
+        matrix = matmul(adjoint(x), matmul(a, x))
+        bars.append(around(y, None, (-1 if type == 1 else 1) * matrix * mean(w_bar, matrix.dtype)))
     elif inputs[1]:
         bars.append(around(y, (-1 if type == 1 else 1) * w * w_bar, None))
     # back to JAX's convention
@@ -192,16 +202,20 @@ def cotangent(
     return gradients if answer is None else [gradient * answer.astype(gradient.dtype) for gradient in gradients]
 
 
+cotangent_again = functools.partial(cotangent, by_blocks=True)
+
+
 def unpack(residuals: Sequence[Any], type: int) -> tuple[Any, Any, Any, Any]:
-    """`w`, `v`, `u` (or `None`) and `scale`; of the standard problem `w` has the scale in itself."""
+    """`w`, `v`, `u` (or `None`) and `scale`; of the standard problem `w` has the scale in itself, of a pair the last
+    residual is `a`."""
     w, v, *rest = residuals
-    scale = scale_of(0, w, None, w, v, v) if type == 0 else rest[-1]
+    scale = scale_of(0, w, None, w, v, v) if type == 0 else rest[-2]
     return w, v, (rest[0] if type >= 2 else None), lax.stop_gradient(scale)
 
 
 def second_order(
-    residuals: Sequence[Any], *, outputs: tuple[bool, ...], type: int, triangle: str, policy: Policy
+    residuals: Sequence[Any], *, outputs: tuple[bool, ...], weights: Any, type: int, triangle: str, policy: Policy
 ) -> Array:
     """1, or NaN for matrices without a second derivative, for `TangentMap`; shape `(…,)`."""
     w, _, _, scale = unpack(residuals, type)
-    return second_order_factor(policy, subject_of(type), w, scale, any(outputs[1:]))
+    return second_order_factor(policy, subject_of(type), w, scale, any(outputs[1:]), weights)

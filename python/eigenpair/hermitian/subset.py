@@ -24,6 +24,7 @@ from ..degeneracy.refusals import tallied
 from ..runtime import native
 from ..runtime.matrices import TRIANGLES, hermitian_part
 from ..runtime.tangent_maps import batched, by_jit
+from .residuals import shown, without_refusals
 from .rule import scale_of
 from .subset_rule import tangent_map
 from .xla import solve_by_xla
@@ -130,7 +131,8 @@ batching.primitive_batchers[_solve_p] = batched(_solve_p)
 def _solve_jvp(
     primals: Sequence[Any], tangents: Sequence[Any], tally: Any = None, **params: Any
 ) -> tuple[list[Any], list[Any]]:
-    w, v, edges, factor = _solve_p.bind(*primals, **{**params, "vectors": True})
+    policy = without_refusals(params["policy"])
+    w, v, edges, factor = _solve_p.bind(*primals, **{**params, "vectors": True, "policy": policy})
     residuals = (w, v, edges, factor, *(hermitian_part(x, params["triangle"]) for x in primals))
     vectors = params["vectors"]
     static = {name: params[name] for name in ("first", "triangle", "policy")}
@@ -139,6 +141,7 @@ def _solve_jvp(
     if not vectors:
         return [w], moved
     still = [ad.Zero(jax.typeof(x).to_tangent_aval()) for x in (edges, factor)]
+    (v,) = shown([v], tangent_map, residuals, primals, {**static, "type": len(primals) - 1})
     return [w, v, edges, factor], [*moved, *still]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from ..degeneracy.rounding import at_most_of, norm, rounding_of_product
 from ..runtime.matrices import adjoint, diagonal_matrix, hermitian_part, hermitian_part_transpose, matmul
 from ..runtime.tangent_maps import TangentMap
 from .complement import complement_p
-from .rule import inner_of_b, pushforward, subject_of, turned, without_tangent
+from .rule import inner_of_b, mean, pushforward, subject_of, turned, without_tangent
 
 
 def _outside(y: Array, residuals: Sequence[Array], first: int) -> Array:
@@ -116,15 +117,21 @@ def cotangent(
     type: int,
     triangle: str,
     policy: Policy,
+    by_blocks: bool = False,
 ) -> list[Array]:
-    """The reverse rule, for `TangentMap`: the gradients that `inputs` asks for, in JAX's convention."""
-    w, v, edges, *_ = residuals
+    """The reverse rule, for `TangentMap`: the gradients that `inputs` asks for, in JAX's convention; `by_blocks` as for
+    whole spectra."""
+    w, v, edges, _, *matrices = residuals
     policy = _of_whole(policy, *v.shape[-2:])
     w_bar: Any
     w_bar, v_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     if v_bar is None:
         of_a, answer = v * w_bar.astype(v.dtype)[..., None, :], None
-        of_b = -of_a * w.astype(v.dtype)[..., None, :]
+        if by_blocks and inputs[1]:
+            matrix = matmul(adjoint(v), matmul(matrices[0], v))
+            of_b = matmul(v, -matrix * mean(w_bar, v.dtype))
+        else:
+            of_b = -of_a * w.astype(v.dtype)[..., None, :]
     else:
         scale = lax.stop_gradient(edges[..., 2:])
         k_bar = matmul(adjoint(v), v_bar)
@@ -150,15 +157,26 @@ def cotangent(
 
 
 def second_order(
-    residuals: Sequence[Any], *, outputs: tuple[bool, ...], first: int, type: int, triangle: str, policy: Policy
+    residuals: Sequence[Any],
+    *,
+    outputs: tuple[bool, ...],
+    weights: Any,
+    first: int,
+    type: int,
+    triangle: str,
+    policy: Policy,
 ) -> Array:
     """1, or NaN for matrices without a second derivative, for `TangentMap`; shape `(…,)`."""
     w, v, edges, *_ = residuals
     all_known = _with_edges(w, edges)
     policy = _of_whole(policy, v.shape[-2], all_known.shape[-1])
+    if weights is not None:  # those that were left out have weight 0
+        weights = jnp.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(1, 1)])
     return second_order_factor(
-        policy, subject_of(type, first - 1), all_known, lax.stop_gradient(edges[..., 2:]), outputs[1]
+        policy, subject_of(type, first - 1), all_known, lax.stop_gradient(edges[..., 2:]), outputs[1], weights
     )
 
 
-tangent_map = TangentMap("eigenpair_partial", tangent, cotangent, second_order)
+tangent_map = TangentMap(
+    "eigenpair_partial", tangent, cotangent, second_order, functools.partial(cotangent, by_blocks=True)
+)

@@ -117,7 +117,7 @@ def cotangent(
     return [result if answer is None else result * answer.astype(result.dtype)]
 
 
-def second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], policy: Policy) -> Array:
+def second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], weights: Any, policy: Policy) -> Array:
     """1, or NaN for matrices without a second derivative, for `TangentMap`; shape `(…,)`."""
     w, v, edges, scale = residuals
     policy = of_whole(policy, *v.shape[-2:])

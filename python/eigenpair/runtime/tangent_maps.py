@@ -35,9 +35,11 @@ class TangentMap:
         entry for each input, `None` where it is zero.
     - `backward(cotangents, residuals, *, inputs, outputs, **static)`: the transpose in JAX's convention (no
         conjugation in the pairing): returns the inputs asked for. `cotangents` has `None` for zeros.
-    - `second_order(residuals, *, outputs, **static)`: a factor, of the batch's shape, that multiplies every derivative
-        with respect to the residuals: 1, or NaN where there is no second derivative to be had.
-
+    - `second_order(residuals, *, outputs, weights, **static)`: a factor, of the batch's shape, that multiplies every
+        derivative with respect to the residuals: 1, or NaN where there is no second derivative to be had. `weights`
+        are the cotangents of the eigenvalues if nothing else has a cotangent and these are constant, else `None`.
+    - `backward_again`: `backward`, written so that its derivative with respect to the residuals holds for constant
+        weights at repeated eigenvalues; `backward` itself if that does.
     - `on_cpu(residuals, *, inputs, outputs, reverse, **static)`: for platform CPU, a function `(linear, residuals)` to
         compute with instead, or `None`.
 
@@ -52,14 +54,15 @@ class TangentMap:
         forward: Rule,
         backward: Rule,
         second_order: Callable[..., Any],
+        backward_again: Rule | None = None,
         on_cpu: Callable[..., Callable[[Arrays, Arrays], Sequence[Any]] | None] | None = None,
     ):
         self._second_order = second_order
         self._on_cpu = on_cpu
         self._forward_p = _primitive(f"{name}_tangent")
         self._backward_p = _primitive(f"{name}_cotangent")
-        self._define(self._forward_p, forward, self._backward_p, "inputs", "outputs")
-        self._define(self._backward_p, backward, self._forward_p, "outputs", "inputs")
+        self._define(self._forward_p, forward, forward, self._backward_p, "inputs", "outputs")
+        self._define(self._backward_p, backward, backward_again or backward, self._forward_p, "outputs", "inputs")
 
     def __call__(self, linear: Arrays, residuals: Arrays, *, outputs: tuple[bool, ...], **static: Any) -> list[Any]:
         """`T` applied to `linear` (with `None` or a symbolic zero for what does not vary): a list of all outputs
@@ -69,19 +72,21 @@ class TangentMap:
         result = self._forward_p.bind(*present, *residuals, inputs=inputs, outputs=outputs, static=_freeze(static))
         return list(result)
 
-    def _factors(self, residuals: Arrays, params: dict[str, Any], *, one_by_one: bool) -> Iterator[Any]:
+    def _factors(self, residuals: Arrays, params: dict[str, Any], weights: Any, *, one_by_one: bool) -> Iterator[Any]:
         """What multiplies the second derivative of each result: every output is judged by itself, every input by all
         outputs."""
         outputs, static = params["outputs"], dict(params["static"])
         if not one_by_one:
-            return itertools.repeat(self._second_order(residuals, outputs=outputs, **static))
+            return itertools.repeat(self._second_order(residuals, outputs=outputs, weights=weights, **static))
         alone = [tuple(j == i for j in range(len(outputs))) for i, flag in enumerate(outputs) if flag]
-        return iter([self._second_order(residuals, outputs=flags, **static) for flags in alone])
+        return iter([self._second_order(residuals, outputs=flags, weights=None, **static) for flags in alone])
 
-    def _define(self, primitive: Primitive, rule: Rule, transpose_p: Primitive, given: str, wanted: str) -> None:
+    def _define(
+        self, primitive: Primitive, rule: Rule, rule_again: Rule, transpose_p: Primitive, given: str, wanted: str
+    ) -> None:
         reverse = given == "outputs"
 
-        def evaluate(*operands: Any, kernels: Any = None, **params: Any) -> list[Any]:
+        def evaluate(*operands: Any, kernels: Any = None, rule: Rule = rule, **params: Any) -> list[Any]:
             count = sum(params[given])
             linear, residuals = _spread(operands[:count], params[given]), operands[count:]
             inputs, outputs, static = params["inputs"], params["outputs"], dict(params["static"])
@@ -112,11 +117,14 @@ class TangentMap:
                 totals = primitive.bind(*[t for t in tangents[:count] if not _is_zero(t)], *residuals, **fewer)
             if any(not _is_zero(t) for t in residual_tangents):
                 _, moved = jax.jvp(
-                    lambda *rs: evaluate(*primals[:count], *rs, **params),
+                    lambda *rs: evaluate(*primals[:count], *rs, rule=rule_again, **params),
                     tuple(residuals),
                     tuple(ad.instantiate_zeros(t) for t in residual_tangents),
                 )
-                factors = self._factors(residuals, params, one_by_one=wanted == "outputs")
+                of_values_alone = params["outputs"][0] and not any(params["outputs"][1:])
+                constant = reverse and of_values_alone and not any(live)
+                weights = primals[0] if constant else None
+                factors = self._factors(residuals, params, weights, one_by_one=wanted == "outputs")
                 moved = [
                     f.reshape(f.shape + (1,) * (m.ndim - f.ndim)).astype(m.dtype) * m
                     for f, m in zip(factors, moved, strict=False)
