@@ -209,7 +209,7 @@ def unpack(residuals: Sequence[Any], type: int) -> tuple[Any, Any, Any, Any]:
     """`w`, `v`, `u` (or `None`) and `scale`; of the standard problem `w` has the scale in itself, of a pair the last
     residual is `a`."""
     w, v, *rest = residuals
-    scale = scale_of(0, w, None, w, v, v) if type == 0 else rest[-2]
+    scale = scale_of(0, w, None, w, v, v) if type == 0 else rest[int(type >= 2)]
     return w, v, (rest[0] if type >= 2 else None), lax.stop_gradient(scale)
 
 
