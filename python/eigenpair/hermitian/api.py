@@ -113,8 +113,8 @@ def eigvalsh(
     """Eigenvalues alone, real and ascending, shape `(…, k)`. Arguments and errors as for `eigh`.
 
     The gradient `V Diag(λ̄) Vᴴ` holds at repeated eigenvalues too when the loss is symmetric in them; otherwise it is
-    a Clarke subgradient. `degeneracy` matters to second derivatives only: at repeated eigenvalues, `check` answers if the
-    loss is linear in the eigenvalues with equal weights inside each cluster, and else refuses.
+    a Clarke subgradient. `degeneracy` matters to second derivatives only: at repeated eigenvalues, `check` answers if
+    the loss is linear in the eigenvalues with equal weights inside each cluster, and else refuses.
     """
     return _Problem.of(a, b, type, lower, subset_by_index, degeneracy).values()
 
