@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / "build" / "versions"
 FAST = [
     "runtime/test_native.py",
-    "runtime/test_main.py",
+    "command_line",
     "runtime/test_export.py",
     "hermitian/test_eigh.py",
     "spectral/test_matrix_functions.py::test_what_f_closes_over",

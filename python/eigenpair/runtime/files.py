@@ -1,8 +1,10 @@
-"""Matrices from files, for `python -m eigenpair solve`."""
+"""Matrices from files, for the program `eigenpair`."""
 
 from __future__ import annotations
 
+import re
 import sys
+import tempfile
 import warnings
 import zipfile
 from pathlib import Path
@@ -18,24 +20,64 @@ class BadInput(Exception):
 
 
 def read_matrix(text: str) -> np.ndarray[Any, Any]:
-    """The array in a file, dense, in a precision that has an eigensolver."""
+    """The array in a file, or in standard input (`-`), dense, in a precision that has an eigensolver."""
+    if text == "-":
+        return _from_stdin()
     name, _, key = text.rpartition(":") if ".npz:" in text else (text, "", "")
     path = Path(name)
     if not path.is_file():
         raise BadInput(f"there is no file {path}")
-    readers = {".npy": _read_npy, ".npz": _read_npz, ".mtx": _read_mtx}
-    if path.suffix not in readers:
-        raise BadInput(f"{path}: the name must end in .npy, .npz or .mtx, to say what is inside")
+    return _read(path, path.suffix, key)
+
+
+def _from_stdin() -> np.ndarray[Any, Any]:
+    """In whichever format it is, which its first bytes say."""
+    content = sys.stdin.buffer.read()
+    if not content.strip():
+        raise BadInput("nothing came from standard input")
+    begins = {b"\x93NUMPY": ".npy", b"PK": ".npz", b"%%MatrixMarket": ".mtx"}
+    suffix = next((suffix for magic, suffix in begins.items() if content.startswith(magic)), ".csv")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"standard input{suffix}")
+        path.write_bytes(content)
+        return _read(path, suffix, "")
+
+
+def _read(path: Path, suffix: str, key: str) -> np.ndarray[Any, Any]:
+    readers = {".npy": _read_npy, ".npz": _read_npz, ".mtx": _read_mtx, ".csv": _read_csv}
+    if suffix not in readers:
+        raise BadInput(f"{path}: the name must end in .npy, .npz, .mtx or .csv, to say what is inside")
+    name = path.name if path.name.startswith("standard input") else str(path)
     try:
-        array = readers[path.suffix](path, key)
+        array = readers[suffix](path, key)
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path} cannot be read as {path.suffix}: {error}") from None
+        raise BadInput(f"{name} cannot be read as {suffix}: {error}") from None
     except MemoryError:
-        raise BadInput(f"{path} does not fit into memory") from None
+        raise BadInput(f"{name} does not fit into memory") from None
     array = array.astype(float if array.dtype.kind in "iub" else array.dtype.newbyteorder("="), copy=False)
     if array.dtype.name not in ("float32", "float64", "complex64", "complex128"):
-        raise BadInput(f"{path} holds {array.dtype}, which has no eigensolver; save it as float64 or complex128")
+        raise BadInput(f"{name} holds {array.dtype}, which has no eigensolver; save it as float64 or complex128")
     return array
+
+
+def _read_csv(path: Path, _key: str) -> np.ndarray[Any, Any]:
+    """Rows of numbers with commas, semicolons or blanks between them; complex ones as Python writes them, or with i."""
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
+        line = line.partition("#")[0].strip()
+        if not line:
+            continue
+        entries = re.split(r"\s*[,;]\s*|\s+", line)
+        try:
+            rows.append([complex(re.sub(r"[iI]$", "j", entry) if entry[-1:] in "iI" else entry) for entry in entries])
+        except ValueError:
+            raise ValueError(f"line {number} has an entry that is no number: {line[:60]}") from None
+        if len(rows[-1]) != len(rows[0]):
+            raise ValueError(f"line {number} has {len(rows[-1])} entries, and the first has {len(rows[0])}")
+    if not rows:
+        raise ValueError("it has no numbers")
+    array = np.array(rows)
+    return array if np.any(array.imag) else array.real
 
 
 def _read_npy(path: Path, _key: str) -> np.ndarray[Any, Any]:

@@ -1,4 +1,4 @@
-"""What is installed, as `python -m eigenpair` prints it."""
+"""What is installed, as `eigenpair` prints it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import jax
 import numpy as np
 
 from .. import __version__
-from . import cuda, native
+from . import cuda, folders, native
+from .files import BadInput
 
 
-def report() -> str:
+def facts() -> dict[str, str]:
     """What is installed, one line each."""
     lines = [
         ("eigenpair", f"{__version__}  ({Path(__file__).parent.parent})"),
@@ -34,9 +35,25 @@ def report() -> str:
             "libeigenpair",
             str(native.library_path() or "not built") + ("  (for EIGENPAIR_LIBRARY)" if native.library_path() else ""),
         ),
+        ("for C", str(c_folder("include").parent) + "  (--includedir, --cmakedir, --pkgconfigdir)")
+        if folders.find("include")
+        else ("for C", "not built"),
         ("julia", _julia()),
     ]
-    return "\n".join(f"{name:14}{value}" for name, value in lines)
+    return dict(lines)
+
+
+def report() -> str:
+    """The same as text."""
+    return "\n".join(f"{name:14}{value}" for name, value in facts().items())
+
+
+def c_folder(name: str) -> Path:
+    """Folder `"include"`, `"cmake"` or `"pkgconfig"`, for programs in C. `BadInput` where the core was not built."""
+    found = folders.find(name)
+    if found is None:
+        raise BadInput("this eigenpair was installed without the native core, so there is nothing for C")
+    return found
 
 
 def _lapack() -> str:

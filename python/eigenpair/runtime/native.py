@@ -20,6 +20,8 @@ import jax
 from jax.interpreters import mlir
 from jax.interpreters.mlir import ir
 
+from .folders import find_library
+
 # A JAX runs handlers that were built with its own version of XLA's FFI or with an older one, down to this one.
 _OLDEST_FFI = (0, 1)
 
@@ -44,17 +46,17 @@ def _find_mismatch(built: tuple[int, int], installed: tuple[int, int]) -> str:
     if _OLDEST_FFI <= built <= installed:
         return ""
     return (
-        f"the extension was built for XLA FFI {built[0]}.{built[1]}, and JAX {jax.__version__} has "
+        f"the native core was built for XLA FFI {built[0]}.{built[1]}, and JAX {jax.__version__} has "
         f"{installed[0]}.{installed[1]}; upgrade JAX, or rebuild for it: "
         "pip install --force-reinstall --no-cache-dir --no-deps eigenpair"
     )
 
 
 try:
-    from .. import _native
-except ImportError as error:  # a build without a C++ compiler
+    from . import libraries as _native
+except ImportError as error:  # the wheel without libraries, or a build without a C++ compiler
     _native = None  # type: ignore[assignment]
-    _why_not = f"the extension is not there ({error}); reinstall with a C++17 compiler"
+    _why_not = f"the native core is not there ({error}); reinstall with a C++17 compiler"
 else:
     _why_not = "EIGENPAIR_KERNELS=off" if os.environ.get("EIGENPAIR_KERNELS", "").lower() == "off" else ""
     if not _why_not:
@@ -76,11 +78,7 @@ CUDA_TARGETS = ("eigenpair_cuda_hermitian", "eigenpair_cuda_general")
 
 def library_path() -> pathlib.Path | None:
     """The shared library with the C ABI, the one that EigenPair.jl loads too; `None` where it was not built."""
-    here = pathlib.Path(__file__).parent.parent
-    found = (
-        here / name for name in ("libeigenpair.so", "libeigenpair.dylib", "eigenpair.dll") if (here / name).exists()
-    )
-    return next(found, None)
+    return find_library("eigenpair")
 
 
 def has_cpu_kernels() -> bool:

@@ -44,7 +44,7 @@ def test_other_abi_version_is_refused_with_the_remedy():
     package = types.ModuleType("eigenpair")
     package.__path__ = [folder]
     sys.modules["eigenpair"] = package
-    real = importlib.import_module("eigenpair._native")
+    real = importlib.import_module("eigenpair.runtime.libraries")
 
     class Other:
         def __getattr__(self, name):
@@ -52,7 +52,8 @@ def test_other_abi_version_is_refused_with_the_remedy():
         def abi_version(self):
             return real.abi_version() + 1
 
-    sys.modules["eigenpair._native"] = package._native = Other()
+    runtime = sys.modules["eigenpair.runtime"]
+    sys.modules["eigenpair.runtime.libraries"] = runtime.libraries = Other()
     try:
         importlib.import_module("eigenpair.runtime.native")
     except ImportError as error:

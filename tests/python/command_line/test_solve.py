@@ -1,42 +1,16 @@
-"""`python -m eigenpair`: what it says, what it computes, and how it takes bad input."""
+"""`eigenpair solve`: what it says, what it computes, and how it takes bad input."""
 
+import io
+import json
 import subprocess
 import sys
+from pathlib import Path
 
-import eigenpair
-import jax
 import numpy as np
 import pytest
 import scipy.io
 import scipy.linalg
 import scipy.sparse
-from eigenpair.__main__ import main
-
-
-@pytest.fixture(autouse=True)
-def _leave_jax_as_it_was():
-    before = jax.config.jax_enable_x64
-    yield
-    jax.config.update("jax_enable_x64", before)
-
-
-@pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs the program in an empty directory; returns exit code, stdout, stderr and the results it wrote to out.npz."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        try:
-            code = main([str(x) for x in arguments])
-        except SystemExit as stop:  # argparse's own errors
-            code = stop.code
-        captured = capsys.readouterr()
-        out = tmp_path / "out.npz"
-        results = dict(np.load(out)) if out.exists() else {}
-        assert "Traceback" not in captured.err
-        return code, captured.out, captured.err, results
-
-    return run
 
 
 def hermitian(n, *, batch=(), seed=0, complex_=False):
@@ -48,22 +22,6 @@ def hermitian(n, *, batch=(), seed=0, complex_=False):
 def positive(n, **options):
     a = hermitian(n, seed=1, **options)
     return a @ np.conj(np.swapaxes(a, -1, -2)) + np.eye(n)
-
-
-def test_report_names_every_part():
-    done = subprocess.run([sys.executable, "-m", "eigenpair"], capture_output=True, text=True, check=True)
-    lines = dict(line.split(None, 1) for line in done.stdout.splitlines())
-    assert set(lines) == {"eigenpair", "jax", "python", "lapack", "kernels", "cuda", "devices", "libeigenpair", "julia"}
-    assert lines["eigenpair"].startswith(eigenpair.__version__)
-    assert "integers" in lines["lapack"]
-    assert "threads" in lines["lapack"]
-    assert str(eigenpair.native.library_path() or "not built") in lines["libeigenpair"]
-
-
-def test_report_without_kernels_says_why(monkeypatch):
-    monkeypatch.setenv("EIGENPAIR_KERNELS", "off")
-    done = subprocess.run([sys.executable, "-m", "eigenpair"], capture_output=True, text=True, check=True)
-    assert "kernels       off, XLA's own eigh and eig are used: EIGENPAIR_KERNELS=off" in done.stdout
 
 
 def test_solve_prints_and_writes(run):
@@ -149,7 +107,7 @@ def test_sparse_is_made_dense_and_said(run):
     scipy.io.mmwrite("a.mtx", a)
     scipy.sparse.save_npz("a.npz", a.tocsr())
     for name in ("a.mtx", "a.npz"):
-        code, _, err, results = run("solve", name, "-o", "out.npz")
+        code, _, err, results = run("solve", name, "-o", "out.npz", "--force")
         assert code == 0
         assert "made dense: 8×8" in err
         np.testing.assert_allclose(results["eigenvalues"], np.linalg.eigvalsh(a.toarray()), rtol=1e-12)
@@ -168,11 +126,11 @@ def test_precision_of_the_file(run, dtype):
 def test_subgradient_is_called_one(run):
     np.save("a.npy", np.diag([1.0, 2.0, 2.0]))
     for arguments in (["--gradient", "eigenvalue:1"], ["--gradient", "sum", "--subset", 0, 1]):
-        code, _, err, _ = run("solve", "a.npy", *arguments, "-o", "out.npz")
+        code, _, err, _ = run("solve", "a.npy", *arguments, "-o", "out.npz", "--force")
         assert code == 0
         assert "subgradient" in err
     for loss in ("eigenvalue:0", "sum", "sum-of-squares"):
-        assert "subgradient" not in run("solve", "a.npy", "--gradient", loss, "-o", "out.npz")[2]
+        assert "subgradient" not in run("solve", "a.npy", "--gradient", loss, "-o", "out.npz", "--force")[2]
 
 
 def test_not_hermitian_is_said(run):
@@ -222,6 +180,10 @@ def test_failed_matrix_is_counted(run):
         (["a.npy", "--gradient", "a.npy"], "must be 2 real numbers"),
         (["a.npy", "-o", "out.txt"], "must end in .npz"),
         (["a.npy", "-o", "nowhere/out.npz"], "no such directory"),
+        (["a.npy", "-o", "two.npz"], "--force"),
+        (["ragged.csv"], "line 2 has 1 entries"),
+        (["words.csv"], "line 1 has an entry that is no number"),
+        (["empty.csv"], "no numbers"),
     ],
 )
 def test_bad_input(run, arguments, said):
@@ -233,6 +195,8 @@ def test_bad_input(run, arguments, said):
     np.save("half.npy", np.eye(2, dtype="float16"))
     np.save("objects.npy", np.array([[None, 1], [1, None]]), allow_pickle=True)
     np.savez("two.npz", a=np.eye(2), b=np.eye(2))
+    for name, text in (("ragged", "1,2\n3\n"), ("words", "a,b\n"), ("empty", "# nothing\n")):
+        Path(f"{name}.csv").write_text(text)
     for name in ("broken.npy", "broken.npz", "broken.mtx", "notes.txt"):
         with open(name, "w") as file:
             file.write("nothing of the kind")
@@ -261,3 +225,95 @@ def test_runs_as_a_program(tmp_path):
     missing = subprocess.run([*command[:-1], "b.npy"], cwd=tmp_path, capture_output=True, text=True)
     assert missing.returncode == 2
     assert missing.stderr.startswith("error: there is no file b.npy")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2, 1\n1, 2\n", [1, 3]),
+        ("# a comment\n2 1\n1 2\n", [1, 3]),
+        ("2;0\n\n0;-1e0\n", [-1, 2]),
+        ("0,1j\n-1j,0\n", [-1, 1]),
+        ("0,0+1i\n0-1i,0\n", [-1, 1]),
+    ],
+)
+def test_csv(run, text, expected):
+    Path("a.csv").write_text(text)
+    code, _, err, results = run("solve", "a.csv", "-o", "out.npz")
+    assert code == 0, err
+    np.testing.assert_allclose(results["eigenvalues"], expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("write", ["npy", "npz", "mtx", "csv"])
+def test_standard_input(run, monkeypatch, write):
+    stream, a = io.BytesIO(), np.array([[2.0, 1.0], [1.0, 2.0]])
+    if write == "npy":
+        np.save(stream, a)
+    elif write == "npz":
+        np.savez(stream, a=a)
+    elif write == "mtx":
+        scipy.io.mmwrite(stream, scipy.sparse.coo_array(a))
+    else:
+        np.savetxt(stream, a, delimiter=",")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stream.getvalue())))
+    code, _, err, results = run("solve", "-", "-o", "out.npz")
+    assert code == 0, err
+    np.testing.assert_allclose(results["eigenvalues"], [1, 3], atol=1e-14)
+
+
+def test_nothing_in_standard_input(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    code, _, err, _ = run("solve", "-")
+    assert code == 2
+    assert "nothing came" in err
+
+
+def test_overwrites_only_by_force(run):
+    np.save("a.npy", np.eye(2))
+    Path("out.npz").write_bytes(b"")
+    code, _, err, _ = run_without_results(run, "solve", "a.npy", "-o", "out.npz")
+    assert code == 2
+    assert "--force" in err
+    assert Path("out.npz").read_bytes() == b""
+    code, out, _, results = run("solve", "a.npy", "-o", "out.npz", "--force")
+    assert code == 0
+    assert "Overwrote out.npz" in out
+    assert results["eigenvalues"].tolist() == [1, 1]
+    assert sorted(path.name for path in Path().iterdir()) == ["a.npy", "out.npz"]
+
+
+def run_without_results(run, *arguments):
+    """As `run`, where out.npz is no archive."""
+    content = Path("out.npz").read_bytes()
+    Path("out.npz").unlink()
+    np.savez("out.npz", nothing=np.zeros(0))
+    try:
+        return run(*arguments)
+    finally:
+        Path("out.npz").write_bytes(content)
+
+
+def test_says_what_it_did(run):
+    np.save("a.npy", hermitian(6))
+    _, out, _, _ = run("solve", "a.npy", "--b", "a.npy", "--type", "2", "--values-only", "--subset", 0, 1)
+    assert out.startswith("A B v = λ v, Hermitian, float64, in ")
+    assert "2 eigenvalues" in out
+
+
+def test_json(run):
+    np.save("a.npy", np.diag([1.0, 3.0]))
+    code, out, _, results = run("solve", "a.npy", "--gradient", "sum", "-o", "out.npz", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["eigenvalues"] == [1, 3]
+    assert found["value"] == 4
+    assert found["grad_a"] == [[1, 0], [0, 1]]
+    assert found["output"] == "out.npz"
+    assert set(results) == {"eigenvalues", "eigenvectors", "value", "grad_a"}
+
+
+def test_json_of_complex_numbers(run):
+    np.save("a.npy", np.array([[0.0, 1.0], [-1.0, 0.0]]))
+    code, out, _, _ = run("--json", "solve", "a.npy", "--general", "--values-only")
+    assert code == 0
+    np.testing.assert_allclose(json.loads(out)["eigenvalues"], [[0, -1], [0, 1]], atol=1e-15)

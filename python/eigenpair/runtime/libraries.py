@@ -6,14 +6,12 @@ Importing this module raises `ImportError` where they are not installed, or cann
 from __future__ import annotations
 
 import ctypes
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
 
-_PATTERN = {"win32": "{}.dll", "darwin": "lib{}.dylib"}.get(sys.platform, "lib{}.so")
+from .folders import find_library
 
 # void* (*)(void* context, const char* routine)
 _Lookup = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)
@@ -23,17 +21,10 @@ class _Handler(ctypes.Structure):
     _fields_ = (("target", ctypes.c_char_p), ("platform", ctypes.c_char_p), ("address", ctypes.c_void_p))
 
 
-def library_path(name: str = "eigenpair") -> Path:
-    """Where a library of the wheel is, or would be: `"eigenpair"`, the core, or `"eigenpair_xla"`."""
-    # An editable installation has two folders: one of sources, one of what was built.
-    places = [Path(folder, _PATTERN.format(name)) for folder in sys.modules["eigenpair"].__path__]
-    return next((path for path in places if path.exists()), places[0])
-
-
 def _load(name: str) -> ctypes.CDLL:
-    path = library_path(name)
-    if not path.exists():
-        raise ImportError(f"{path} was not built")
+    path = find_library(name)
+    if path is None:
+        raise ImportError(f"the library {name} was not built")
     try:
         return ctypes.CDLL(str(path))
     except OSError as error:

@@ -1,0 +1,72 @@
+"""The program `eigenpair`, also `python -m eigenpair`: what is installed, problems from files, gradients checked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import jax
+
+from .. import __version__
+from ..runtime.files import BadInput
+from ..runtime.installed import c_folder, facts, report
+from . import bench, check, solve
+
+_COMMANDS = {"solve": solve, "check": check, "bench": bench}
+
+_DESCRIPTION = "Differentiable eigendecomposition. Without a command: what is installed."
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="eigenpair", description=_DESCRIPTION)
+    top.add_argument("--version", action="version", version=f"eigenpair {__version__}")
+    top.add_argument("--json", action="store_true", help="for programs: print JSON")
+    paths = top.add_mutually_exclusive_group()
+    paths.add_argument("--cmakedir", action="store_true", help="print the folder for CMAKE_PREFIX_PATH")
+    paths.add_argument("--pkgconfigdir", action="store_true", help="print the folder for PKG_CONFIG_PATH")
+    paths.add_argument("--includedir", action="store_true", help="print the folder of eigenpair.h")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    for name, module in _COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(command)
+        # Before or after the command.
+        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for programs: print JSON")
+    return top
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    for name, asked in (("cmake", parsed.cmakedir), ("pkgconfig", parsed.pkgconfigdir), ("include", parsed.includedir)):
+        if asked:
+            print(c_folder(name))
+            return 0
+    print(json.dumps(facts(), indent=2) if parsed.json else report())
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code: 0; 1 if a matrix had no solution or a gradient is not right; 2 for what the user must put right."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal without λ still gets its numbers
+    parsed = parser().parse_args(arguments)
+    try:
+        if parsed.command is None:
+            return _report(parsed)
+        jax.config.update("jax_enable_x64", True)  # a program may choose this for itself; a library may not
+        return int(_COMMANDS[parsed.command].run(parsed))
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
