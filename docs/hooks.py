@@ -1,4 +1,4 @@
-"""What mkdocs does beside its plugins: docstrings of the Julia package in the pages.
+"""What mkdocs does beside its plugins: docstrings of the Julia package in the pages, and notebooks of the gallery.
 
 A line `::: julia NAME …` becomes the docstrings of these names, read from `julia/src` as text: building the pages needs
 no Julia. A name without a docstring is an error.
@@ -7,12 +7,15 @@ no Julia. A name without a docstring is an error.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
-SOURCE = Path(__file__).resolve().parent.parent / "julia" / "src"
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "julia" / "src"
 
 # The line before a docstring.
 _OPENS = re.compile(r'^(?:@doc\s+)?(?:raw)?"""$')
@@ -42,6 +45,7 @@ PAGES = {
     **dict.fromkeys(("check", "mask", "broaden", "raw", "with_policy", "count_refusals"), "degeneracy.md"),
     "DegeneracyPolicy": "degeneracy.md",
     **dict.fromkeys(("LAPACKHandle", "with_lapack", "set_library!", "library_path"), "native.md"),
+    **dict.fromkeys(("check_grads", "GradientCheck"), "check_grads.md"),
     **{f"{f}_{d}": "pullbacks.md" for f in ("eigh", "eigvalsh", "eig", "eigvals") for d in ("pullback", "pushforward")},
 }
 
@@ -53,10 +57,12 @@ def docstrings() -> dict[str, list[str]]:
     for path in sorted(SOURCE.rglob("*.jl")):
         lines = iter(path.read_text(encoding="utf-8").split("\n"))
         for line in lines:
+            if not line.count('"""') % 2:
+                continue
+            text = "".join(f"{x}\n" for x in itertools.takewhile(lambda x: '"""' not in x, lines))
             if not _OPENS.match(line):
                 continue
-            text = "".join(f"{x}\n" for x in iter(functools.partial(next, lines), '"""'))
-            defined = _DEFINITION.match(next(lines))
+            defined = _DEFINITION.match(next(lines, ""))
             # Also the names in the signature at the head, for one docstring that describes several.
             heads = re.findall(
                 r"^    (?:[^=(]+ = )?(?:EigenPair\.)?([\w!]+)(?:\(|$)", text.split("\n\n")[0], re.MULTILINE
@@ -100,3 +106,17 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return f"\n\n{match.group(1)}---\n\n".join(parts)
 
     return _DIRECTIVE.sub(replaced, markdown)
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Called by mkdocs: adds the gallery's notebooks, made from its scripts."""
+    from mkdocs.structure.files import File
+
+    sys.path.insert(0, str(ROOT / "examples"))
+    import make_gallery
+
+    for script in make_gallery.scripts():
+        if script.path.suffix == ".py":
+            name = f"gallery/{script.path.stem}.ipynb"
+            files.append(File.generated(config, name, content=make_gallery.notebook(script)))
+    return files
