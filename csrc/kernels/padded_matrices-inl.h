@@ -85,7 +85,7 @@ class PaddedMatrices {
     for (int64_t j = 0; j < n(); ++j) {
       for (int64_t i = j; i < n(); ++i) {
         R re, im = 0;
-        read(source, n(), i, j, triangle_, rows_, &re, &im);
+        read_entry(source, n(), i, j, triangle_, rows_, &re, &im);
         target.re[i * stride() + j] = re;
         target.re[j * stride() + i] = re;
         if constexpr (kComplex) {

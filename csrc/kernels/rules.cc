@@ -1,11 +1,11 @@
 // Compiled once per instruction set, with EIGENPAIR_ISA naming the namespace and the symbols.
 #include <cstddef>
 #include <cstdint>
-#include <type_traits>
 
 #include "kernels/kernels.h"
 #include "kernels/lane_rule-inl.h"
 #include "kernels/lanes-inl.h"
+#include "kernels/orders-inl.h"
 #include "kernels/padded_rule-inl.h"
 #include "kernels/storage-inl.h"
 #include "kernels/tiled_rule-inl.h"
@@ -34,18 +34,13 @@ void run_order(const eigenpair_hermitian_rule& p, int64_t first, int64_t last, v
 
 template <typename T>
 void run(const eigenpair_hermitian_rule& p, int64_t first, int64_t last, void* scratch) {
-  if constexpr (std::is_same_v<T, typename RealPart<T>::type>) {
-    if (p.n == 2) return run_order<T, 2>(p, first, last, scratch);
-    if (p.n == 3) return run_order<T, 3>(p, first, last, scratch);
-    if (p.n == 4) return run_order<T, 4>(p, first, last, scratch);
-  }
-  run_order<T, 0>(p, first, last, scratch);
+  for_order<T>(p.n, [&](auto order) { run_order<T, decltype(order)::value>(p, first, last, scratch); });
 }
 
 template <typename T>
 size_t scratch_bytes(int64_t n) {
   // The unrolled kernels may use more padding.
-  return PaddedRule<T, 0>::scratch_bytes(n) + PaddedRule<T, 4>::scratch_bytes(4);
+  return PaddedRule<T, 0>::scratch_bytes(n) + PaddedRule<T, kLargestUnrolled>::scratch_bytes(kLargestUnrolled);
 }
 
 }  // namespace

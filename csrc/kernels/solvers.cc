@@ -6,6 +6,7 @@
 #include "kernels/kernels.h"
 #include "kernels/lane_group-inl.h"
 #include "kernels/lanes-inl.h"
+#include "kernels/orders-inl.h"
 #include "kernels/row_solver-inl.h"
 #include "kernels/storage-inl.h"
 #include "kernels/two_by_two-inl.h"
@@ -16,14 +17,10 @@ namespace {
 
 template <typename T>
 void solve(const eigenpair_hermitian_problem& p, int64_t first, int64_t last, void* scratch) {
-  // Unrolled only for the orders where that matters most; each instance costs compile time and 10 kB.
   if constexpr (std::is_same_v<T, typename RealPart<T>::type>) {
     if (p.n == 2 && p.type == 0 && p.u == nullptr) return TwoByTwo<T>::solve(p, first, last);
-    if (p.n == 2) return solve_order<T, 2>(p, first, last, scratch);
-    if (p.n == 3) return solve_order<T, 3>(p, first, last, scratch);
-    if (p.n == 4) return solve_order<T, 4>(p, first, last, scratch);
   }
-  solve_order<T, 0>(p, first, last, scratch);
+  for_order<T>(p.n, [&](auto order) { solve_order<T, decltype(order)::value>(p, first, last, scratch); });
 }
 
 template <typename T>

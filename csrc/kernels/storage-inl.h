@@ -12,13 +12,14 @@ namespace {
 
 // Entry (i, j), i >= j, of the Hermitian matrix that `triangle` of column-major or row-major storage represents.
 template <typename R>
-inline void read(const R* source, int64_t n, int64_t i, int64_t j, int32_t triangle, bool rows, R* re, R*) {
+inline void read_entry(const R* source, int64_t n, int64_t i, int64_t j, int32_t triangle, bool rows, R* re, R*) {
   const R below = rows ? source[i * n + j] : source[i + j * n];
   const R above = rows ? source[j * n + i] : source[j + i * n];
   *re = triangle == EIGENPAIR_LOWER ? below : (triangle == EIGENPAIR_UPPER ? above : mean(below, above));
 }
 template <typename R>
-inline void read(const Complex<R>* source, int64_t n, int64_t i, int64_t j, int32_t triangle, bool rows, R* re, R* im) {
+inline void read_entry(const Complex<R>* source, int64_t n, int64_t i, int64_t j, int32_t triangle, bool rows, R* re,
+                       R* im) {
   const Complex<R> below = rows ? source[i * n + j] : source[i + j * n];
   const Complex<R> above = rows ? source[j * n + i] : source[j + i * n];
   const bool both = triangle == EIGENPAIR_HERMITIAN_PART;
