@@ -26,13 +26,13 @@ class DecisionArrays {
   }
 
   bool by_rows() const { return p_.layout == EIGENPAIR_ROW_MAJOR; }
-  // Where (i, j) stands in a matrix of `rows` x `columns`.
+  // The position of entry (i, j) of a matrix of `rows` x `columns`.
   int64_t at(int64_t i, int64_t j, int64_t rows, int64_t columns) const {
     return by_rows() ? i * columns + j : i + j * rows;
   }
   int64_t at(int64_t i, int64_t j) const { return at(i, j, n_, n_); }
 
-  // Asks reason(i, j) about each two eigenvalues i < j, and writes what it says.
+  // Writes the decision for every two eigenvalues i < j, given its reason.
   template <typename Reason>
   void write(const Reason& reason_of) {
     int32_t* lost = output<int32_t>(p_.lost, n_);

@@ -46,7 +46,7 @@ class Gaps {
     for (int64_t i = 1; policy == EIGENPAIR_POLICY_CHECK && i < n; ++i) {
       const R gap = w[i] - w[i - 1];
       all_far_ &= gap > reach_;
-      // `not >`: a NaN joins everything.
+      // `not >`, so that NaN joins the cluster.
       first[i] = gap > width_ ? static_cast<int32_t>(i) : first[i - 1];
       clustered_ |= first[i] != i;
     }
@@ -56,7 +56,7 @@ class Gaps {
   bool clustered() const { return clustered_; }
   bool share_cluster(int64_t i, int64_t j) const { return first_[j] <= i; }
 
-  // Whether every gap is so large that it is kept whatever the loss.
+  // Whether every gap is so large that it is kept for every loss.
   bool all_far() const { return all_far_; }
   // Under `check`, the same of the gaps between what is at or before i and what is at or after j.
   bool all_far(int64_t i, int64_t j) const { return w_[j] - w_[i] > reach_ && !share_cluster(i, j); }

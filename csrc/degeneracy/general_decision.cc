@@ -66,7 +66,7 @@ class GeneralDecision {
         return dropped ? EIGENPAIR_REASON_POLICY : EIGENPAIR_REASON_NONE;
       });
     }
-    // A pencil with an infinite eigenvalue has no second derivatives, whatever the policy.
+    // A pencil with an infinite eigenvalue has no second derivatives, under any policy.
     for (int64_t i = 0; p_.mode == EIGENPAIR_DECIDE_SECOND && i < n_; ++i) {
       if (is_infinite(i)) arrays.refuse(i, EIGENPAIR_REASON_SECOND);
     }
@@ -151,7 +151,7 @@ class GeneralDecision {
 
   // ---- reverse ----
 
-  // Each entry of K stands for itself.
+  // Unlike in Hermitian problems, K_ij and K_ji are tested separately.
   void decide_reverse(DecisionArrays& arrays) {
     const R* sizes = arrays.input<R>(p_.sizes, n_ * n_);
     RoundingOfK<T> rounding;

@@ -10,9 +10,9 @@ namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
-// In units of √n ε times the size of what was rounded: up to the first, an entry of K does not count against a loss; up
-// to the second it is dropped, if the gap is at most kNear times the scale. The same numbers stand in
-// python/eigenpair/degeneracy.
+// In units of √n ε times the size of what was rounded. An entry of K up to the first limit counts as zero inside a
+// cluster. An entry up to the second is dropped at gaps of at most kNear times the scale. The same numbers are in
+// python/eigenpair/degeneracy/.
 constexpr double kRoundingLimit = 64, kNoiseLimit = 8, kNear = 1e-3;
 
 // General problems. In a cluster, eigenvectors whose condition number is so large that 10 c √n ε condition² reaches 1

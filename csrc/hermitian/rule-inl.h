@@ -1,7 +1,6 @@
-// First derivatives of Hermitian problems, as docs/derivations.md writes them: the one place of the core where the rule
-// and its signs stand. Matrices of different sizes differ in how they are stored and multiplied; that is in
-// kernels/lane_rule-inl.h (one per SIMD lane), kernels/padded_rule-inl.h (up to 64 x 64), and
-// kernels/tiled_rule-inl.h with hermitian/large_rule.h (beyond).
+// First derivatives of Hermitian problems, as in docs/derivations.md. The rule and its signs are only here. How
+// matrices of different sizes are stored and multiplied is in kernels/lane_rule-inl.h (one per SIMD lane),
+// kernels/padded_rule-inl.h (up to 64 x 64), and kernels/tiled_rule-inl.h with hermitian/large_rule.h (beyond).
 //
 // With the bases X and Y and the signs s and t of the type, L_ij = (w_i + w_j)/2 and F the inverse gaps:
 //
@@ -80,14 +79,14 @@ inline S k_of_m(const RuleOfType& type, R f, S m, S n) {
   return plus(scaled(m, f), scaled(n, R(0.5) * R(type.t)));
 }
 
-// ---- in order ----
+// ---- the whole rule ----
 
-// The reverse rule of one matrix. `Matrices` has it in its own storage:
-//   bool compute_m()              K and M; false where the policy refuses the loss
-//   void compute_n()              N, which may take the place of K
+// The reverse rule for one matrix. `Matrices` implements these steps for its storage:
+//   bool compute_m()              K and M; false if the policy refuses the loss
+//   void compute_n()              N, which may overwrite K
 //   void pull_back_a(bool x_is_u) dA = X M Xᴴ
 //   void pull_back_b(bool y_is_u) dB = Y N Yᴴ
-// Without cotangents of vectors neither M nor N is computed, for both are diagonal. False where the policy refuses.
+// Without cotangents of vectors M and N are diagonal and not computed. Returns false if the policy refuses the loss.
 template <typename Matrices>
 bool pull_back(const eigenpair_hermitian_rule& p, Matrices& matrices) {
   const RuleOfType& type = kRuleOfType[p.type];
