@@ -2,6 +2,7 @@
 
     python tools/fuzz.py [SECONDS]           one run, 60 seconds if not told
     python tools/fuzz.py FILE                the calls of one input, such as a finding
+    python tools/fuzz.py keep                adds to the kept corpus what earlier runs found to reach other code
 
 Starts from the inputs in csrc/tests/fuzz/corpus, which are kept, and from what earlier runs added in build/fuzz/corpus.
 A finding is written to build/fuzz/findings. Needs clang with its libFuzzer (Debian: clang, libclang-rt-dev).
@@ -59,9 +60,10 @@ def main() -> int:
         "UBSAN_OPTIONS": "print_stacktrace=1",
     }
     command = [program, asked]
-    if asked.isdecimal():
-        # A length of 0 leaves it to libFuzzer; a call that takes ten seconds hangs.
-        limits = [f"-max_total_time={asked}", "-max_len=16384", "-len_control=10", "-timeout=10", "-rss_limit_mb=4096"]
+    if asked == "keep":
+        command = [program, "-merge=1", KEPT, corpus]
+    elif asked.isdecimal():
+        limits = [f"-max_total_time={asked}", "-max_len=4096", "-timeout=20", "-rss_limit_mb=4096"]
         command = [program, *limits, "-print_final_stats=1", f"-artifact_prefix={findings}/", corpus, KEPT]
     return subprocess.run([str(part) for part in command], env=environment, check=False).returncode
 

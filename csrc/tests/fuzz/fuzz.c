@@ -47,6 +47,30 @@ static void* read_only(arrays* all, input* in, int32_t dtype, int64_t count) {
   return keep(all, numbers(in, dtype, count), (size_t)count * bytes_of(dtype), 1);
 }
 
+static int32_t real_dtype(int32_t dtype) {
+  return real_bytes_of(dtype) == sizeof(float) ? EIGENPAIR_FLOAT32 : EIGENPAIR_FLOAT64;
+}
+
+static double real_at(const void* x, int32_t dtype, int64_t i) {
+  return real_bytes_of(dtype) == sizeof(float) ? ((const float*)x)[i] : ((const double*)x)[i];
+}
+
+/* Ascending real numbers, as the eigenvalues of a Hermitian problem are; NaN may be anywhere. */
+static void* spectra(arrays* all, input* in, int32_t dtype, int64_t batch, int64_t n) {
+  const int32_t real = real_dtype(dtype);
+  const size_t each = real_bytes_of(real);
+  char* w = numbers(in, real, batch * n);
+  for (int64_t i = 1; i < batch * n; ++i) {
+    for (int64_t j = i; j % n > 0 && real_at(w, real, j - 1) > real_at(w, real, j); --j) {
+      char swap[sizeof(double)];
+      memcpy(swap, w + (size_t)j * each, each);
+      memcpy(w + (size_t)j * each, w + (size_t)(j - 1) * each, each);
+      memcpy(w + (size_t)(j - 1) * each, swap, each);
+    }
+  }
+  return keep(all, w, (size_t)(batch * n) * each, 1);
+}
+
 static void* written(arrays* all, size_t bytes) { return keep(all, room(bytes), bytes, 0); }
 
 static void finish(arrays* all) {
@@ -55,14 +79,6 @@ static void finish(arrays* all) {
     free(all->copy[i]);
     free(all->memory[i]);
   }
-}
-
-static int32_t real_dtype(int32_t dtype) {
-  return real_bytes_of(dtype) == sizeof(float) ? EIGENPAIR_FLOAT32 : EIGENPAIR_FLOAT64;
-}
-
-static double real_at(const void* x, int32_t dtype, int64_t i) {
-  return real_bytes_of(dtype) == sizeof(float) ? ((const float*)x)[i] : ((const double*)x)[i];
 }
 
 /* Real numbers in ascending order without NaN, or nothing but NaN where there is no solution. */
@@ -201,7 +217,7 @@ static void subset(input* in) {
   if (status == EIGENPAIR_OK && info != NULL) {
     for (int64_t k = 0; k < batch; ++k) expect_spectrum(p.w, p.dtype, k * p.count, p.count, info[k]);
   }
-  if (status == EIGENPAIR_OK && p.factor != NULL) {
+  if (status == EIGENPAIR_OK && p.factor != NULL && batch > 0) {
     eigenpair_complement_problem c = {.struct_size = sizeof c, .dtype = p.dtype, .layout = p.layout, .n = n};
     c.type = p.b != NULL;
     c.batch = batch;
@@ -239,7 +255,7 @@ static void rule(input* in) {
   const int wants = choose(in, 128);
   const size_t square = (size_t)(batch * n * n) * bytes_of(r.dtype);
   const size_t row = (size_t)(batch * n) * real_bytes_of(r.dtype);
-  r.w = read_only(&all, in, real_dtype(r.dtype), batch * n);
+  r.w = spectra(&all, in, r.dtype, batch, n);
   r.v = read_only(&all, in, r.dtype, batch * n * n);
   if (wants & 1 || r.type >= 2) r.u = read_only(&all, in, r.dtype, batch * n * n);
   if (wants & 2) r.scale = read_only(&all, in, real_dtype(r.dtype), batch);
@@ -280,7 +296,7 @@ static void decide(input* in) {
   d.order = n + (d.general || choose(in, 4) ? 0 : choose(in, 5));
   const int wants = choose(in, 256), more = choose(in, 256);
   const int32_t real = real_dtype(d.dtype);
-  d.w = read_only(&all, in, d.general ? d.dtype : real, batch * n);
+  d.w = d.general ? read_only(&all, in, d.dtype, batch * n) : spectra(&all, in, d.dtype, batch, n);
   if (wants & 1) d.k = read_only(&all, in, d.dtype, batch * n * n);
   if (wants & 2) d.dw = read_only(&all, in, d.general ? d.dtype : real, batch * n);
   if (wants & 4) {
