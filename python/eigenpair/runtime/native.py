@@ -56,7 +56,10 @@ try:
     from . import libraries as _native
 except ImportError as error:  # the wheel without libraries, or a build without a C++ compiler
     _native = None  # type: ignore[assignment]
-    _why_not = f"the native core is not there ({error}); reinstall with a C++17 compiler"
+    _why_not = (
+        f"the native core is not there ({error}); with a C++17 compiler, "
+        "`pip install --no-binary eigenpair eigenpair` builds it"
+    )
 else:
     _why_not = "EIGENPAIR_KERNELS=off" if os.environ.get("EIGENPAIR_KERNELS", "").lower() == "off" else ""
     if not _why_not:
