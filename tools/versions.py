@@ -3,8 +3,9 @@
     python tools/versions.py                 every tier
     python tools/versions.py TIER FILE ...   one tier, and other tests than the fast ones
 
-Each tier has a virtual environment of its own in build/versions. The package comes from a wheel that pip builds in
-isolation, as it does for users. A tier whose Python is not on this machine is skipped, and a line says so.
+Each tier has a virtual environment of its own in build/versions, and the tiers run at the same time. The package comes
+from one wheel, which serves every Python and which pip builds in isolation, as it does for users. A tier whose Python
+is not on this machine is skipped, and a line says so.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,7 +74,23 @@ def requirements(oldest: bool) -> list[str]:
     return wanted
 
 
-def run_tier(tier: Tier, tests: list[str]) -> tuple[int, int, int]:
+def environment() -> dict[str, str]:
+    """That of a user."""
+    return {name: value for name, value in os.environ.items() if name != "EIGENPAIR_XLA_INCLUDE"}
+
+
+def build_wheel() -> Path:
+    """The wheel that all tiers install."""
+    wheels = PLACE / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
+    build = [*pip, "wheel", "--no-deps", "-w", wheels, "-C", f"build-dir={PLACE / 'build'}", ROOT]
+    subprocess.run(build, check=True, env=environment())
+    (wheel,) = wheels.glob("*.whl")
+    return wheel
+
+
+def run_tier(tier: Tier, wheel: Path, tests: list[str]) -> tuple[int, int, int]:
     """How many tests passed, failed and were skipped."""
     base = find_python(tier.python)
     if base is None:
@@ -85,12 +103,6 @@ def run_tier(tier: Tier, tests: list[str]) -> tuple[int, int, int]:
     pip = [python, "-m", "pip", "--disable-pip-version-check", "-q"]
     upgrade = [] if tier.oldest else ["--upgrade"]
     subprocess.run([*pip, "install", *upgrade, *requirements(tier.oldest), *TEST_TOOLS], check=True)
-    wheels = place / "wheels"
-    shutil.rmtree(wheels, ignore_errors=True)
-    environment = {name: value for name, value in os.environ.items() if name != "EIGENPAIR_XLA_INCLUDE"}
-    build = [*pip, "wheel", "--no-deps", "-w", wheels, "-C", f"build-dir={place / 'build'}", ROOT]
-    subprocess.run(build, check=True, env=environment)
-    (wheel,) = wheels.glob("*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--force-reinstall", wheel], check=True)
     names = ("jax", "jaxlib", "numpy", "scipy")
     ask = f"import importlib.metadata as m; print(' '.join(n + ' ' + m.version(n) for n in {names}))"
@@ -100,7 +112,9 @@ def run_tier(tier: Tier, tests: list[str]) -> tuple[int, int, int]:
     report.unlink(missing_ok=True)
     chosen = [ROOT / "tests" / "python" / test for test in tests]
     pytest = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *chosen]
-    code = subprocess.run(pytest, cwd=ROOT, check=False, env=environment).returncode
+    done = subprocess.run(pytest, cwd=ROOT, check=False, env=environment(), capture_output=True, text=True)
+    print(f"versions: {tier.name}:\n{done.stdout}{done.stderr}", flush=True)
+    code = done.returncode
     if not report.exists():
         return 0, 1, 0
     total, failed, errors, skipped = (
@@ -113,17 +127,19 @@ def run_tier(tier: Tier, tests: list[str]) -> tuple[int, int, int]:
 
 def run(names: list[str] | None = None, tests: list[str] | None = None) -> tuple[int, int, int]:
     """The sums over the tiers."""
-    sums = [0, 0, 0]
-    for tier in TIERS:
-        if names and tier.name not in names:
-            continue
+
+    def counts(tier: Tier) -> tuple[int, int, int]:
         try:
-            counts = run_tier(tier, tests or FAST)
+            return run_tier(tier, wheel, tests or FAST)
         except subprocess.CalledProcessError as error:
             print(f"versions: {tier.name}: {' '.join(map(str, error.cmd))} failed", flush=True)
-            counts = (0, 1, 0)
-        sums = [x + y for x, y in zip(sums, counts, strict=True)]
-    return sums[0], sums[1], sums[2]
+            return 0, 1, 0
+
+    wheel = build_wheel()
+    chosen = [tier for tier in TIERS if not names or tier.name in names]
+    with futures.ThreadPoolExecutor() as pool:
+        passed, failed, skipped = zip(*pool.map(counts, chosen), strict=True)
+    return sum(passed), sum(failed), sum(skipped)
 
 
 def main() -> int:
