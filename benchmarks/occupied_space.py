@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import textwrap
 from typing import Any
 
 import eigenpair
@@ -21,7 +22,8 @@ PAGE = pathlib.Path(__file__).parent.parent / "docs" / "degeneracy.md"
 
 def matrices() -> tuple[np.ndarray, np.ndarray]:
     """A and B, by the first block of the page that makes them."""
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    fences = re.findall(r"^( *```python\n.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    blocks = [textwrap.dedent(fence).removeprefix("```python\n") for fence in fences]
     names: dict[str, Any] = {}
     exec(next(block for block in blocks if re.search(r"^A\b.*=", block, re.MULTILINE)), names)
     return np.asarray(names["A"]), np.asarray(names["B"])

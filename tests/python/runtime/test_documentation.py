@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -72,3 +73,11 @@ def test_page_in_its_own_process(page):
     environment = {key: value for key, value in os.environ.items() if key != "XLA_FLAGS"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pictures_are_there_and_described(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for description, path in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", text):
+        assert ((ROOT / page).parent / path).exists()
+        assert len(description.split()) > 5, f"{page}: say what is seen on {path}"
