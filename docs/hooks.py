@@ -45,7 +45,7 @@ PAGES = {
     **dict.fromkeys(("check", "mask", "broaden", "raw", "with_policy", "count_refusals"), "degeneracy.md"),
     "DegeneracyPolicy": "degeneracy.md",
     **dict.fromkeys(("LAPACKHandle", "with_lapack", "set_library!", "library_path"), "native.md"),
-    **dict.fromkeys(("check_grads", "GradientCheck"), "check_grads.md"),
+    **dict.fromkeys(("check_grads", "GradientCheck", "InputCheck"), "check_grads.md"),
     **{f"{f}_{d}": "pullbacks.md" for f in ("eigh", "eigvalsh", "eig", "eigvals") for d in ("pullback", "pushforward")},
 }
 
