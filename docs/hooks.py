@@ -84,18 +84,19 @@ def markdown_of(text: str, indent: str = "") -> str:
     body = re.sub(r"^#+ (.+)$", r"**\1**", body, flags=re.MULTILINE)
     body = re.sub(r"^!!! (\w+)", r"!!! \1", body, flags=re.MULTILINE)
     body = _REFERENCE.sub(_link, body)
-    signature = "\n".join(_wrapped(line) for line in signature.split("\n"))
+    # Continued lines are indented.
+    signature = "\n".join(map(_wrapped, re.sub(r"\n\s+", " ", signature).split("\n")))
     head = f"```julia\n{signature}\n```\n\n" if signature else ""
     return textwrap.indent(head + body, indent)
 
 
 def _wrapped(line: str, width: int = 76) -> str:
-    """A signature too long for the page, with the keyword arguments on lines of their own."""
-    if len(line) <= width or "; " not in line:
+    """A signature too long for the page, with each keyword argument on a line of its own."""
+    match = re.fullmatch(r"([^;]*);\s*(.*)\)", line)
+    if len(line) <= width or not match:
         return line
-    before, keywords = line.split("; ", 1)
-    wrapped = textwrap.fill(keywords, width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
-    return f"{before};\n{wrapped}"
+    keywords = "".join(f"    {keyword},\n" for keyword in match[2].split(", "))
+    return f"{match[1]};\n{keywords})"
 
 
 def _link(match: re.Match[str]) -> str:
