@@ -81,3 +81,11 @@ def test_pictures_are_there_and_described(page):
     for description, path in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", text):
         assert ((ROOT / page).parent / path).exists()
         assert len(description.split()) > 5, f"{page}: say what is seen on {path}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_a_page_names_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    folders = "tests|csrc|python|julia|benchmarks|examples|tools|docs"
+    for path in re.findall(rf"`((?:{folders})/[\w/.]+\.\w+)`", text):
+        assert "NAME" in path or (ROOT / path).exists(), f"{page} names {path}"
