@@ -1,4 +1,4 @@
-# make demo | test | test-fast | test-versions | bench | docs | lint | format | sanitize | cases | cuda-headers | develop | clean
+# make demo | test | test-fast | test-versions | bench | docs | gallery | lint | format | sanitize | cases | cuda-headers | develop | clean
 #
 # For contributors (CONTRIBUTING.md): `make develop` once, then `make test K=subset` runs the tests whose names match.
 #
@@ -18,7 +18,7 @@ DEVELOP := $(wildcard $(VENV)/develop)
 SOURCES := CMakeLists.txt pyproject.toml README.md $(shell find csrc $(if $(DEVELOP),,python) julia/src julia/ext \
   julia/Project.toml -type f ! -path '*/tests/*' ! -path '*/__pycache__/*')
 
-.PHONY: all develop demo test test-fast test-elementwise test-versions test-arm64 bench docs lint format sanitize fuzz dist cases cuda-headers clean
+.PHONY: all develop demo test test-fast test-elementwise test-versions test-arm64 bench docs gallery lint format sanitize fuzz dist cases cuda-headers clean
 all: $(VENV)/package
 
 # An editable installation: an edit of a Python file reinstalls nothing, an edit of csrc/ rebuilds the core.
@@ -66,6 +66,11 @@ bench: $(VENV)/package $(VENV)/bench
 
 docs: $(VENV)/package $(VENV)/docs
 	mkdocs build --strict
+
+# The scripts of examples/gallery: their pictures and page in docs/, and the same as notebooks in build/notebooks.
+gallery: $(VENV)/package
+	python examples/make_gallery.py
+	python examples/make_gallery.py --notebooks build/notebooks
 
 lint: $(VENV)/dependencies
 	@python tools/lint.py
