@@ -112,7 +112,7 @@ def _jvp(
     static = {"type": type, "triangle": triangle, "policy": policy}
     results = [w]
     if vectors:
-        results += shown([v, *u], tangent_map, residuals, primals, static)
+        results += shown([v, *u], tangent_map, residuals, primals, (False, True, type >= 2), static)
     return results, tangent_map(moved, residuals, outputs=(True, vectors, vectors and type >= 2), **static)
 
 

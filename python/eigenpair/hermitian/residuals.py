@@ -35,18 +35,24 @@ def shown(
     tangent_map: TangentMap,
     residuals: Sequence[Array],
     operands: Sequence[Array],
+    outputs: tuple[bool, ...],
     static: Any,
 ) -> Sequence[Array]:
-    """`vectors`, residuals themselves, with tangents under the caller's policy."""
+    """`vectors`, residuals themselves, with tangents under the caller's policy; `outputs` marks them for the map."""
     if without_refusals(static["policy"]) == static["policy"]:
         return vectors
     return _shown_p.bind(
-        *residuals, *operands, count=len(vectors), kept=len(residuals), rule=tangent_map, static=tuple(static.items())
+        *residuals,
+        *operands,
+        kept=len(residuals),
+        rule=tangent_map,
+        outputs=outputs,
+        static=tuple(static.items()),
     )
 
 
-def _evaluate(*values: Any, count: int, **_: Any) -> list[Any]:
-    return list(values[1 : 1 + count])
+def _evaluate(*values: Any, outputs: tuple[bool, ...], **_: Any) -> list[Any]:
+    return list(values[1 : 1 + sum(outputs)])
 
 
 _shown_p.def_impl(_evaluate)
@@ -56,14 +62,19 @@ batching.primitive_batchers[_shown_p] = batched(_shown_p)
 
 
 def _shown_jvp(
-    primals: Sequence[Any], tangents: Sequence[Any], *, count: int, kept: int, rule: TangentMap, static: Any
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    kept: int,
+    rule: TangentMap,
+    outputs: tuple[bool, ...],
+    static: Any,
 ) -> tuple[Sequence[Array], Sequence[Any]]:
-    results = _shown_p.bind(*primals, count=count, kept=kept, rule=rule, static=static)
+    results = _shown_p.bind(*primals, kept=kept, rule=rule, outputs=outputs, static=static)
     moved = [None if isinstance(t, ad.Zero) else t for t in tangents[kept:]]
     moved += [None] * (2 - len(moved))
     if all(t is None for t in moved):
         return results, [ad.Zero(jax.typeof(x).to_tangent_aval()) for x in results]
-    outputs = (False, True, count > 1)
     return results, rule(moved, primals[:kept], outputs=outputs, **dict(static))
 
 

@@ -141,7 +141,7 @@ def _solve_jvp(
     if not vectors:
         return [w], moved
     still = [ad.Zero(jax.typeof(x).to_tangent_aval()) for x in (edges, factor)]
-    (v,) = shown([v], tangent_map, residuals, primals, {**static, "type": len(primals) - 1})
+    (v,) = shown([v], tangent_map, residuals, primals, (False, True), {**static, "type": len(primals) - 1})
     return [w, v, edges, factor], [*moved, *still]
 
 
