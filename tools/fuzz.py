@@ -63,7 +63,7 @@ def main() -> int:
     if asked == "keep":
         command = [program, "-merge=1", KEPT, corpus]
     elif asked.isdecimal():
-        limits = [f"-max_total_time={asked}", "-max_len=4096", "-timeout=20", "-rss_limit_mb=4096"]
+        limits = [f"-max_total_time={asked}", "-max_len=4096", "-len_control=0", "-timeout=20", "-rss_limit_mb=4096"]
         command = [program, *limits, "-print_final_stats=1", f"-artifact_prefix={findings}/", corpus, KEPT]
     return subprocess.run([str(part) for part in command], env=environment, check=False).returncode
 
