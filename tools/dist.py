@@ -32,7 +32,8 @@ def main() -> None:
     (sources,) = DIST.glob("*.tar.gz")
     wheel = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-cache-dir", "-w", DIST]
     run(*wheel, sources)
-    run(*wheel, "-C", "wheel.cmake=false", sources)
+    # Without juliapkg.json, which names a folder that only builds have.
+    run(*wheel, "-C", "wheel.cmake=false", "-C", "wheel.exclude=eigenpair/juliapkg.json", sources)
     run(sys.executable, "-m", "twine", "check", "--strict", *DIST.iterdir())
     for path in sorted(DIST.iterdir()):
         print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB")

@@ -56,7 +56,8 @@ class HermitianDecision {
     w_ = arrays.input<R>(p_.w, n_);
     const R* scale = arrays.input<R>(p_.scale, 1);
     R of_norms = 0;
-    if (scale == nullptr && p_.norms != nullptr) {
+    // Other policies ask for no scale, and v may be NULL.
+    if (scale == nullptr && p_.norms != nullptr && p_.policy == EIGENPAIR_POLICY_CHECK) {
       of_norms = scale_of_pair(arrays);
       scale = &of_norms;
     }

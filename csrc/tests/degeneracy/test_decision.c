@@ -170,3 +170,23 @@ TEST(bad_arguments) {
   bad.struct_size = 8;
   CHECK(eigenpair_decide(&bad) == EIGENPAIR_BAD_ARGUMENT, "struct_size");
 }
+
+TEST(policies_other_than_check_read_no_norms) {
+  const double w[] = {1, 1, 2}, norms[] = {1, 1};
+  for (int32_t policy = EIGENPAIR_POLICY_MASK; policy <= EIGENPAIR_POLICY_RAW; ++policy) {
+    int32_t gaps[9];
+    const eigenpair_decision decision = {.struct_size = sizeof decision,
+                                         .dtype = EIGENPAIR_FLOAT64,
+                                         .policy = policy,
+                                         .parameter = 0.5,
+                                         .n = 3,
+                                         .order = 3,
+                                         .batch = 1,
+                                         .w = w,
+                                         .norms = norms,
+                                         .gaps = gaps};
+    CHECK(eigenpair_decide(&decision) == EIGENPAIR_OK, "policy %d: %s", (int)policy, eigenpair_last_error());
+    CHECK(gaps[1] == (policy == EIGENPAIR_POLICY_RAW ? EIGENPAIR_GAP_KEPT : EIGENPAIR_GAP_DROPPED), "policy %d",
+          (int)policy);
+  }
+}
