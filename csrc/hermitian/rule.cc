@@ -1,4 +1,6 @@
 // The job that computes first derivatives of Hermitian problems.
+#include <algorithm>
+
 #include "hermitian/large_rule.h"
 #include "kernels/kernels.h"
 #include "runtime/matrix.h"
@@ -64,7 +66,10 @@ std::unique_ptr<Problem> make_problem(const eigenpair_lapack* lapack, const eige
   check(rule);
   const SmallKernels* kernels = small_kernels();
   if (kernels == nullptr) throw Failure(EIGENPAIR_MISSING_ROUTINE, "this library has no kernels of its own");
-  if (rule.n == 0 || rule.batch == 0) return std::make_unique<EmptyProblem>();
+  if (rule.n == 0 || rule.batch == 0) {
+    if (rule.refused != nullptr) std::fill_n(rule.refused, rule.batch, 0);
+    return std::make_unique<EmptyProblem>();
+  }
   if (is_large(lapack, rule)) return make_large(*lapack, kernels->large, rule);
   return std::make_unique<RuleProblem>(*kernels->rules, rule);
 }

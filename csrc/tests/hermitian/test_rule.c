@@ -330,4 +330,10 @@ TEST(arguments_are_checked) {
   eigenpair_hermitian_rule empty = good;
   empty.batch = 0;
   CHECK(eigenpair_hermitian_apply_rule(NULL, &empty, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+  int32_t refused[2] = {7, 7};
+  empty.batch = 2;
+  empty.n = 0;
+  empty.refused = refused;
+  CHECK(eigenpair_hermitian_apply_rule(NULL, &empty, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+  CHECK(refused[0] == 0 && refused[1] == 0, "%d %d", (int)refused[0], (int)refused[1]);
 }
