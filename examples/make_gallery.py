@@ -31,6 +31,7 @@ ORDER = [
     "stability",
     "rcwa",
     "inverse",
+    "inverse.jl",
     "purification",
 ]
 HEAD = """<!-- Written by examples/make_gallery.py from the scripts. -->
