@@ -61,7 +61,7 @@ def main() -> int:
     }
     command = [program, asked]
     if asked == "keep":
-        command = [program, "-merge=1", KEPT, corpus]
+        command = [program, "-set_cover_merge=1", "-use_counters=0", KEPT, corpus]
     elif asked.isdecimal():
         limits = [f"-max_total_time={asked}", "-max_len=4096", "-len_control=0", "-timeout=20", "-rss_limit_mb=4096"]
         command = [program, *limits, "-print_final_stats=1", f"-artifact_prefix={findings}/", corpus, KEPT]

@@ -43,7 +43,8 @@ function Base.show(io::IO, c::InputCheck)
     elseif c.verdict === :wrong
         "WRONG      by $(round(100 * c.error; sigdigits = 3)) %: $said, $settled"
     elseif c.verdict === :nan
-        "NaN        $settled. The loss has no derivative here, or the rule cannot tell that it has one; \
+        sure = c.uncertainty <= 1.0e-2 * abs(c.differences)
+        "NaN        $(sure ? settled : "finite differences do not settle either"). The loss has no derivative here, or the rule cannot tell that it has one; \
         `EigenPair.check(explain = true)` says why."
     elseif c.verdict === :kink
         "KINK       from below $(short(c.below)), from above $(short(c.above)). The one-sided derivatives differ: a kink, or \

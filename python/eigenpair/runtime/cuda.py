@@ -77,7 +77,10 @@ def report() -> str:
     try:
         found = libraries()
     except RuntimeError as error:
-        return f"XLA's own eigh and eig: {error}" if _has_device() else f"none: {error}"
+        if _has_device():
+            return f"XLA's own eigh and eig: {error}"
+        # Where there is no GPU, nobody needs to hear under which names the loader looked.
+        return f"none: {str(error).partition(': libcu')[0]}"
     return found + ("" if native.extension.cuda_has("Xgeev") else "; eig is XLA's own, for it needs cuSOLVER 11.7.1")
 
 

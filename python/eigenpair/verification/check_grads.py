@@ -58,7 +58,9 @@ class InputCheck:
                 f"finite differences say {self.differences:.6g} ± {self.uncertainty:.1e}"
             )
         elif self.verdict == NAN:
-            text = f"NaN        finite differences say {self.differences:.6g} ± {self.uncertainty:.1e}. {_ADVICE[NAN]}"
+            settled = self.uncertainty <= 1e-2 * abs(self.differences)
+            said = f"say {self.differences:.6g} ± {self.uncertainty:.1e}" if settled else "do not settle either"
+            text = f"NaN        finite differences {said}. {_ADVICE[NAN]}"
         elif self.verdict == JUMP:
             text = f"JUMP       the gradient says {self.gradient:.6g}. {_ADVICE[JUMP]}"
         elif self.verdict == KINK:

@@ -131,7 +131,7 @@ def test_without_kernels_it_is_xla_s_own():
 def test_says_which_cusolver_or_why_none():
     said = cuda.report()
     found = re.match(r"cuSOLVER \d+\.\d+\.\d+, CUDA \d+\.\d+", said)
-    assert found or ("no cuSOLVER was found" in said and "libcusolver.so.12" in said), said
+    assert found or said == "none: no cuSOLVER was found", said
 
 
 # Wheels as they lie in site-packages, with files of the right names.
