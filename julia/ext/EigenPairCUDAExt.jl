@@ -7,8 +7,7 @@
 module EigenPairCUDAExt
 
 using CUDA: CUDA, CuArray, CuVector
-using ChainRulesCore
-using EigenPair: EigenPair, HermitianInput, HermitianProblem, HERMITIAN_PART, UPPER
+using EigenPair: EigenPair, Eigenproblem, HermitianProblem, MatrixInput, HERMITIAN_PART, UPPER
 using Libdl: Libdl
 using LinearAlgebra
 
@@ -70,7 +69,7 @@ function solve!(w, V, U, info, type, A::CuArray{T}, B) where {T}
     GC.@preserve w V U info A B begin
         problem = EigenPair.CHermitianProblem(
             sizeof(EigenPair.CHermitianProblem), EigenPair.dtype_code(T), type, UPPER, 0, 0, 0, n, count,
-            address(A), n^2, address(B), n^2, address(w), address(V), address(U), Ptr{Int32}(address(info))
+            address(A), n^2, address(B), n^2, address(w), address(V), address(U), address(info)
         )
         bytes = Ref{Int64}(0)
         status = ccall(
@@ -93,8 +92,8 @@ end
 # ---- matrices --------------------------------------------------------------------------------------------------
 
 # The Hermitian matrices that an input stands for, `n × n × count`.
-function hermitian_on_device(p::HermitianProblem{T}, input::HermitianInput, x) where {T}
-    x = T.(EigenPair.flat(CuArray(EigenPair.entries(x))))
+function hermitian_on_device(p::HermitianProblem{T}, input::MatrixInput, x) where {T}
+    x = T.(EigenPair.flat(CuArray(EigenPair.stored_entries(x))))
     xᴴ = conj.(permutedims(x, (2, 1, 3)))
     i, j = 1:(p.n), transpose(1:(p.n))
     H = if input.triangle == HERMITIAN_PART
@@ -103,7 +102,7 @@ function hermitian_on_device(p::HermitianProblem{T}, input::HermitianInput, x) w
         read = input.triangle == UPPER ? i .< j : i .> j
         ifelse.(CuArray(read), x, ifelse.(CuArray(i .== j), T.(real.(x)), xᴴ))
     end
-    return input.batch == p.batch ? H : H[:, :, EigenPair.batch_indices(p, input)]
+    return EigenPair.for_batch(p, input, H)
 end
 
 # Some solvers answer NaN with finite numbers, so they see none: where there is one, the identity stands in.
@@ -135,7 +134,7 @@ end
 
 EigenPair.solved_in_part(::DeviceMatrices, b) = false
 
-function EigenPair.hermitian_solve(p::HermitianProblem{T}, a::DeviceMatrices, b) where {T <: LinearAlgebra.BlasFloat}
+function EigenPair.solution(p::HermitianProblem{T}, a::DeviceMatrices, b) where {T <: LinearAlgebra.BlasFloat}
     w, V, U = solve_on_device(p, a, b, true)
     EigenPair.generic_basis(p.degeneracy) || return w, V, U
     w, V, U = map(on_host, (w, V, U))
@@ -143,7 +142,7 @@ function EigenPair.hermitian_solve(p::HermitianProblem{T}, a::DeviceMatrices, b)
     return map(on_device, (w, V, U))
 end
 
-EigenPair.hermitian_values(p::HermitianProblem{T}, a::DeviceMatrices, b) where {T <: LinearAlgebra.BlasFloat} =
+EigenPair.solution_values(p::HermitianProblem{T}, a::DeviceMatrices, b) where {T <: LinearAlgebra.BlasFloat} =
     first(solve_on_device(p, a, b, false))
 
 # ---- derivatives, on the host ----------------------------------------------------------------------------------
@@ -152,39 +151,22 @@ on_host(x) = x
 on_host(x::CuArray) = Array(x)
 on_host(x::Symmetric{<:Any, <:CuArray}) = Symmetric(Array(parent(x)), Symbol(x.uplo))
 on_host(x::Hermitian{<:Any, <:CuArray}) = Hermitian(Array(parent(x)), Symbol(x.uplo))
-on_host(x::AbstractThunk) = on_host(unthunk(x))
 on_device(x) = x
 on_device(x::Array) = CuArray(x)
 on_device(x::Symmetric) = Symmetric(CuArray(parent(x)), Symbol(x.uplo))
 on_device(x::Hermitian) = Hermitian(CuArray(parent(x)), Symbol(x.uplo))
 
-function ChainRulesCore.rrule(::typeof(EigenPair.hermitian_solve), p, a::DeviceMatrices, b)
-    Ω = EigenPair.hermitian_solve(p, a, b)
-    w, V, U = map(on_host, Ω)
-    norms = EigenPair.input_norms(p, on_host(a), on_host(b))
-    X, Y = EigenPair.bases(p, V, U)
-    function hermitian_solve_on_device_pullback(Ω̄)
-        λ̄, V̄, Ū = map(EigenPair.cotangent, (w, V, U), map(on_host, (Ω̄[1], Ω̄[2], Ω̄[3])))
-        if λ̄ === nothing && V̄ === nothing && Ū === nothing
-            return NoTangent(), NoTangent(), ZeroTangent(), p.b === nothing ? NoTangent() : ZeroTangent()
-        end
-        M̄, N̄ = EigenPair.hermitian_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
-        ā = @thunk(on_device(EigenPair.input_gradient(p, p.a, X, M̄)))
-        b̄ = p.b === nothing ? NoTangent() : @thunk(on_device(EigenPair.input_gradient(p, p.b, Y, N̄)))
-        return NoTangent(), NoTangent(), ā, b̄
-    end
-    hermitian_solve_on_device_pullback(::AbstractZero) = (NoTangent(), NoTangent(), ZeroTangent(), ZeroTangent())
-    return Ω, hermitian_solve_on_device_pullback
+EigenPair.tangent_matrices(p::Eigenproblem, input::MatrixInput, ẋ::DeviceMatrices) =
+    EigenPair.tangent_matrices(p, input, on_host(ẋ))
+
+function EigenPair.pushforward_at(p::HermitianProblem, a::DeviceMatrices, b, Ω)
+    pushforward = EigenPair.pushforward_at(p, on_host(a), on_host(b), map(on_host, Ω))
+    return (Ȧ, Ḃ) -> map(on_device, pushforward(Ȧ, Ḃ))
 end
 
-function ChainRulesCore.frule(
-        (_, _, ȧ, ḃ)::Tuple, ::typeof(EigenPair.hermitian_solve), p, a::DeviceMatrices, b
-    )
-    w, V, U = EigenPair.hermitian_solve(p, a, b)
-    tangents = EigenPair.hermitian_tangent(p, p.a, on_host(ȧ)), EigenPair.hermitian_tangent(p, p.b, on_host(ḃ))
-    norms = EigenPair.input_norms(p, on_host(a), on_host(b))
-    Ω̇ = EigenPair.hermitian_pushforward(p, norms, map(on_host, (w, V, U))..., tangents...)
-    return (w, V, U), map(on_device, Ω̇)
+function EigenPair.pullback_at(p::HermitianProblem, a::DeviceMatrices, b, Ω)
+    pullback = EigenPair.pullback_at(p, on_host(a), on_host(b), map(on_host, Ω))
+    return (λ̄, V̄, Ū) -> map(on_device, pullback(on_host(λ̄), on_host(V̄), on_host(Ū)))
 end
 
 end

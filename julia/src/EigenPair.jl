@@ -22,6 +22,7 @@ using ChainRulesCore
 using ForwardDiff: ForwardDiff, Dual
 using Libdl: Libdl
 using LinearAlgebra
+using PrecompileTools: @compile_workload, @setup_workload
 using Preferences: Preferences
 
 export eigh, eigvalsh, EighResult, fix_gauge
@@ -42,11 +43,11 @@ include("runtime/python_library.jl")
 include("runtime/lapack.jl")
 include("runtime/native.jl")
 include("runtime/products.jl")
+include("runtime/problems.jl")
 include("runtime/dual_numbers.jl")
+include("runtime/solution.jl")
 
 include("degeneracy/policies.jl")
-include("degeneracy/inverse_gaps.jl")
-include("degeneracy/rounding.jl")
 include("degeneracy/decision.jl")
 include("degeneracy/refusals.jl")
 include("degeneracy/explanations.jl")
@@ -54,21 +55,14 @@ include("degeneracy/explanations.jl")
 include("hermitian/problem.jl")
 include("hermitian/eigh.jl")
 include("hermitian/rule.jl")
-include("hermitian/core_rule.jl")
 include("hermitian/second_order.jl")
 include("hermitian/subset.jl")
-include("hermitian/complement.jl")
-include("hermitian/derivatives.jl")
-include("hermitian/duals.jl")
 
 include("general/problem.jl")
-include("general/decision.jl")
-include("general/gauge.jl")
 include("general/eig.jl")
+include("general/gauge.jl")
 include("general/rule.jl")
 include("general/second_order.jl")
-include("general/derivatives.jl")
-include("general/duals.jl")
 
 include("spectral/divided_differences.jl")
 include("spectral/functions.jl")
@@ -77,16 +71,18 @@ include("spectral/spectral.jl")
 include("spectral/duals.jl")
 include("spectral/fix_gauge.jl")
 
+include("chainrules/solution.jl")
 include("chainrules/hermitian.jl")
-include("chainrules/subset.jl")
 include("chainrules/general.jl")
 include("chainrules/spectral.jl")
 
 include("verification/finite_differences.jl")
 include("verification/check_grads.jl")
 
-# Last, because it refers to the functions above.
+include("runtime/engines.jl")
+# Last, because they refer to the functions above.
 include("runtime/remedies.jl")
+include("precompile.jl")
 
 # Addresses do not survive precompilation.
 function __init__()

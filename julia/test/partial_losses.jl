@@ -65,10 +65,10 @@ function through_gradients(W, matrices, directions, subset; options...)
     a, b = length(matrices) == 1 ? (matrices..., nothing) : matrices
     all_options = (; type = 1, lower = nothing, subset_by_index = subset, degeneracy = nothing, options...)
     p = EigenPair.hermitian_problem(a, b, all_options)
-    (w, V, reduction), pull_solve = rrule(EigenPair.hermitian_solve, p, a, b)
+    (w, V, reduction), pull_solve = rrule(EigenPair.solution, p, a, b)
     w̄, V̄ = map(EigenPair.present, cotangents(W === nothing ? nothing : reshape(W, size(V)), w, V))
-    _, pull = rrule(EigenPair.subset_gradients, p, reduction, a, b, w, V, w̄, V̄)
-    return w, V, pull_solve, pull(b === nothing ? (directions..., NoTangent()) : directions)[4:9]
+    _, pull = rrule(EigenPair.subset_gradients, p, EigenPair.input_norms(p, a, b), reduction, a, b, w, V, w̄, V̄)
+    return w, V, pull_solve, pull(b === nothing ? (directions..., NoTangent()) : directions)[5:10]
 end
 
 end

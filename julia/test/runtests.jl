@@ -20,8 +20,9 @@ include("second_order.jl")
 using .Problems
 
 const FILES = [
-    "conformance", "conformance_general", "aqua", "bad_input", "native", "batch", "rrule", "frule", "derivatives",
-    "second_order", "zygote", "degeneracy", "coupled", "explanations", "graded", "general", "spectral", "rotations", "partial", "inference", "check_grads", "distributed",
+    "conformance", "conformance_general", "aqua", "bad_input", "native", "batch", "decision", "rrule", "frule", "derivatives",
+    "second_order", "zygote", "degeneracy", "coupled", "explanations", "graded", "general", "spectral", "rotations", "partial",
+    "inference", "mooncake", "enzyme", "check_grads", "distributed",
 ]
 
 @testset "EigenPair" begin

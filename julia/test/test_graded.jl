@@ -41,15 +41,17 @@
         @test relative_error(D * found * D, flat) < 1.0e4 * eps(T)
     end
 
-    # The frontend's verdict on couplings inside the cluster of the second and the third vector.
+    # Whether the frontend refuses couplings inside the cluster of the second and the third vector.
     function refuses(R, V, V̄)
-        K̄ = V' * V̄
-        F = EigenPair.inverse_gaps(EigenPair.check(), R[1, 2, 2, 3], R(3))
-        κ = EigenPair.CouplingRounding{R}(EigenPair.BasisRounding{R}(V, V̄), nothing, EigenPair.most_of(K̄, 0))
-        return EigenPair.violation(EigenPair.Coupling(F, K̄, nothing, κ)) !== nothing
+        reasons, lost = zeros(Int32, 4, 4, 1), zeros(Int32, 4, 1)
+        arrays = (R[1, 2, 2, 3], V' * V̄, nothing, R[3], nothing, nothing, nothing, nothing, V, nothing, V̄, ntuple(_ -> nothing, 7)...)
+        EigenPair.native_decision!(
+            reasons, lost, EigenPair.dtype_code(R), false, 0, EigenPair.REVERSE, EigenPair.core_policy(EigenPair.check()), 0, 4, arrays, nothing
+        )
+        return any(!iszero, lost)
     end
 
-    @testset "verdicts beside a vector of length $l, whose cotangent is $c, $R" for R in (Float32, Float64),
+    @testset "decisions beside a vector of length $l, whose cotangent is $c, $R" for R in (Float32, Float64),
             (l, c) in ((1, 1), (1 / eps(R), 1 / eps(R)), (eps(R), 1), (floatmax(R)^0.45, floatmax(R)^0.45), (0, 1))
         V, V̄ = Matrix(Diagonal(R[l, 1, 1, 1])), Matrix(Diagonal(R[c, 1, 1, 1]))
         V̄[2, 3] = V̄[3, 2] = 0.5

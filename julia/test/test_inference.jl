@@ -8,8 +8,8 @@
             @test @inferred(eigh(a)) isa EighResult{Vector{Float64}, Matrix{Float64}}
             @test @inferred(eigvalsh(Hermitian(a, :L))) isa Vector{Float64}
             @test @inferred(eigh(a, b; type = 2)) isa EighResult{Matrix{Float64}, Array{ComplexF64, 3}}
-            @test @inferred(rrule(eigh, a)) isa Tuple{EighResult, EigenPair.HermitianPullback{1}}
-            @test @inferred(rrule(eigvalsh, a, b)) isa Tuple{Matrix{Float64}, EigenPair.HermitianPullback{2}}
+            @test @inferred(rrule(eigh, a)) isa Tuple{EighResult, EigenPair.InputPullback{1}}
+            @test @inferred(rrule(eigvalsh, a, b)) isa Tuple{Matrix{Float64}, EigenPair.InputPullback{2}}
         end
     end
     # Arrays of other kinds, and dual numbers, are as they come.

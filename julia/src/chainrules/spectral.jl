@@ -1,16 +1,12 @@
-# ChainRules adapters of spectral.jl. As elsewhere, bodies of reverse rules call only functions that have rules, or are
-# made of such; so a derivative of a derivative is a form again.
+# ChainRules adapters of the spectral functions. Bodies of reverse rules call only functions that have rules, so that derivatives of
+# derivatives are forms again.
 
-@non_differentiable spectral_problem(::Any)
-@non_differentiable spectral_problem(::Any, ::Any)
-@non_differentiable projector_problem(::Any, ::Any)
-@non_differentiable constants(::Any, ::Any, ::Any, ::Any)
-@non_differentiable projector_constants(::Any, ::Any, ::Any, ::Any)
+@non_differentiable spectral_constants(::Any, ::Any, ::Any, ::Any)
 @non_differentiable nan_or_zero(::Any)
 
 const Reverse = RuleConfig{>:HasReverseMode}
 
-# ---- from the input to matrices, and back ----------------------------------------------------------------------
+# ---- from the argument to matrices, and back -------------------------------------------------------------------
 
 function ChainRulesCore.rrule(::typeof(hermitian_array), p, a)
     hermitian_array_pullback(Δ) = NoTangent(), NoTangent(), @thunk(hermitian_gradient(p, unthunk(Δ)))
@@ -37,7 +33,7 @@ function form_and_pullback(config, kind, f, directions, A, λ, V)
     function form_pullback(Δ)
         ȳ = unthunk(Δ)
         ȳ isa AbstractZero && return ntuple(_ -> NoTangent(), 7)
-        # No thunk: Zygote does not look into what thunks hold, unless arrays.
+        # Not a thunk, because Zygote unpacks thunks of arrays only.
         f̄ = holds_nothing(f) ? NoTangent() : function_cotangent(config, f, kind, directions, A, λ, V, ȳ)
         Ā = real_if(A, direction_cotangent(kind, f, directions, ȳ, A, λ, V))
         return NoTangent(), NoTangent(), f̄, directions_cotangent(kind, f, directions, ȳ, A, λ, V), Ā, NoTangent(), NoTangent()
@@ -53,14 +49,15 @@ directions_cotangent(kind, f, ds::Tuple{D, E}, ȳ, A, λ, V) where {D, E} =
 one_direction(kind, f, E, others, ȳ, A, λ, V) =
     @thunk(real_if(E, direction_cotangent(kind, f, others, ȳ, A, λ, V)))
 
-# ---- what f holds ------------------------------------------------------------------------------------------------
+# ---- gradients with respect to fields of f ---------------------------------------------------------------------
 
 holds_nothing(f) = Base.issingletontype(typeof(f))
 holds_nothing(::Step) = true
 holds_nothing(f::Antiderivative) = holds_nothing(f.f)
 
 function ChainRulesCore.rrule(::Type{Antiderivative}, f)
-    Antiderivative_pullback(f̄) = NoTangent(), unwrapped(unthunk(f̄))
+    Antiderivative_pullback(F̄) = NoTangent(), unthunk(F̄).f
+    Antiderivative_pullback(::AbstractZero) = NoTangent(), ZeroTangent()
     return Antiderivative(f), Antiderivative_pullback
 end
 
@@ -92,7 +89,7 @@ bare(f::Antiderivative) = f.f
 wrapped(f, f̄) = f̄
 wrapped(f::Antiderivative, f̄) = Tangent{typeof(f)}(; f = f̄)
 
-# Of f, in c·f(x); of a derivative of f, by forward mode over reverse mode.
+# The gradient of c·f(x) with respect to f; for a derivative of f, by forward mode over reverse mode.
 function point_cotangent(config, f, x, c)
     y, pullback = rrule_via_ad(config, f, x)
     return unthunk(pullback(y isa Real ? real(c) : c)[1])
@@ -124,7 +121,7 @@ function differences_cotangent(config, f, λ, t̄)
     return f̄
 end
 
-# Reverse mode over this is not to be had, and must not look like zero.
+# Reverse mode over this gradient is not implemented: an error, because no rule at all would give zero.
 function ChainRulesCore.rrule(::typeof(function_cotangent), args...)
     function function_cotangent_pullback(Δ)
         unthunk(Δ) isa AbstractZero && return ntuple(_ -> NoTangent(), length(args) + 1)
@@ -138,80 +135,51 @@ end
 
 # ---- spectral_map, spectral_sum, spectral_projector ------------------------------------------------------------
 
-refuse_tangent(::AbstractZero) = nothing
-refuse_tangent(ḟ) = throw(
-    ArgumentError("`f` must have no tangent: forward mode through ChainRules does not reach what it holds (ForwardDiff does)")
-)
-real_like(y::Real, ȳ) = real(ȳ)
-real_like(y, ȳ) = ȳ
+const OfFunction = Union{typeof(spectral_map), typeof(spectral_sum)}
 
-function map_and_pullback(config, f, p, a, hermitian_part)
-    λ, V = map_constants(f, p, a, hermitian_part)
+# The value, and its pullback: from a cotangent of the value to those of `f` and `a`.
+function spectral_pullback(config, name, f, a, hermitian_part)
+    p, λ, V = spectral_constants(name, f, a, hermitian_part)
     A = hermitian_array(p, a)
-    Y, form_pullback = form_and_pullback(config, Opened(), f, (), A, λ, V)
+    kind, F = form_of(name, f)
+    y, form_pullback = form_and_pullback(config, kind, F, (), A, λ, V)
     function cotangents(Δ)
-        _, _, f̄, _, Ā = form_pullback(real_if(Y, flat(unthunk(Δ))))
-        return f̄, @thunk(hermitian_gradient(p, Ā))
-    end
-    cotangents(::AbstractZero) = ZeroTangent(), ZeroTangent()
-    return spectral_shape(p, Y), cotangents
-end
-
-map_constants(f, p, a, hermitian_part) = constants(p, a, :spectral_map, hermitian_part)
-map_constants(f::Step, p, a, hermitian_part) = projector_constants(p, a, f.k, hermitian_part)
-
-function sum_and_pullback(config, f, p, a, hermitian_part)
-    λ, V = constants(p, a, :spectral_sum, hermitian_part)
-    A = hermitian_array(p, a)
-    y, form_pullback = form_and_pullback(config, Closed(), Antiderivative(f), (), A, λ, V)
-    function cotangents(Δ)
-        ȳ = unthunk(Δ)
-        _, _, f̄, _, Ā = form_pullback(real_if(y, p.batch === () ? [ȳ] : vec(ȳ)))
+        _, _, f̄, _, Ā = form_pullback(real_if(y, reshape_like(y, unthunk(Δ))))
         return unwrapped(f̄), @thunk(hermitian_gradient(p, Ā))
     end
     cotangents(::AbstractZero) = ZeroTangent(), ZeroTangent()
-    return sum_shape(p, y, λ), cotangents
+    return spectral_shape(kind, p, y, λ), cotangents
 end
+
+reshape_like(y, ȳ) = reshape(ȳ, size(y))
+reshape_like(y, ȳ::Number) = [ȳ]
 unwrapped(f̄) = f̄
-unwrapped(f̄::Tangent) = f̄.f
+unwrapped(f̄::Tangent{<:Antiderivative}) = f̄.f
 
-function map_and_pushforward(f, p, a, ȧ, hermitian_part)
-    λ, V = map_constants(f, p, a, hermitian_part)
-    A, Ȧ = hermitian_array(p, a), hermitian_tangent(p, p.a, ȧ)
-    Y = spectral_shape(p, form(Opened(), f, (), A, λ, V))
-    return Y, Ȧ === nothing ? ZeroTangent() : spectral_shape(p, form(Opened(), f, (Ȧ,), A, λ, V))
+ChainRulesCore.rrule(config::Reverse, name::OfFunction, f, a; hermitian_part = false) = spectral_rrule(config, name, f, a, hermitian_part)
+ChainRulesCore.rrule(name::OfFunction, f, a; hermitian_part = false) = spectral_rrule(nothing, name, f, a, hermitian_part)
+function spectral_rrule(config, name, f, a, hermitian_part)
+    y, cotangents = spectral_pullback(config, name, f, a, hermitian_part)
+    spectral_rrule_pullback(ȳ) = (NoTangent(), cotangents(ȳ)...)
+    return y, spectral_rrule_pullback
 end
-
-for (f, rule) in ((:spectral_map, :map_and_pullback), (:spectral_sum, :sum_and_pullback))
-    pullback = Symbol(f, :_pullback)
-    body = quote
-        y, cotangents = $rule(config, f, spectral_problem(f, a), a, hermitian_part)
-        $pullback(ȳ) = (NoTangent(), cotangents(ȳ)...)
-        return y, $pullback
-    end
-    @eval ChainRulesCore.rrule(config::Reverse, ::typeof($f), f, a; hermitian_part = false) = $body
-    @eval ChainRulesCore.rrule(::typeof($f), f, a; hermitian_part = false) = (config = nothing; $body)
-end
-
-function ChainRulesCore.frule((_, ḟ, ȧ)::Tuple, ::typeof(spectral_map), f, a; hermitian_part = false)
-    p = spectral_problem(f, a)
-    holds_nothing(f) || refuse_tangent(ḟ)
-    return map_and_pushforward(f, p, a, ȧ, hermitian_part)
-end
-
-function ChainRulesCore.frule((_, ḟ, ȧ)::Tuple, ::typeof(spectral_sum), f, a; hermitian_part = false)
-    p = spectral_problem(f, a)
-    holds_nothing(f) || refuse_tangent(ḟ)
-    λ, V = constants(p, a, :spectral_sum, hermitian_part)
-    A, Ȧ, F = hermitian_array(p, a), hermitian_tangent(p, p.a, ȧ), Antiderivative(f)
-    y = sum_shape(p, form(Closed(), F, (), A, λ, V), λ)
-    return y, Ȧ === nothing ? ZeroTangent() : shaped_sum(p, form(Closed(), F, (Ȧ,), A, λ, V))
-end
-
 function ChainRulesCore.rrule(::typeof(spectral_projector), a, k; hermitian_part = false)
-    y, cotangents = map_and_pullback(nothing, Step(k), projector_problem(a, k), a, hermitian_part)
+    y, cotangents = spectral_pullback(nothing, spectral_projector, k, a, hermitian_part)
     spectral_projector_pullback(ȳ) = (NoTangent(), cotangents(ȳ)[2], NoTangent())
     return y, spectral_projector_pullback
 end
+
+function spectral_pushforward(name, f, a, ȧ, hermitian_part)
+    p, λ, V = spectral_constants(name, f, a, hermitian_part)
+    y, Ȧ, (kind, F) = spectral_value(name, f, a, p, λ, V), tangent_matrices(p, p.a, ȧ), form_of(name, f)
+    return y, Ȧ === nothing ? ZeroTangent() : spectral_shape(kind, p, form(kind, F, (Ȧ,), hermitian_array(p, a), λ, V), λ)
+end
+
+function ChainRulesCore.frule((_, ḟ, ȧ)::Tuple, name::OfFunction, f, a; hermitian_part = false)
+    holds_nothing(f) || ḟ isa AbstractZero || throw(
+        ArgumentError("`f` must have no tangent: forward mode through ChainRules does not reach what it holds (ForwardDiff does)")
+    )
+    return spectral_pushforward(name, f, a, ȧ, hermitian_part)
+end
 ChainRulesCore.frule((_, ȧ, _)::Tuple, ::typeof(spectral_projector), a, k; hermitian_part = false) =
-    map_and_pushforward(Step(k), projector_problem(a, k), a, ȧ, hermitian_part)
+    spectral_pushforward(spectral_projector, k, a, ȧ, hermitian_part)

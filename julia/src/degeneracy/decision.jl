@@ -1,86 +1,180 @@
-# What `check()` decides about a cotangent or a perturbation: which entries are noise, and where no number may be given.
-# The general problem has its own clusters (general/decision.jl) and shares what is below.
+# What a policy decides about each two eigenvalues of a matrix: whether their gap is kept, dropped or refused, and why. The core
+# decides, for every language; this file asks it. Decisions are made on plain numbers, also where a rule computes with dual ones.
 
-# ---- the verdict on a cotangent ------------------------------------------------------------------------------
+# Why a gap is dropped or refused; the codes are the core's, except CUT, which only spectral_projector has.
+const NO_REASON = Int32(0)
+const BASIS = Int32(1)
+const ORDER = Int32(2)
+const COUPLED = Int32(3)
+const DEFECTIVE = Int32(4)
+const SECOND = Int32(5)
+const CUT = Int32(6)
+const EDGE = Int32(7)
+const CLUSTER = Int32(16)
+const NOISE = Int32(17)
+
+# What is decided about: a tangent, a cotangent, or a second derivative.
+const FORWARD = Int32(0)
+const REVERSE = Int32(1)
+const SECOND_ORDER = Int32(2)
+# Options, as a sum.
+const MASK_COUPLED = Int32(1)
+const OF_VECTORS = Int32(2)
 
 """
-The cotangents `K̄` and `λ̄` of one matrix; `κ(i, j)` is what entries of `K̄` are compared with, of
-`check()` alone.
+Decisions about a batch. `reasons[i, j, k]`: why the gap between two eigenvalues of matrix `k` is dropped or refused, `NO_REASON` where it
+is kept. `lost[i, k]`: why an eigenvalue or its vector has no derivative, or 0.
 """
-struct Coupling{F, K, L, S, R}
-    F::F
-    K̄::K
-    λ̄::L
-    κ::S
-    largest_λ̄::R
+struct Decision
+    reasons::Array{Int32, 3}
+    lost::Matrix{Int32}
 end
 
-function Coupling(F::InverseGaps, K̄, λ̄, κ)
-    R = real(eltype(K̄))
-    return Coupling(F, K̄, λ̄, κ, λ̄ === nothing ? zero(R) : R(maximum(abs, λ̄; init = zero(R))))
+is_refused(decision::Decision, k) = any(!iszero, view(decision.lost, :, k))
+has_cluster(decision::Decision) = any(==(CLUSTER), decision.reasons)
+is_refusal(reason) = NO_REASON < reason < CLUSTER
+# For noise, the entry of the cotangent is dropped and the gap is kept.
+keeps_gap(reason) = reason == NO_REASON || reason == NOISE
+
+core_policy(policy::Check) = Int32(0), policy.c
+core_policy(policy::Mask) = Int32(1), policy.tol
+core_policy(policy::Broaden) = Int32(2), policy.eps
+core_policy(::Raw) = Int32(3), 0.0
+
+"""
+    decide(p, mode, norms, w, V, U; K, λ̄, V̄, Ū, Ȧ, Ḃ, outside, largest, options)
+
+The [`Decision`](@ref) of the problem's policy. `K` is what gaps divide. The other arrays are what it was computed from, as in
+csrc/include/eigenpair.h: `check()` compares with the size of their rounding errors. What is not there is `nothing`.
+"""
+function decide(
+        p, mode, norms, w, V, U; K = nothing, λ̄ = nothing, V̄ = nothing, Ū = nothing, Ȧ = nothing, Ḃ = nothing, outside = nothing,
+        largest = nothing, options = 0, scales = nothing
+    )
+    n, count = size(w)
+    decision = Decision(zeros(Int32, n, n, count), zeros(Int32, n, count))
+    T = plain_type(number_type(w, V, U, K, V̄, Ū, Ȧ, Ḃ))
+    R, W = real(T), plain_type(eltype(w))
+    plain_dense(::Type, ::Any) = nothing
+    plain_dense(::Type{S}, x::AbstractArray) where {S} = dense(S, plain_array(x))
+    matrices, numbers = map(x -> plain_dense(T, x), (V, U, V̄, Ū, Ȧ, Ḃ)), map(x -> plain_dense(R, x), (outside, largest))
+    scale, edges = known_scale(U), known_edges(U)
+    arrays = p.degeneracy isa Check ? (
+            plain_dense(W, w), plain_dense(T, K), plain_dense(W, λ̄), scale, nothing, nothing, nothing,
+            plain_dense(R, norms_by_matrix(norms)), matrices..., numbers..., edges, nothing,
+        ) : (plain_dense(W, w), ntuple(_ -> nothing, 17)...)
+    native_decision!(
+        decision.reasons, decision.lost, dtype_code(T), W <: Complex, core_type(p), mode, core_policy(p.degeneracy), options, p.n, arrays,
+        scales
+    )
+    return decision
 end
 
-# The anti-Hermitian part of K̄ turns two vectors into each other, the Hermitian part mixes them.
-turning(C::Coupling, i, j) = (C.K̄[i, j] - conj(C.K̄[j, i])) / 2
-mixing(C::Coupling, i, j) = (C.K̄[i, j] + conj(C.K̄[j, i])) / 2
-
-is_below(C::Coupling, x, units, i, j) = abs(x) <= units * rounding(C.F.λ) * C.κ(i, j)
-same_λ̄(C::Coupling, i, j) = C.λ̄ === nothing ||
-    abs(C.λ̄[i] - C.λ̄[j]) <= ROUNDING_OF_COTANGENT * rounding(C.F.λ) * C.largest_λ̄
-
-"""
-    significant_turning(C, i, j)
-
-`S = (K̄ − K̄ᴴ)/2`, without the noise that a loss which is symmetric in two close eigenvalues leaves there. It is `S` that
-loses it and not `F`, because the derivative of `S` may be anything.
-"""
-function significant_turning(C::Coupling{<:InverseGaps{Check}}, i, j)
-    S = turning(C, i, j)
-    is_noise = abs(C.F.λ[i] - C.F.λ[j]) <= NEAR * C.F.scale && is_below(C, S, NOISE_OF_COTANGENT, i, j) &&
-        (same_λ̄(C, i, j) || is_below(C, mixing(C, i, j), NOISE_OF_COTANGENT, i, j))
-    return is_noise ? zero(S) : S
+# The size of each Hermitian problem, which rounding errors come from.
+function rounding_scales(p, norms, w, V, U)
+    scales = Vector{plain_type(eltype(w))}(undef, size(w, 2))
+    decide(p, FORWARD, norms, w, V, U; scales)
+    return scales
 end
-significant_turning(C::Coupling, i, j) = turning(C, i, j)
+
+norms_by_matrix(::Nothing) = nothing
+norms_by_matrix((norms_a, norms_b)) = permutedims([norms_a (norms_b === nothing ? zero(norms_a) : norms_b)])
+# A subset knows them of the whole problem.
+known_scale(U) = nothing
+known_edges(U) = nothing
+
+# About a tangent, whose P of each matrix are divided by gaps.
+function decide_forward(p, norms, w, V, U, Ps, Ȧ, Ḃ; outside = nothing, largest = nothing)
+    options = p.degeneracy isa Check && p.degeneracy.coupled === :mask ? MASK_COUPLED : 0
+    K = Ȧ === nothing && Ḃ === nothing || isempty(Ps) ? nothing : stack(Ps)
+    decision = decide(p, FORWARD, norms, w, V, U; K, Ȧ, Ḃ, outside, largest, options)
+    explain_refusals(p, w, U, decision)
+    return decision
+end
+
+# About a gradient; K̄ is `nothing`, like V̄ and Ū, for a loss of the eigenvalues alone.
+decide_reverse(p, norms, w, V, U, λ̄, V̄, Ū, K̄) =
+    decide(p, REVERSE, norms, w, V, U; K = K̄, λ̄, V̄, Ū, largest = V̄ === nothing ? nothing : largest_outside(p, norms, V̄))
 
 """
-    violation(C)
+    lose_undetermined!(p, norms, Ω, vectors, inputs, outputs)
 
-The first pair of a cluster at which the loss has no derivative that the cotangent determines, or `nothing`.
+Where a matrix has no second derivatives, through eigenvectors or (not `vectors`) eigenvalues alone, and the `inputs` of a rule vary:
+make the partials of its `outputs` NaN.
 """
-violation(::Coupling) = nothing
-function violation(C::Coupling{<:InverseGaps{Check}})
-    F = C.F
-    has_cluster(F) || return nothing
-    for j in eachindex(F.λ), i in 1:(j - 1)
-        clustered(F, i, j) || continue
-        is_below(C, turning(C, i, j), ROUNDING_OF_COTANGENT, i, j) || return (; i, j, λ = (F.λ[i], F.λ[j]), reason = BASIS)
-        same_λ̄(C, i, j) || is_below(C, mixing(C, i, j), ROUNDING_OF_COTANGENT, i, j) ||
-            return (; i, j, λ = (F.λ[i], F.λ[j]), reason = ORDER)
+function lose_undetermined!(p, norms, (w, V, U), vectors, inputs, outputs)
+    any(varies, inputs) || return nothing
+    affected = [any(x -> varies(slice(x, k)), inputs) for k in axes(w, 2)]
+    for k in undetermined_matrices(p, norms, w, V, U, vectors, affected)
+        foreach(x -> x === nothing || map!(unknown_partials, slice(x, k), slice(x, k)), outputs)
     end
     return nothing
 end
 
-# ---- the verdict on a perturbation ---------------------------------------------------------------------------
-
 """
-    coupled(F, S, σ)
+    undetermined_matrices(p, norms, w, V, U, vectors, affected)
 
-The first pair of a cluster that a perturbation couples, and which columns have no tangent, or `nothing`. `S` is what is divided
-by gaps, and `σ()` the sizes of what is rounded in it, which is asked for only if there is a cluster.
+Which of the `affected` matrices have no second derivatives, because two eigenvalues are too close.
 """
-coupled(F, S, σ) = nothing
-function coupled(F::InverseGaps{Check}, S, σ)
-    (F.policy.coupled === :nan && has_cluster(F)) || return nothing
-    return coupled_pairs((i, j) -> clustered(F, i, j), rounding(F.λ), S, σ())
+function undetermined_matrices(p, norms, w, V, U, vectors, affected = trues(size(w, 2)))
+    decision = decide(p, SECOND_ORDER, norms, w, V, U; options = vectors ? OF_VECTORS : 0)
+    found = filter(k -> affected[k] && is_refused(decision, k), axes(w, 2))
+    explain_refusals(p, w, U, decision, found)
+    return found
 end
 
-function coupled_pairs(clustered, unit, S, sizes)
-    first_pair, lost = nothing, falses(size(S, 2))
-    for j in axes(S, 2), i in axes(S, 1)
-        # `!(<=)`: a NaN in the tangent fails.
-        (i != j && clustered(i, j) && !(abs(plain(S[i, j])) <= ROUNDING_OF_COTANGENT * unit * sizes[i, j])) || continue
-        first_pair === nothing && (first_pair = minmax(i, j))
-        lost[i] = lost[j] = true
-    end
-    return first_pair === nothing ? nothing : (; pair = first_pair, lost)
+# ---- inverse gaps --------------------------------------------------------------------------------------------
+
+"""
+`F[i, j]` of one matrix, entry by entry: what replaces `1/(λⱼ − λᵢ)` under the policy.
+"""
+struct InverseGaps{D <: DegeneracyPolicy, L <: AbstractVector, M <: AbstractMatrix{Int32}}
+    policy::D
+    λ::L
+    reasons::M
+end
+InverseGaps(p::Eigenproblem, w, decision::Decision, k) = InverseGaps(p.degeneracy, column(w, k), matrix(decision.reasons, k))
+
+Base.getindex(F::InverseGaps, i, j) = i != j && divides(F, i, j) ? inverse_gap(F.policy, gap(F.λ[i], F.λ[j])) : zero(eltype(F.λ))
+divides(F::InverseGaps, i, j) = keeps_gap(F.reasons[i, j])
+# At a gap of 0 the value is 0, but not the slope.
+divides(F::InverseGaps{Broaden}, i, j) = true
+
+gap(λᵢ::Real, λⱼ::Real) = λⱼ - λᵢ
+
+inverse_gap(::DegeneracyPolicy, x) = inv(x)
+# conj(x)/(|x|² + ε), written so that no square can underflow.
+inverse_gap(policy::Broaden, x) = iszero(plain(x)) ? conj(x) / epsilon(policy, x) : inv(x + epsilon(policy, x) / conj(x))
+epsilon(policy::Broaden, x) = real(plain_type(typeof(x)))(policy.eps)
+
+# (∂F/∂x, ∂F/∂x̄) of the gap x; only `broaden` is not holomorphic.
+slopes(F::InverseGaps, i, j) = i != j && divides(F, i, j) ? inverse_gap_slopes(F.policy, gap(F.λ[i], F.λ[j])) :
+    (zero(eltype(F.λ)), zero(eltype(F.λ)))
+inverse_gap_slopes(policy, x) = -inv(x)^2, zero(x)
+function inverse_gap_slopes(policy::Broaden, x)
+    ε = epsilon(policy, x)
+    iszero(plain(x)) && return zero(x), one(x) / ε
+    F = inverse_gap(policy, x)
+    return -F^2, ε * (F / conj(x))^2
+end
+
+# An entry of the cotangent, with the value 0 if it is noise. Its partials are kept, because the coupling need not vanish at a
+# neighbouring matrix.
+significant(F::InverseGaps, K̄, i, j) = F.reasons[i, j] == NOISE ? K̄ - plain(K̄) : K̄
+
+"""
+    generic_reflection(T, reasons)
+
+`H = I − 2 r rᴴ/|r|²` inside each cluster of two or more, with a fixed vector `r` of no symmetry.
+"""
+function generic_reflection(::Type{T}, reasons) where {T}
+    n = size(reasons, 1)
+    frac(x) = x - floor(x)
+    phase(k) = T <: Complex ? cispi(2 * frac(k * sqrt(2))) : 1
+    r = T[(1 + frac(k * (sqrt(5) - 1) / 2)) * phase(k) for k in 1:n]
+    together(i, j) = i == j || reasons[i, j] == CLUSTER
+    members(i) = filter(j -> together(i, j), 1:n)
+    size_of_cluster = [sum(j -> abs2(r[j]), members(i)) for i in 1:n]
+    alone(i) = length(members(i)) == 1
+    return T[(i == j) - (together(i, j) && !alone(i) ? 2 * r[i] * conj(r[j]) / size_of_cluster[i] : zero(T)) for i in 1:n, j in 1:n]
 end

@@ -1,19 +1,10 @@
 # Why something is NaN: the warnings of `check(explain = true)`. They name the matrix and the eigenvalues, say what to call
 # instead, and point at the line that called the function.
 
-# Why two eigenvalues of a cluster have no derivative.
-const BASIS = "they are one cluster, and the loss depends on the choice of its eigenvectors, which is arbitrary"
-const ORDER = "they are one cluster, and the loss tells them apart, by their order alone, in a way that has no derivative"
-const COUPLED = "they are one cluster, and the perturbation couples their eigenvectors, which turn at once, so that their tangents do \
-    not exist"
-const DEFECTIVE = "they are one cluster, and their eigenvectors nearly coincide: the matrix is defective, or too close to one that \
-    is. Its eigenvalues move like a root of the perturbation"
-const SECOND = "they are too close for a second derivative, which divides by their distance twice or depends on how they split"
-const CUT = "they are one cluster, so that there is no projector that separates them"
-const EDGE = "they are one cluster, of which `subset_by_index` asks for one part only, and the loss uses its eigenvectors"
-
-what_is_nan(reason) = reason === COUPLED ? "the tangent" : reason === SECOND ? "the second derivative" :
-    reason === CUT ? "the result" : reason === DEFECTIVE || reason === EDGE ? "the derivative" : "the gradient"
+const NOT_A_NUMBER = Dict(
+    BASIS => "the gradient", ORDER => "the gradient", COUPLED => "the tangent", DEFECTIVE => "the derivative",
+    SECOND => "the second derivative", CUT => "the result", EDGE => "the derivative",
+)
 
 const OF_MATRIX = "write it with spectral_map, spectral_sum or spectral_projector"
 const INSTEAD = Dict(
@@ -23,14 +14,15 @@ const INSTEAD = Dict(
     "eig" => "write it without eigenvectors, as exp, inv, ^, det and tr are; for a Hermitian matrix, with eigh or spectral_map",
 )
 
+# What to call instead.
 function advice(subject, reason)
-    reason === CUT && return "Choose `k` where there is a gap, or smooth the cut: spectral_map of EigenPair.fermi_dirac"
-    reason === EDGE && return "Let `subset_by_index` have the whole cluster in it, or nothing of it"
+    reason == CUT && return "Choose `k` where there is a gap, or smooth the cut: spectral_map of EigenPair.fermi_dirac"
+    reason == EDGE && return "Let `subset_by_index` have the whole cluster in it, or nothing of it"
     of_loss = "If the loss is a function of the matrix, $(INSTEAD[subject])"
-    reason === SECOND && return subject == "eig" ? of_loss : of_loss * ", which have second derivatives at any degeneracy"
-    reason === DEFECTIVE && return of_loss * "; single eigenvalues have no derivative here"
+    reason == SECOND && return subject == "eig" ? of_loss : of_loss * ", which have second derivatives at any degeneracy"
+    reason == DEFECTIVE && return of_loss * "; single eigenvalues have no derivative here"
     of_loss *= "; if it needs these vectors, it has no derivative here"
-    reason === COUPLED || return of_loss
+    reason == COUPLED || return of_loss
     return of_loss * ". Reverse mode can see whether the loss needs them. If it only uses the space that they span, \
         check(coupled = :mask) leaves the turn out"
 end
@@ -38,8 +30,8 @@ end
 explains(::DegeneracyPolicy) = false
 explains(policy::Check) = policy.explain
 
-# Warns once for each line that calls.
-function say(policy::Check, message)
+# One warning for each line of user code.
+function warn_at_call(policy::Check, message)
     id = Symbol(policy.file, ':', policy.line, ':', hash(message))
     @warn message _file = string(policy.file) _line = policy.line _id = id maxlog = 1
     return nothing
@@ -50,40 +42,68 @@ of_batch(k, count) = count > 1 ? " of matrix $k of $count" : ""
 """
     explain(policy, subject, i, j, (λᵢ, λⱼ), reason, k, count)
 
-Say why eigenvalues `i` and `j` of matrix `k` of `count` have no derivative.
+Warn why eigenvalues `i` and `j` of matrix `k` of `count` have no derivative.
 """
 function explain(policy, subject, i, j, (λᵢ, λⱼ), reason, k, count)
     explains(policy) || return nothing
-    return say(
+    return warn_at_call(
         policy,
-        "$(what_is_nan(reason)) of $subject is NaN: eigenvalues $i and $j$(of_batch(k, count)), $λᵢ and $λⱼ, differ by \
-        $(abs(λᵢ - λⱼ)); $reason. $(advice(subject, reason))."
+        "$(NOT_A_NUMBER[reason]) of $subject is NaN: eigenvalues $i and $j$(of_batch(k, count)), $λᵢ and $λⱼ, differ by \
+        $(abs(λᵢ - λⱼ)); $(reason_text(reason)). $(advice(subject, reason))."
     )
 end
 
-# Names the two closest neighbours.
-function explain_second_order(F, p, k, count)
-    (explains(F.policy) && length(F.λ) > 1) || return nothing
-    λ = map(plain, F.λ)
-    i = argmin(diff(λ))
-    return explain(F.policy, subject_of(p), shown(p, i), shown(p, i + 1), (λ[i], λ[i + 1]), SECOND, k, count)
+"""
+    explain_refusals(p, w, U, decision, matrices)
+
+The same for the first two eigenvalues that a decision refuses in each of the `matrices`.
+"""
+function explain_refusals(p, w, U, decision::Decision, matrices = axes(w, 2))
+    explains(p.degeneracy) || return nothing
+    for k in matrices
+        λ, found = map(plain, column(w, k)), refused_eigenvalues(p, w, U, decision, k)
+        found === nothing && continue
+        i, j, reason = found
+        value(i) = 1 <= i <= length(λ) ? λ[i] : known_edges(U)[i == 0 ? 1 : 2, k]
+        shown(i) = first_index(p) - 1 + i
+        explain(p.degeneracy, subject_of(p), shown(i), shown(j), (value(i), value(j)), reason, k, size(w, 2))
+    end
+    return nothing
 end
 
-subject_of(p) = p.b === nothing ? "eigh" : "eigh(a, b)"
+# Indices of two refused eigenvalues, and the reason. Indices 0 and n + 1 stand for the eigenvalues next to a subset. If the subset cuts
+# a cluster, that is the reason to name.
+function refused_eigenvalues(p, w, U, decision::Decision, k)
+    reasons, lost, n, edges = matrix(decision.reasons, k), column(decision.lost, k), size(w, 1), known_edges(U)
+    refused = findfirst(is_refusal, reasons)
+    i = findfirst(==(EDGE), lost)
+    if edges !== nothing && refused !== nothing && reasons[refused] != SECOND
+        # With K = 0, only the edges are refused.
+        cut = decide(p, FORWARD, nothing, w, nothing, U; K = zero(decision.reasons), options = MASK_COUPLED)
+        i = findfirst(j -> lost[j] != 0 && cut.lost[j, k] != 0, axes(w, 1))
+    end
+    i === nothing && refused !== nothing && return minmax(Tuple(refused)...)..., reasons[refused]
+    edges === nothing && return nothing
+    i = something(i, findfirst(!iszero, lost), Some(nothing))
+    i === nothing && return nothing
+    λ = plain(w[i, k])
+    is_below = λ - edges[1, k] <= edges[2, k] - λ
+    return (is_below ? (0, 1) : (n, n + 1))..., lost[i] == SECOND ? SECOND : EDGE
+end
 
 # ---- arguments -----------------------------------------------------------------------------------------------
 
 """
     explain_arguments(p, a, b, w)
 
-Say what there is to say of the arguments of a Hermitian problem whose eigenvalues are `w`.
+Warn about arguments of a Hermitian problem, whose eigenvalues are `w`, that hardly were meant or cannot be solved.
 """
 function explain_arguments(p, a, b, w)
     policy = p.degeneracy
     explains(policy) || return nothing
-    A, count = flat(entries(a))[:, :, batch_indices(p, p.a)], size(w, 2)
+    A, count = flat(stored_entries(a))[:, :, batch_indices(p, p.a)], size(w, 2)
     for k in 1:count
-        p.a.triangle == HERMITIAN_PART && is_far_from_hermitian(view(A, :, :, k)) && say(
+        p.a.triangle == HERMITIAN_PART && is_far_from_hermitian(view(A, :, :, k)) && warn_at_call(
             policy,
             "eigh takes the Hermitian part (a + aᴴ)/2 of a matrix that is far from Hermitian$(of_batch(k, count)): its \
             skew-Hermitian part is $(skew_part(view(A, :, :, k))) of it. `lower = true` or `lower = false` reads one triangle; eig \
@@ -91,20 +111,17 @@ function explain_arguments(p, a, b, w)
         )
     end
     b === nothing && return nothing
-    B = flat(entries(b))[:, :, batch_indices(p, p.b)]
+    B = for_batch(p, p.b, input_matrices(p, p.b, b))
     for k in 1:count
-        Aₖ, Bₖ = view(A, :, :, k), view(B, :, :, k)
+        Aₖ, Bₖ = view(A, :, :, k), B[:, :, k]
         any(isnan, view(w, :, k)) && all(isfinite, Aₖ) && all(isfinite, Bₖ) || continue
-        lowest = minimum(LinearAlgebra.eigvals(Hermitian(Matrix(hermitian_of(p.b, Bₖ)))))
+        lowest = minimum(LinearAlgebra.eigvals(Hermitian(Bₖ)))
         reason = lowest <= 0 ? "`b`$(of_batch(k, count)) is not positive definite: its lowest eigenvalue is $lowest" :
             "the solver did not converge$(of_batch(k, count))"
-        say(policy, "eigh(a, b) is NaN: $reason. For an indefinite `b` there is eig(a, b).")
+        warn_at_call(policy, "eigh(a, b) is NaN: $reason. For an indefinite `b` there is eig(a, b).")
     end
     return nothing
 end
-
-hermitian_of(input, B) = input.triangle == LOWER ? Hermitian(Matrix(B), :L) : input.triangle == UPPER ? Hermitian(Matrix(B), :U) :
-    (B + B') / 2
 
 """
     is_far_from_hermitian(a)
@@ -115,7 +132,7 @@ is_far_from_hermitian(a) = norm(a - a') / 2 > norm(a) / 100
 
 skew_part(a) = "$(round(Int, 100 * norm(a - a') / 2 / norm(a))) %"
 
-explain_asymmetry(policy, name, a, k, count) = explains(policy) && say(
+explain_asymmetry(policy, name, a, k, count) = explains(policy) && warn_at_call(
     policy,
     "$name is NaN: the skew-Hermitian part$(of_batch(k, count)) is $(skew_part(a)) of it. Spectral functions are functions of the \
     Hermitian part; if that is meant, say `hermitian_part = true`. Of a triangle make the whole matrix first, or a Symmetric or \
@@ -133,12 +150,12 @@ located(policy::DegeneracyPolicy) = policy
 function located(policy::Check)
     (policy.explain && policy.line == 0) || return policy
     frames = stacktrace()
-    i = something(findfirst(is_users, frames), length(frames))
+    i = something(findfirst(is_in_user_code, frames), length(frames))
     return renewed(policy; file = frames[i].file, line = Int(frames[i].line))
 end
 
 # Whether the frame is in the user's code: not in this package, a registered package or Julia itself.
-function is_users(frame)
+function is_in_user_code(frame)
     file = string(frame.file)
     startswith(file, "REPL[") && return true
     foreign = startswith(file, dirname(@__DIR__)) || occursin(r"[/\\](packages|stdlib)[/\\]", file)

@@ -1,5 +1,4 @@
-# The policies: what derivatives do where eigenvalues coincide. The constants are those of docs/derivations.md, and the same in
-# every frontend.
+# The policies: what derivatives do where eigenvalues coincide.
 
 """
     EigenPair.DegeneracyPolicy
@@ -8,12 +7,6 @@ What derivatives do where eigenvalues coincide: [`EigenPair.check`](@ref), [`Eig
 [`EigenPair.broaden`](@ref) or [`EigenPair.raw`](@ref).
 """
 abstract type DegeneracyPolicy end
-
-# Tolerances in units of √n ε: the rounding error that a cotangent may have, and the part of it that is dropped as noise.
-const ROUNDING_OF_COTANGENT = 64
-const NOISE_OF_COTANGENT = 8
-# Noise is dropped only at gaps up to this, relative to the size of the problem.
-const NEAR = 1.0e-3
 
 struct Check <: DegeneracyPolicy
     c::Float64
@@ -27,8 +20,7 @@ struct Check <: DegeneracyPolicy
 end
 
 # A copy with other values of some fields.
-renewed(p::Check; c = p.c, generic_basis = p.generic_basis, file = p.file, line = p.line) =
-    Check(c, generic_basis, p.explain, p.coupled, p.refused, file, line)
+renewed(p::Check; file = p.file, line = p.line) = Check(p.c, p.generic_basis, p.explain, p.coupled, p.refused, file, line)
 
 struct Mask <: DegeneracyPolicy
     tol::Float64

@@ -1,5 +1,5 @@
-# General eigenproblems, every entry free: the functions, and the solve behind them. Nothing here asks whether a matrix
-# happens to be symmetric: neither values nor gradients change across exact symmetry. The derivatives are in rule.jl.
+# `eig` and `eigvals`, their pullbacks and pushforwards for any AD engine, and the solve. No step asks whether a matrix happens to be
+# symmetric, so neither values nor gradients jump at exact symmetry. The rules are in rule.jl.
 
 """
     EigResult(eigenvalues, eigenvectors)
@@ -68,8 +68,8 @@ Derivatives: Magnus (1985); Boeddeker et al., arXiv:1701.00392, eqs. 4.60–4.77
 """
 function eig(a, b = nothing; left = false, right = true, degeneracy = nothing)
     p = general_problem(a, b, (; left, right, degeneracy))
-    # For dual numbers these calls compute the whole solution, which tangents need.
-    w, V, _, L = right || left ? general_vectors(p, a, b, right) : (general_values(p, a, b), nothing, nothing, nothing)
+    # Tangents of dual numbers need the whole solution.
+    w, V, _, L = right || left ? solution_vectors(p, a, b, right) : (solution_values(p, a, b), nothing, nothing, nothing)
     return eig_result(p, w, right ? V : nothing, L)
 end
 
@@ -84,7 +84,7 @@ eigenvalues coincide it exists for losses that are symmetric in them, and is NaN
 """
 function eigvals(a, b = nothing; degeneracy = nothing)
     p = general_problem(a, b, (; left = false, right = false, degeneracy))
-    return eig_result(p, general_values(p, a, b), nothing, nothing)
+    return eig_result(p, solution_values(p, a, b), nothing, nothing)
 end
 
 """
@@ -96,37 +96,95 @@ precision. Arguments and errors as for [`eig`](@ref); no derivatives.
 """
 function condition_numbers(a, b = nothing)
     p = general_problem(a, b, (; left = false, right = true, degeneracy = Raw()))
-    w, V, U, _ = general_solve(p, a, b)
+    w, V, U, _ = solution(p, a, b)
     sizes = [norm(view(U, :, i, k)) * norm(view(V, :, i, k)) for i in axes(w, 1), k in axes(w, 2)]
     return reshape(sizes, p.n, p.batch...)
 end
 @non_differentiable condition_numbers(::Any)
 @non_differentiable condition_numbers(::Any, ::Any)
 
-eig_values(p, w) = reshape(w, p.n, p.batch...)
-eig_vectors(p, V) = reshape(V, p.n, p.n, p.batch...)
-eig_result(p, w, ::Nothing, ::Nothing) = eig_values(p, w)
-eig_result(p, w, V, ::Nothing) = EigResult(eig_values(p, w), eig_vectors(p, V))
-eig_result(p, w, ::Nothing, L) = EigLeftResult(eig_values(p, w), eig_vectors(p, L))
-eig_result(p, w, V, L) = EigBothResult(eig_values(p, w), eig_vectors(p, L), eig_vectors(p, V))
-
-# ---- values --------------------------------------------------------------------------------------------------
+# ---- derivatives for any AD engine ----------------------------------------------------------------------------
 
 """
-    general_solve(p, a, b)
+    EigenPair.eig_pullback(a, b = nothing; left = false, degeneracy = nothing)
+
+`(result, pullback)`: what [`eig`](@ref) returns for these arguments, and its reverse-mode derivative there. `pullback(w̄, v̄)`, or
+`pullback(w̄, v̄, v̄_left)` with `left`, returns `(ā, b̄)`, the gradients of `a` and `b`. `nothing` stands for a cotangent that is
+zero, and for the gradient of a `b` that is not there.
+
+Complex cotangents follow the convention of ChainRules: `x̄ = ∂l/∂Re x + i ∂l/∂Im x` for a real loss `l`. Arguments, errors, NaN
+and the formulas are those of [`eig`](@ref). For arrays in host memory, and for AD engines that read no ChainRules.
+"""
+function eig_pullback(a, b = nothing; left = false, degeneracy = nothing)
+    return eig_pullback_under(as_policy(degeneracy), a, b, left, true)
+end
+
+function eig_pullback_under(degeneracy, a, b, left, right)
+    p = general_problem(a, b, (; left, right, degeneracy))
+    Ω = w, V, U, L = solution(p, a, b)
+    pullback = pullback_at(p, a, b, Ω)
+    function shaped_gradients(w̄, v̄, v̄_left = nothing)
+        λ̄, V̄, L̄ = flat_values(p, w̄), flat_vectors(p, v̄), flat_vectors(p, v̄_left)
+        λ̄ === nothing && V̄ === nothing && L̄ === nothing && return nothing, nothing
+        return pullback(λ̄, V̄, left_cotangent(U, L, L̄))
+    end
+    return eig_result(p, w, right ? V : nothing, L), shaped_gradients
+end
+
+"""
+    EigenPair.eigvals_pullback(a, b = nothing; degeneracy = nothing)
+
+`(w, pullback)`: the same for [`EigenPair.eigvals`](@ref); `pullback(w̄)` returns `(ā, b̄)`. See [`EigenPair.eig_pullback`](@ref).
+"""
+function eigvals_pullback(a, b = nothing; degeneracy = nothing)
+    w, pullback = eig_pullback_under(as_policy(degeneracy), a, b, false, false)
+    return w, w̄ -> pullback(w̄, nothing)
+end
+
+"""
+    EigenPair.eig_pushforward((ȧ,), a; left = false, degeneracy = nothing)
+    EigenPair.eig_pushforward((ȧ, ḃ), a, b; left = false, degeneracy = nothing)
+
+`(result, (ẇ, v̇))`, with `left` `(result, (ẇ, v̇, v̇_left))`: what [`eig`](@ref) returns, and its derivative along the tangents `ȧ`
+and `ḃ`, either of which may be `nothing`. Arguments, errors, NaN and the formulas are those of [`eig`](@ref).
+"""
+function eig_pushforward(tangents::Tuple, a, b = nothing; left = false, degeneracy = nothing)
+    Ω, (ẇ, v̇, v̇_left) = eig_pushforward_under(as_policy(degeneracy), tangents, a, b, left, true)
+    return Ω, left ? (ẇ, v̇, v̇_left) : (ẇ, v̇)
+end
+
+function eig_pushforward_under(degeneracy, tangents, a, b, left, right)
+    p = general_problem(a, b, (; left, right, degeneracy))
+    (w, V, _, L), (ẇ, V̇, _, L̇) = solution_and_tangent(p, tangents, a, b)
+    Ω̇ = eig_values(p, ẇ), eig_vectors(p, V̇), left ? eig_vectors(p, L̇) : nothing
+    return eig_result(p, w, right ? V : nothing, L), Ω̇
+end
+
+"""
+    EigenPair.eigvals_pushforward((ȧ,), a; degeneracy = nothing)
+    EigenPair.eigvals_pushforward((ȧ, ḃ), a, b; degeneracy = nothing)
+
+`(w, ẇ)`: the same for [`EigenPair.eigvals`](@ref). See [`EigenPair.eig_pushforward`](@ref).
+"""
+function eigvals_pushforward(tangents::Tuple, a, b = nothing; degeneracy = nothing)
+    w, (ẇ, _) = eig_pushforward_under(as_policy(degeneracy), tangents, a, b, false, false)
+    return w, ẇ
+end
+
+# ---- the solve -----------------------------------------------------------------------------------------------
+
+"""
+    solution(p, a, b)
 
 `(w, V, U, L)`: eigenvalues `n × count`; right eigenvectors, the dual basis and, if the problem asks for them, left
 eigenvectors, `n × n × count`.
 """
-general_solve(p::GeneralProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat} = general_native(p, a, b, true, true)
+solution(p::GeneralProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat} = general_native(p, a, b, true, true)
 
 # Without derivatives, less of the solution is computed.
-general_vectors(p::GeneralProblem{T}, a, b, right) where {T <: LinearAlgebra.BlasFloat} =
-    general_native(p, a, b, right, false)
-general_vectors(p::GeneralProblem, a, b, right) = general_solve(p, a, b)
-general_values(p::GeneralProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat} =
-    first(general_native(GeneralProblem{T}(p), a, b, false, false))
-general_values(p::GeneralProblem, a, b) = first(general_solve(p, a, b))
+solution_vectors(p::GeneralProblem{T}, a, b, right) where {T <: LinearAlgebra.BlasFloat} = general_native(p, a, b, right, false)
+solution_vectors(p::GeneralProblem, a, b, right) = solution(p, a, b)
+solution_values(p::GeneralProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat} = first(general_native(p, a, b, false, false))
 
 function general_native(p::GeneralProblem{T}, a, b, right, dual) where {T}
     n, count = p.n, prod(p.batch)

@@ -1,6 +1,6 @@
 # The gauge of general eigenvectors: unit norm, and one component, the pivot, real and positive.
 
-# The component of each column that the gauge made real: the first of the largest that are.
+# The pivot of each column: the first of its largest components that are real.
 function pivots(V::AbstractMatrix)
     tolerance = 1 - 2 * sqrt(eps(real(plain_type(eltype(V)))))
     return map(eachcol(V)) do v
@@ -9,7 +9,7 @@ function pivots(V::AbstractMatrix)
     end
 end
 
-# c of the rule, for vectors V that move by Ẋ before the gauge is restored: unit norm, and the pivot stays real.
+# c of the rule: what restores unit norm and a real pivot when the vectors V move by Ẋ.
 function gauge_phases(V, Ẋ)
     chosen = pivots(V)
     return map(axes(V, 2)) do j
@@ -27,4 +27,44 @@ function gauge_phases_transpose(V, c̄)
         Z[k, j] -= im * imag(c̄[j]) / real(V[k, j])
     end
     return Z
+end
+
+# The cotangent of V in gauge_phases_transpose(V, d), whose value has the cotangent Ž.
+function gauge_second_order(V, d, Ž)
+    ∂V = -Ž .* transpose(real.(d))
+    for (j, k) in enumerate(pivots(V))
+        ∂V[k, j] += imag(Ž[k, j]) * imag(d[j]) / real(V[k, j])^2
+    end
+    return ∂V
+end
+
+# ---- left vectors: the columns of the dual basis U in the gauge, y = u s ---------------------------------------
+
+function left_tangent(U, L, U̇)
+    scales = map((j, k) -> conj(U[k, j]) / abs(U[k, j]) / norm(view(U, :, j)), axes(U, 2), pivots(L))
+    Ẋ = U̇ .* transpose(scales)
+    return Ẋ + L .* transpose(gauge_phases(L, Ẋ))
+end
+
+# The cotangent of U, from one of the left vectors. Written without mutation, so that AD engines can differentiate it.
+left_cotangent(U, L, ::Nothing) = nothing
+left_cotangent(U, ::Nothing, ::Nothing) = nothing
+left_cotangent(U, ::Nothing, L̄) =
+    throw(ArgumentError("there is a cotangent of left eigenvectors, which are computed with `left = true` only"))
+function left_cotangent(U, L, L̄)
+    E = pivot_mask(L)
+    c̄ = sum(conj.(L) .* L̄; dims = 1)
+    real_components = sum(real.(L) .* E; dims = 1)
+    Z = -L .* real.(c̄) .- im .* E .* imag.(c̄) ./ real_components
+    z = sum(U .* E; dims = 1)
+    scales = z ./ abs.(z) ./ sqrt.(sum(abs2.(U); dims = 1))
+    return scales .* (L̄ .+ Z)
+end
+
+function pivot_mask(L)
+    E = falses(size(L))
+    for k in axes(L, 3), (j, i) in enumerate(pivots(matrix(L, k)))
+        E[i, j, k] = true
+    end
+    return E
 end

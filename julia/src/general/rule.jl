@@ -1,52 +1,63 @@
-# First derivatives of general problems, as docs/derivations.md writes them.
+# First derivatives of general problems, as docs/derivations.md writes them. Eigenvalues stand in homogeneous form α/β: (λ, 1), or
+# (1, 0) where infinite.
 #
-# With eigenvalues α/β, the dual basis U (UᴴBV = I), M = Uᴴ dA V, N = Uᴴ dB V and F the inverse gaps under the policy,
+# With the dual basis U (UᴴBV = I), M = Uᴴ dA V, N = Uᴴ dB V and F the inverse gaps under the policy,
 #
-#     dλ = diag(M − N Diag(λ)),  K⁰ = F∘(M Diag(β) − N Diag(α)),  K = K⁰ + Diag(c),  dV = V K,  dU = −U (N + K)ᴴ,
+#     dλ = diag(M − N Diag(λ)),  P = M Diag(β) − N Diag(α),  K = F∘P + Diag(c),  dV = V K,  dU = −U (N + K)ᴴ,
 #
 # where c keeps the gauge.
 
-at_batch(::Nothing, k) = nothing
-at_batch(x, k) = x[k]
-general_gaps(p::GeneralProblem, norms, w, V, U, k) =
-    general_gaps(p.degeneracy, view(w, :, k), matrix(U, k), matrix(V, k), norms[1][k], at_batch(norms[2], k))
+homogeneous(λ) = isinf(λ) ? (one(λ), zero(λ)) : (λ, one(λ))
+# αⱼβᵢ − βⱼαᵢ: λⱼ − λᵢ for finite ones.
+function gap(λᵢ::Complex, λⱼ::Complex)
+    (αᵢ, βᵢ), (αⱼ, βⱼ) = homogeneous(λᵢ), homogeneous(λⱼ)
+    return αⱼ * βᵢ - βⱼ * αᵢ
+end
+
+core_type(p::GeneralProblem) = p.b === nothing ? 0 : 1
+
+# ---- forward -------------------------------------------------------------------------------------------------
 
 """
-    general_pushforward(p, norms, w, V, U, L, Ȧ, Ḃ)
+    solution_pushforward(p, norms, w, V, U, L, Ȧ, Ḃ)
 
 `(ẇ, V̇, U̇, L̇)` along the tangents `Ȧ`, `Ḃ` of the matrices, either of which may be `nothing`.
 """
-function general_pushforward(p::GeneralProblem, norms, w, V, U, L, Ȧ, Ḃ)
+function solution_pushforward(p::GeneralProblem, norms, w, V, U, L, Ȧ, Ḃ)
     S = number_type(V, Ȧ, Ḃ)
-    n, count = size(w)
-    ẇ = Matrix{S}(undef, n, count)
-    V̇, U̇ = Array{S}(undef, n, n, count), Array{S}(undef, n, n, count)
+    ẇ, V̇, U̇ = similar(w, S), similar(V, S), similar(U, S)
     L̇ = L === nothing ? nothing : similar(V̇)
-    for k in 1:count
-        F, Vₖ, Uₖ = general_gaps(p, norms, w, V, U, k), matrix(V, k), matrix(U, k)
-        M = Ȧ === nothing ? nothing : product(Uₖ', product(matrix(Ȧ, k), Vₖ))
-        N = Ḃ === nothing ? nothing : product(Uₖ', product(matrix(Ḃ, k), Vₖ))
-        moved, K = Matrix{S}(undef, n, n), Matrix{S}(undef, n, n)
-        for j in 1:n
-            α, β = homogeneous(w[j, k])
-            ẇ[j, k] = iszero(β) ? S(NaN) : at(M, j, j) - α * at(N, j, j)
-            for i in 1:n
-                moved[i, j] = β * at(M, i, j) - α * at(N, i, j)
-                K[i, j] = F[i, j] * moved[i, j]
-            end
-        end
-        found = coupled(F, moved, () -> pushforward_rounding(F, moved, Vₖ, Uₖ, matrix(Ȧ, k), matrix(Ḃ, k)))
-        K[diagind(K)] = gauge_phases(Vₖ, product(Vₖ, K))
+    forms = [perturbation(column(w, k), matrix(V, k), matrix(U, k), matrix(Ȧ, k), matrix(Ḃ, k)) for k in axes(w, 2)]
+    decision = decide_forward(p, norms, w, V, U, map(last, forms), Ȧ, Ḃ)
+    for (k, (M, N, P)) in enumerate(forms)
+        Vₖ, Uₖ, lost = matrix(V, k), matrix(U, k), column(decision.lost, k)
+        column(ẇ, k) .= values_tangent(column(w, k), M, N)
+        K = rotation(InverseGaps(p, w, decision, k), P, Vₖ)
         product!(matrix(V̇, k), Vₖ, K)
-        product!(matrix(U̇, k), Uₖ, N === nothing ? K' : (K + N)', -1, 0)
+        product!(matrix(U̇, k), Uₖ, plus(K, N)', -1, 0)
         L === nothing || (L̇[:, :, k] = left_tangent(Uₖ, matrix(L, k), matrix(U̇, k)))
-        found === nothing && continue
-        explain(F, found.pair, is_defective(F, found.pair...) ? DEFECTIVE : COUPLED, k, count)
-        foreach(x -> x === nothing || lose!(matrix(x, k), found.lost), (V̇, U̇, L̇))
-        foreach(j -> found.lost[j] && (ẇ[j, k] = unknown(ẇ[j, k])), 1:n)
+        foreach(x -> x === nothing || lose!(matrix(x, k), lost), (V̇, U̇, L̇))
+        foreach(j -> iszero(lost[j]) || (ẇ[j, k] = unknown(ẇ[j, k])), axes(w, 1))
     end
     return ẇ, V̇, U̇, L̇
 end
+
+# M, N and P of one matrix; what has no tangent is nothing.
+function perturbation(λ, V, U, Ȧ, Ḃ)
+    form(H) = H === nothing ? nothing : product(U', product(H, V))
+    M, N = form(Ȧ), form(Ḃ)
+    return M, N, [at(M, i, j) * homogeneous(λ[j])[2] - at(N, i, j) * homogeneous(λ[j])[1] for i in eachindex(λ), j in eachindex(λ)]
+end
+
+values_tangent(λ, M, N) = [isinf(λ[j]) ? oftype(λ[j], NaN) : at(M, j, j) - λ[j] * at(N, j, j) for j in eachindex(λ)]
+
+function rotation(F::InverseGaps, P, V)
+    K = [F[i, j] * P[i, j] for i in axes(P, 1), j in axes(P, 2)]
+    K[diagind(K)] = gauge_phases(V, product(V, K))
+    return K
+end
+
+# ---- reverse -------------------------------------------------------------------------------------------------
 
 """
     general_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
@@ -60,33 +71,56 @@ function general_pullback(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū)
     diagonal = V̄ === nothing && Ū === nothing
     M̄ = diagonal ? zeros(S, n, count) : zeros(S, n, n, count)
     N̄ = p.b === nothing ? nothing : zero(M̄)
+    K̄ = diagonal ? nothing : rotation_cotangents(p, V, U, V̄, Ū)
+    decision = decide_reverse(p, norms, w, V, U, λ̄, V̄, Ū, K̄)
+    explain_refusals(p, w, U, decision)
     for k in 1:count
-        F, λ, λ̄ₖ = general_gaps(p, norms, w, V, U, k), column(w, k), column(λ̄, k)
-        M̄ₖ, N̄ₖ = slice(M̄, k), N̄ === nothing ? nothing : slice(N̄, k)
-        broken = if diagonal
-            general_violation(F, nothing, λ̄ₖ, nothing)
+        M̄ₖ, N̄ₖ, F = slice(M̄, k), slice(N̄, k), InverseGaps(p, w, decision, k)
+        if is_refused(decision, k)
+            foreach(x -> x === nothing || fill!(x, NaN), (M̄ₖ, N̄ₖ))
+        elseif diagonal
+            add_values!(M̄ₖ, N̄ₖ, F.λ, column(λ̄, k))
         else
-            vectors_pullback!(M̄ₖ, N̄ₖ, F, matrix(V, k), matrix(U, k), λ̄ₖ, matrix(V̄, k), matrix(Ū, k))
+            rotation_pullback!(M̄ₖ, N̄ₖ, F, matrix(K̄, k), dual_cotangent(U, Ū, k), column(λ̄, k))
         end
-        values_pullback!(M̄ₖ, N̄ₖ, λ, λ̄ₖ)
-        if broken !== nothing
-            explain(F, (broken.i, broken.j), broken.reason, k, count)
-            fill!(M̄ₖ, NaN)
-            N̄ₖ === nothing || fill!(N̄ₖ, NaN)
-        elseif any(isnan, F.condition) && !any(isnan, λ)
-            explain_defective(F, k, count)
-        elseif undetermined(F, !diagonal) && any(x -> x !== nothing && varies(slice(x, k)), (w, V, U, λ̄, V̄, Ū))
-            explain_second_order(F, k, count)
-            map!(unknown_partials, M̄ₖ, M̄ₖ)
-            N̄ₖ === nothing || map!(unknown_partials, N̄ₖ, N̄ₖ)
-        end
+        is_refused(decision, k) || explain_defective(p, w, U, k)
     end
+    lose_undetermined!(p, norms, (w, V, U), !diagonal, (w, V, U, λ̄, V̄, Ū), (M̄, N̄))
     return M̄, N̄
 end
 
+# K̄ = VᴴV̄ + H̄ plus what the gauge adds, of each matrix.
+function rotation_cotangents(p::GeneralProblem, V, U, V̄, Ū)
+    K̄ = zeros(number_type(V, U, V̄, Ū), size(V))
+    for k in axes(V, 3)
+        free, Vₖ = free_rotation_cotangent(V, U, V̄, Ū, k), matrix(V, k)
+        matrix(K̄, k) .= free .+ product(Vₖ', gauge_phases_transpose(Vₖ, diag(free)))
+    end
+    return K̄
+end
+function free_rotation_cotangent(V, U, V̄, Ū, k)
+    VᴴV̄ = V̄ === nothing ? nothing : product(matrix(V, k)', matrix(V̄, k))
+    return plus(VᴴV̄, dual_cotangent(U, Ū, k))
+end
+# H̄ = −ŪᴴU
+dual_cotangent(U, Ū, k) = Ū === nothing ? nothing : -product(matrix(Ū, k)', matrix(U, k))
+
+# Writes M̄ and N̄, and returns K̄ without noise.
+function rotation_pullback!(M̄, N̄, F::InverseGaps, K̄, H̄, λ̄)
+    S = [significant(F, K̄[i, j], i, j) for i in axes(K̄, 1), j in axes(K̄, 2)]
+    for j in axes(S, 2), i in axes(S, 1)
+        α, β = homogeneous(F.λ[j])
+        Ē = conj(F[i, j]) * S[i, j]
+        M̄[i, j] = Ē * conj(β)
+        N̄ === nothing || (N̄[i, j] = -Ē * conj(α) + at(H̄, i, j))
+    end
+    add_values!(M̄, N̄, F.λ, λ̄)
+    return S
+end
+
 # Adds Diag(λ̄) and −Diag(λ̄∘conj(λ)); NaN for an infinite eigenvalue.
-values_pullback!(M̄, N̄, λ, ::Nothing) = nothing
-function values_pullback!(M̄, N̄, λ, λ̄)
+add_values!(M̄, N̄, λ, ::Nothing) = nothing
+function add_values!(M̄, N̄, λ, λ̄)
     place(X, j) = ndims(X) == 1 ? CartesianIndex(j) : CartesianIndex(j, j)
     for j in eachindex(λ)
         iszero(λ̄[j]) && !varies(λ̄) && continue
@@ -97,38 +131,32 @@ function values_pullback!(M̄, N̄, λ, λ̄)
     return nothing
 end
 
-# Adds the part of the eigenvectors; returns what general_violation finds.
-function vectors_pullback!(M̄, N̄, F::GeneralGaps, V, U, λ̄, V̄, Ū)
-    K̄, H̄ = vector_cotangents(eltype(M̄), V, U, V̄, Ū)
-    K̄ = K̄ + product(V', gauge_phases_transpose(V, diag(K̄)))
-    κ = rotation_rounding(real(plain_type(eltype(F.λ))), V, U, V̄, Ū)
-    for j in axes(M̄, 2)
-        α, β = homogeneous(F.λ[j])
-        for i in axes(M̄, 1)
-            Ē = conj(F[i, j]) * significant(F, K̄, κ, i, j)
-            M̄[i, j] = Ē * conj(β)
-            N̄ === nothing || (N̄[i, j] = -Ē * conj(α) + at(H̄, i, j))
-        end
+# Without a dual basis every gradient is NaN.
+function explain_defective(p, w, U, k)
+    λ = map(plain, column(w, k))
+    (explains(p.degeneracy) && length(λ) > 1 && any(isnan, matrix(U, k)) && !any(isnan, λ)) || return nothing
+    i, j = argmin(((i, j),) -> abs(gap(λ[i], λ[j])), [(i, j) for j in 2:length(λ) for i in 1:(j - 1)])
+    return explain(p.degeneracy, subject_of(p), i, j, (λ[i], λ[j]), DEFECTIVE, k, size(w, 2))
+end
+
+"""
+    input_gradients(p, norms, w, V, U, λ̄, V̄, Ū)
+
+The gradients with respect to both arguments (`nothing` for a `b` that is not there).
+"""
+function input_gradients(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū)
+    M̄, N̄ = general_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
+    for k in axes(w, 2)
+        # A defective matrix has no dual basis: U and Ū are NaN for every loss.
+        defective = any(isnan, matrix(U, k))
+        given = defective ? (w, λ̄, V̄) : (w, λ̄, V̄, Ū)
+        settle!(p.degeneracy, k, given, (M̄, N̄), defective) && defective && (U = with_zeros(U, k))
     end
-    return general_violation(F, K̄, λ̄, κ)
+    return input_gradient(p, p.a, U, M̄, V), input_gradient(p, p.b, U, N̄, V)
 end
 
-# What entries of K̄ are compared with. There is no upper bound: where rounding is large compared with all of K̄, the condition
-# numbers show it.
-rotation_rounding(::Type{R}, V, U, V̄, Ū) where {R} =
-    CouplingRounding{R}(basis_rounding(R, V, V̄), basis_rounding(R, U, Ū), R(Inf))
-
-# K̄ = VᴴV̄ + H̄ and H̄ = −ŪᴴU, `nothing` without Ū.
-function vector_cotangents(::Type{S}, V, U, V̄, Ū) where {S}
-    H̄ = Ū === nothing ? nothing : -product(Ū', U)
-    V̄ === nothing && return Matrix{S}(H̄), H̄
-    return Matrix{S}(H̄ === nothing ? product(V', V̄) : product(V', V̄) + H̄), H̄
-end
-
-# Left vectors are the columns of U in the gauge: y = u s. Tangent and cotangent of that.
-left_scales(U, L, chosen) = map((j, k) -> conj(U[k, j]) / abs(U[k, j]) / norm(view(U, :, j)), axes(U, 2), chosen)
-
-function left_tangent(U, L, U̇)
-    Ẋ = U̇ .* transpose(left_scales(U, L, pivots(L)))
-    return Ẋ + L .* transpose(gauge_phases(L, Ẋ))
+function with_zeros(U, k)
+    U = copy(U)
+    fill!(matrix(U, k), 0)
+    return U
 end

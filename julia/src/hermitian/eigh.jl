@@ -1,4 +1,4 @@
-# The functions `eigh` and `eigvalsh`, and the solve behind them. Their derivatives are in rule.jl.
+# `eigh` and `eigvalsh`, their pullbacks and pushforwards for any AD engine, and the solve. The rules are in rule.jl.
 
 """
     EighResult(eigenvalues, eigenvectors)
@@ -74,19 +74,21 @@ where every argument is explained. No eigenvector is computed until a derivative
 eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing) =
     eigvalsh_under(as_policy(degeneracy), a, b, type, lower, subset_by_index)::values_type(a, b)
 
-# Everything in here is inferred from the policy.
+# Function barriers: the types inside depend on the policy, which is known only when the call runs.
 function eigh_under(degeneracy, a, b, type, lower, subset_by_index)
     p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
-    w, V, _ = hermitian_solve(p, a, b)
-    return EighResult(present_values(p, w), present_vectors(p, V))
+    return eigh_result(p, solution(p, a, b))
 end
 
 function eigvalsh_under(degeneracy, a, b, type, lower, subset_by_index)
     p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
-    return present_values(p, hermitian_values(p, a, b))
+    return present_values(p, solution_values(p, a, b))
 end
 
-# The type of the result, for type inference. It does not depend on the policy, which is known only when the call runs.
+eigh_result(p, (w, V)) = EighResult(present_values(p, w), present_vectors(p, V))
+values_result(p, (w,)) = present_values(p, w)
+
+# The type of the result, which does not depend on the policy: callers stay inferred.
 const OnHost = Union{Array, Symmetric{<:Any, <:Array}, Hermitian{<:Any, <:Array}}
 host_type(a::OnHost, ::Nothing) = host_type(working_type("a", eltype(a)), Val(ndims(a)))
 host_type(a::OnHost, b::OnHost) =
@@ -100,24 +102,79 @@ values_type(a, b) = values_type(host_type(a, b))
 values_type(::Type) = AbstractArray
 values_type(::Type{Array{T, N}}) where {T, N} = Array{real(T), N - 1}
 
-check_eigvals_only(::Bool) = nothing
-check_eigvals_only(x) = throw(ArgumentError("`eigvals_only` must be true or false, got $(repr(x))"))
-
-# From the flat batch of the computation to the shapes of the call, and to the subset that it asks for.
-shows_all(p::HermitianProblem) = p.subset == 1:p.n
-present_values(p::HermitianProblem, w) = reshape(shows_all(p) ? w : w[p.subset, :], length(p.subset), p.batch...)
-present_vectors(p::HermitianProblem, V) =
-    reshape(shows_all(p) ? V : V[:, p.subset, :], p.n, length(p.subset), p.batch...)
-
-# ---- values --------------------------------------------------------------------------------------------------
+# ---- derivatives for any AD engine ----------------------------------------------------------------------------
 
 """
-    hermitian_solve(p, a, b)
+    EigenPair.eigh_pullback(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
+
+`(result, pullback)`: what [`eigh`](@ref) returns for these arguments, and its reverse-mode derivative there. `pullback(w̄, v̄)`
+returns `(ā, b̄)`, the gradients of `a` and `b`, for cotangents in the shapes of `result.eigenvalues` and
+`result.eigenvectors`. `nothing` stands for a cotangent that is zero, and for the gradient of a `b` that is not there.
+
+Complex cotangents follow the convention of ChainRules: `x̄ = ∂l/∂Re x + i ∂l/∂Im x` for a real loss `l`. Arguments, errors, NaN
+and the formulas are those of [`eigh`](@ref). For arrays in host memory, and for AD engines that read no ChainRules.
+
+```julia
+(w, v), pullback = EigenPair.eigh_pullback(a)
+ā, _ = pullback(2 .* w, nothing)   # the gradient of sum(abs2, eigvalsh(a))
+```
+"""
+@inline function eigh_pullback(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
+    return eigh_pullback_under(as_policy(degeneracy), a, b, type, lower, subset_by_index, eigh_result)::Tuple{eigh_type(a, b), Any}
+end
+
+function eigh_pullback_under(degeneracy, a, b, type, lower, subset_by_index, result)
+    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+    Ω = solution(p, a, b)
+    pullback = pullback_at(p, a, b, Ω)
+    function shaped_gradients(w̄, v̄ = nothing)
+        w̄ === nothing && v̄ === nothing && return nothing, nothing
+        return pullback(real_if(Ω[1], embed_values(p, w̄)), real_if(Ω[2], embed_vectors(p, v̄)), nothing)
+    end
+    return result(p, Ω), shaped_gradients
+end
+
+"""
+    EigenPair.eigvalsh_pullback(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
+
+`(w, pullback)`: the same for [`eigvalsh`](@ref); `pullback(w̄)` returns `(ā, b̄)`. See [`EigenPair.eigh_pullback`](@ref).
+"""
+@inline function eigvalsh_pullback(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
+    return eigh_pullback_under(as_policy(degeneracy), a, b, type, lower, subset_by_index, values_result)::Tuple{values_type(a, b), Any}
+end
+
+"""
+    EigenPair.eigh_pushforward((ȧ,), a; options...)
+    EigenPair.eigh_pushforward((ȧ, ḃ), a, b; options...)
+
+`(result, (ẇ, v̇))`: what [`eigh`](@ref) returns, and its derivative along the tangents `ȧ` and `ḃ`, either of which may be
+`nothing`. Options, errors, NaN and the formulas are those of [`eigh`](@ref).
+"""
+function eigh_pushforward(
+        tangents::Tuple, a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing
+    )
+    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+    Ω, (ẇ, V̇) = solution_and_tangent(p, tangents, a, b)
+    return eigh_result(p, Ω), (present_values(p, ẇ), present_vectors(p, V̇))
+end
+
+"""
+    EigenPair.eigvalsh_pushforward((ȧ,), a; options...)
+    EigenPair.eigvalsh_pushforward((ȧ, ḃ), a, b; options...)
+
+`(w, ẇ)`: the same for [`eigvalsh`](@ref). See [`EigenPair.eigh_pushforward`](@ref).
+"""
+eigvalsh_pushforward(tangents::Tuple, a, b = nothing; options...) = map(first, eigh_pushforward(tangents, a, b; options...))
+
+# ---- the solve -----------------------------------------------------------------------------------------------
+
+"""
+    solution(p, a, b)
 
 `(w, V, U)`: all eigenvalues `n × count`, eigenvectors and, for types 2 and 3, the dual basis `U = V⁻ᴴ`, `n × n × count`;
 `U` is `nothing` for types 0 and 1, whose rule needs none.
 """
-function hermitian_solve(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
+function solution(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
     n, count = p.n, prod(p.batch)
     w = Matrix{real(T)}(undef, n, count)
     V = Array{T}(undef, n, n, count)
@@ -132,21 +189,20 @@ generic_basis(::DegeneracyPolicy) = false
 generic_basis(policy::Check) = policy.generic_basis
 
 function turn_clusters!(p::HermitianProblem{T}, norms, w, V, U) where {T}
-    for k in axes(w, 2)
-        F = inverse_gaps(p, norms, w, V, U, k)
-        has_cluster(F) || continue
-        H = generic_reflection(T, F)
+    decision = decide(p, FORWARD, norms, w, V, U)
+    for k in (has_cluster(decision) ? axes(w, 2) : ())
+        H = generic_reflection(T, matrix(decision.reasons, k))
         V[:, :, k] = V[:, :, k] * H
         U === nothing || (U[:, :, k] = U[:, :, k] * H)
     end
     return nothing
 end
 
-function hermitian_values(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
+function solution_values(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
     w = Matrix{real(T)}(undef, p.n, prod(p.batch))
     native_hermitian!(w, nothing, nothing, p.type, p.triangle, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
     explain_arguments(p, a, b, w)
     return w
 end
-# For dual numbers: their tangents need the vectors.
-hermitian_values(p::HermitianProblem, a, b) = first(hermitian_solve(p, a, b))
+# Tangents of dual numbers need the vectors.
+solution_values(p::Eigenproblem, a, b) = first(solution(p, a, b))

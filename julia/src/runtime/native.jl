@@ -1,237 +1,128 @@
 # The C ABI of the core (csrc/include/eigenpair.h) as Julia sees it: problems, and the jobs that solve them.
 
-# Field by field the structs of the same names in the header.
-struct CHermitianProblem
-    struct_size::Int64
-    dtype::Int32
-    type::Int32
-    triangle::Int32
-    layout::Int32
-    driver::Int32
-    reserved::Int32
-    n::Int64
-    batch::Int64
-    a::Ptr{Cvoid}
-    a_stride::Int64
-    b::Ptr{Cvoid}
-    b_stride::Int64
-    w::Ptr{Cvoid}
-    v::Ptr{Cvoid}
-    u::Ptr{Cvoid}
-    info::Ptr{Int32}
+"""
+    @native_struct Name Type(fields...) Type(fields...) ...
+
+A struct of the header, with the fields in its order.
+"""
+macro native_struct(name, groups...)
+    fields = [:($field::$(group.args[1])) for group in groups for field in group.args[2:end]]
+    return esc(
+        :(
+            struct $name
+                $(fields...)
+            end
+        )
+    )
 end
 
-struct CGeneralProblem
-    struct_size::Int64
-    dtype::Int32
-    layout::Int32
-    n::Int64
-    batch::Int64
-    a::Ptr{Cvoid}
-    a_stride::Int64
-    b::Ptr{Cvoid}
-    b_stride::Int64
-    w::Ptr{Cvoid}
-    v::Ptr{Cvoid}
-    vl::Ptr{Cvoid}
-    u::Ptr{Cvoid}
-    info::Ptr{Int32}
-end
+const Pointer = Ptr{Cvoid}
 
-struct CHermitianRule
-    struct_size::Int64
-    dtype::Int32
-    type::Int32
-    triangle::Int32
-    layout::Int32
-    policy::Int32
-    reverse::Int32
-    conjugated::Int32
-    options::Int32
-    parameter::Float64
-    n::Int64
-    batch::Int64
-    w::Ptr{Cvoid}
-    v::Ptr{Cvoid}
-    u::Ptr{Cvoid}
-    scale::Ptr{Cvoid}
-    da::Ptr{Cvoid}
-    db::Ptr{Cvoid}
-    dw::Ptr{Cvoid}
-    dv::Ptr{Cvoid}
-    du::Ptr{Cvoid}
-    refused::Ptr{Int32}
-end
-
-struct CPartialProblem
-    struct_size::Int64
-    dtype::Int32
-    triangle::Int32
-    layout::Int32
-    reserved::Int32
-    n::Int64
-    batch::Int64
-    first::Int64
-    count::Int64
-    a::Ptr{Cvoid}
-    a_stride::Int64
-    b::Ptr{Cvoid}
-    b_stride::Int64
-    w::Ptr{Cvoid}
-    edges::Ptr{Cvoid}
-    v::Ptr{Cvoid}
-    factor::Ptr{Cvoid}
-    info::Ptr{Int32}
-end
-
-struct CComplementProblem
-    struct_size::Int64
-    dtype::Int32
-    layout::Int32
-    reserved::Int32
-    type::Int32
-    n::Int64
-    batch::Int64
-    count::Int64
-    factor::Ptr{Cvoid}
-    w::Ptr{Cvoid}
-    v::Ptr{Cvoid}
-    y::Ptr{Cvoid}
-    x::Ptr{Cvoid}
-    info::Ptr{Int32}
-end
-
-struct CDecision
-    struct_size::Int64
-    dtype::Int32
-    general::Int32
-    type::Int32
-    mode::Int32
-    layout::Int32
-    policy::Int32
-    options::Int32
-    reserved::Int32
-    parameter::Float64
-    n::Int64
-    order::Int64
-    batch::Int64
-    w::Ptr{Cvoid}
-    k::Ptr{Cvoid}
-    dw::Ptr{Cvoid}
-    scale::Ptr{Cvoid}
-    reach::Ptr{Cvoid}
-    condition::Ptr{Cvoid}
-    sizes::Ptr{Cvoid}
-    norms::Ptr{Cvoid}
-    v::Ptr{Cvoid}
-    u::Ptr{Cvoid}
-    dv::Ptr{Cvoid}
-    du::Ptr{Cvoid}
-    da::Ptr{Cvoid}
-    db::Ptr{Cvoid}
-    outside::Ptr{Cvoid}
-    largest::Ptr{Cvoid}
-    edges::Ptr{Cvoid}
-    used::Ptr{Int32}
-    gaps::Ptr{Int32}
-    reasons::Ptr{Int32}
-    lost::Ptr{Int32}
-    refused::Ptr{Int32}
-    scales::Ptr{Cvoid}
-end
+@native_struct(
+    CHermitianProblem, Int64(struct_size), Int32(dtype, type, triangle, layout, driver, reserved), Int64(n, batch),
+    Pointer(a), Int64(a_stride), Pointer(b), Int64(b_stride), Pointer(w, v, u, info),
+)
+@native_struct(
+    CGeneralProblem, Int64(struct_size), Int32(dtype, layout), Int64(n, batch),
+    Pointer(a), Int64(a_stride), Pointer(b), Int64(b_stride), Pointer(w, v, vl, u, info),
+)
+@native_struct(
+    CPartialProblem, Int64(struct_size), Int32(dtype, triangle, layout, reserved), Int64(n, batch, first, count),
+    Pointer(a), Int64(a_stride), Pointer(b), Int64(b_stride), Pointer(w, edges, v, factor, info),
+)
+@native_struct(
+    CComplementProblem, Int64(struct_size), Int32(dtype, layout, reserved, type), Int64(n, batch, count),
+    Pointer(factor, w, v, y, x, info),
+)
+@native_struct(
+    CHermitianRule, Int64(struct_size), Int32(dtype, type, triangle, layout, policy, reverse, conjugated, options),
+    Float64(parameter), Int64(n, batch), Pointer(w, v, u, scale, da, db, dw, dv, du, refused),
+)
+@native_struct(
+    CDecision, Int64(struct_size), Int32(dtype, general, type, mode, layout, policy, options, reserved), Float64(parameter),
+    Int64(n, order, batch), Pointer(w, k, dw, scale, reach, condition, sizes, norms, v, u, dv, du, da, db, outside, largest),
+    Pointer(edges, used, gaps, reasons, lost, refused, scales),
+)
 
 dtype_code(::Type{Float32}) = Int32(0)
 dtype_code(::Type{Float64}) = Int32(1)
 dtype_code(::Type{ComplexF32}) = Int32(2)
 dtype_code(::Type{ComplexF64}) = Int32(3)
 
+# What the core sees of an argument: the address of an array, or the number itself.
 address(::Nothing) = C_NULL
-address(x::Array) = convert(Ptr{Cvoid}, pointer(x))
+address(x::Array) = convert(Pointer, pointer(x))
+address(x::Integer) = x
+
+# Describes a batch to the core in a struct of type P, and runs the job.
+function run_native(entry::Symbol, ::Type{P}, codes, arrays) where {P}
+    lapack = current_lapack()
+    GC.@preserve arrays lapack begin
+        problem = P(sizeof(P), codes..., map(address, arrays)...)
+        run_problem(lapack, getproperty(lapack.core.entry, entry), problem)
+    end
+    return nothing
+end
 
 # Eigenvalues into `w`, eigenvectors into `v` and the dual basis into `u`, where these are not `nothing`.
-function native_hermitian!(w, v, u, type, triangle, A::Array{T}, a_stride, B, b_stride) where {T}
-    n, count = size(w)
-    (n == 0 || count == 0) && return nothing
-    lapack = current_lapack()
-    GC.@preserve w v u A B lapack begin
-        problem = CHermitianProblem(
-            sizeof(CHermitianProblem), dtype_code(T), type, triangle, 0, 0, 0, n, count,
-            address(A), a_stride, address(B), b_stride, address(w), address(v), address(u), C_NULL
-        )
-        run_problem(lapack, lapack.core.entry.hermitian_job, problem)
-    end
-    return nothing
-end
+native_hermitian!(w, v, u, type, triangle, A::Array{T}, a_stride, B, b_stride) where {T} = isempty(w) || run_native(
+    :hermitian_job, CHermitianProblem, (dtype_code(T), type, triangle, 0, 0, 0, size(w)...),
+    (A, a_stride, B, b_stride, w, v, u, nothing)
+)
 
 # Eigenvalues into `w`, right and left vectors into `v` and `vl`, the dual basis into `u`, where these are not `nothing`.
-function native_general!(w, v, vl, u, A::Array{T}, a_stride, B, b_stride) where {T}
-    n, count = size(w)
-    (n == 0 || count == 0) && return nothing
-    lapack = current_lapack()
-    GC.@preserve w v vl u A B lapack begin
-        problem = CGeneralProblem(
-            sizeof(CGeneralProblem), dtype_code(T), 0, n, count, address(A), a_stride, address(B), b_stride,
-            address(w), address(v), address(vl), address(u), C_NULL
-        )
-        run_problem(lapack, lapack.core.entry.general_job, problem)
-    end
-    return nothing
-end
+native_general!(w, v, vl, u, A::Array{T}, a_stride, B, b_stride) where {T} = isempty(w) || run_native(
+    :general_job, CGeneralProblem, (dtype_code(T), 0, size(w)...), (A, a_stride, B, b_stride, w, v, vl, u, nothing)
+)
 
 # Eigenvalues of the subset into `w`, eigenvectors into `v`, and what `Reduction` holds, where these are not `nothing`.
-function native_partial!(w, v, edges, factor, p, A::Array{T}, a_stride, B, b_stride) where {T}
+function native_subset!(w, v, edges, factor, p, A::Array{T}, a_stride, B, b_stride) where {T}
     k, count = size(w)
     count == 0 && return nothing
-    lapack = current_lapack()
-    GC.@preserve w v edges factor A B lapack begin
-        problem = CPartialProblem(
-            sizeof(CPartialProblem), dtype_code(T), p.triangle, 0, 0, p.n, count, first(p.subset) - 1, k,
-            address(A), a_stride, address(B), b_stride, address(w), address(edges), address(v), address(factor), C_NULL
-        )
-        run_problem(lapack, lapack.core.entry.partial_job, problem)
-    end
-    return nothing
+    codes = (dtype_code(T), p.triangle, 0, 0, p.n, count, first(p.subset) - 1, k)
+    return run_native(:partial_job, CPartialProblem, codes, (A, a_stride, B, b_stride, w, edges, v, factor, nothing))
 end
 
-# `x = G(y)`, of what `native_partial!` wrote.
+# `x = G(y)`, from what `native_subset!` wrote.
 function native_complement!(x, p, factor::Array{T}, w, v, y) where {T}
     k, count = size(w)
     count == 0 && return nothing
-    lapack = current_lapack()
-    GC.@preserve x factor w v y lapack begin
-        problem = CComplementProblem(
-            sizeof(CComplementProblem), dtype_code(T), 0, 0, p.type, p.n, count, k, address(factor), address(w),
-            address(v), address(y), address(x), C_NULL
-        )
-        run_problem(lapack, lapack.core.entry.complement_job, problem)
-    end
-    return nothing
+    return run_native(
+        :complement_job, CComplementProblem, (dtype_code(T), 0, 0, p.type, p.n, count, k), (factor, w, v, y, x, nothing)
+    )
 end
 
 # Gradients of Hermitian problems into `da` and `db`, on `triangle`, from cotangents `dw`, `dv`, `du`; any of these may
 # be `nothing`. `refused[k]` is 1 where `check()` gives no number.
 function native_rule!(da, db, refused, type, triangle, (policy, parameter), w, v::Array{T}, u, scale, dw, dv, du) where {T}
-    n, count = size(w)
-    (n == 0 || count == 0) && return nothing
-    lapack = current_lapack()
-    GC.@preserve da db refused w v u scale dw dv du lapack begin
-        rule = CHermitianRule(
-            sizeof(CHermitianRule), dtype_code(T), type, triangle, 0, policy, 1, 0, 0, parameter, n, count,
-            address(w), address(v), address(u), address(scale), address(da), address(db), address(dw), address(dv),
-            address(du), pointer(refused)
+    isempty(w) && return nothing
+    codes = (dtype_code(T), type, triangle, 0, policy, 1, 0, 0, parameter, size(w)...)
+    return run_native(:hermitian_rule_job, CHermitianRule, codes, (w, v, u, scale, da, db, dw, dv, du, refused))
+end
+
+# Decisions about a batch of spectra into `reasons` and `lost`. `arrays` are the fields `w` to `used` of the struct, in its order.
+function native_decision!(reasons, lost, dtype, general, type, mode, (policy, parameter), options, order, arrays, scales)
+    isempty(lost) && return nothing
+    current = core()
+    GC.@preserve reasons lost arrays scales begin
+        decision = CDecision(
+            sizeof(CDecision), dtype, general, type, mode, 0, policy, options, 0, parameter, size(lost, 1), order, size(lost, 2),
+            map(address, arrays)..., C_NULL, address(reasons), address(lost), C_NULL, address(scales)
         )
-        run_problem(lapack, lapack.core.entry.hermitian_rule_job, rule)
+        throw_unless_ok(current, ccall(current.entry.decide, Int32, (Ref{CDecision},), decision))
     end
     return nothing
 end
+
+reason_text(reason) = unsafe_string(ccall(core().entry.reason_text, Cstring, (Int32,), reason))
 
 has_small_kernels() = ccall(core().entry.has_small_kernels, Int32, ()) == 1
 
 # The arrays that the problem points to must be kept alive by the caller.
 function run_problem(lapack::LAPACKHandle, make_job, problem::P) where {P}
-    job = Ref{Ptr{Cvoid}}(C_NULL)
+    job = Ref{Pointer}(C_NULL)
     status = ccall(
-        make_job, Int32, (Ptr{Cvoid}, Ref{P}, Int32, Ptr{Ptr{Cvoid}}), lapack.pointer, problem, Threads.nthreads(), job
+        make_job, Int32, (Pointer, Ref{P}, Int32, Ptr{Pointer}), lapack.pointer, problem, Threads.nthreads(), job
     )
     throw_unless_ok(lapack.core, status)
     run_job(lapack.core, lapack, job[])
@@ -241,15 +132,15 @@ end
 # The calling task works too. It waits only for chunks that other tasks have begun, never for tasks that are still queued:
 # those may be queued behind the caller's own thread. A task that starts late finds no work left; the job's memory is still
 # valid, because the task has retained it.
-function run_job(core::Core, lapack, job::Ptr{Cvoid})
+function run_job(core::Core, lapack, job::Pointer)
     entry = core.entry
-    for _ in 2:ccall(entry.job_workers, Int32, (Ptr{Cvoid},), job)
-        ccall(entry.job_retain, Cvoid, (Ptr{Cvoid},), job)
+    for _ in 2:ccall(entry.job_workers, Int32, (Pointer,), job)
+        ccall(entry.job_retain, Cvoid, (Pointer,), job)
         Threads.@spawn GC.@preserve lapack begin
-            ccall(entry.job_work, Cvoid, (Ptr{Cvoid},), job)
-            ccall(entry.job_release, Cvoid, (Ptr{Cvoid},), job)
+            ccall(entry.job_work, Cvoid, (Pointer,), job)
+            ccall(entry.job_release, Cvoid, (Pointer,), job)
         end
     end
-    throw_unless_ok(core, ccall(entry.job_finish, Int32, (Ptr{Cvoid},), job))
+    throw_unless_ok(core, ccall(entry.job_finish, Int32, (Pointer,), job))
     return nothing
 end

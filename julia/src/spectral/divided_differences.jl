@@ -37,8 +37,8 @@ quadrature(rule, g, x::R, y::R, weighted) where {R} =
 """
     by_mean(quotient, rounding, mean, coarse)
 
-Whether to trust the mean: where the quotient's rounding is the greater evil, and the two do not contradict each
-other. They do where `f` jumps between the points, as `sign` does: its derivative knows nothing of it.
+Whether to use the mean of the derivative instead of the quotient: its error is below the quotient's rounding error, and the two
+agree. They do not agree where `f` jumps between the points, as `sign` does, because the derivative does not see the jump.
 """
 function by_mean(quotient, rounding, mean, coarse)
     error = plain(abs(mean - coarse))
@@ -50,7 +50,7 @@ end
 """
 function first_difference(f, x::R, y::R) where {R <: Real}
     df = Derivative(f)
-    # No quotient as a last resort: at a pole of f' it would give a finite number.
+    # At equal points, f' is all there is: a quotient at shifted points would give a finite number at a pole of f'.
     x == y && return df(x), true
     fx, fy = f(x), f(y)
     quotient = (fy - fx) / (y - x)

@@ -6,8 +6,8 @@ infinitesimal(::Type{Dual{Tag, V, N}}, i) where {Tag, V, N} = Dual{Tag}(zero(V),
 ForwardDiff.:≺(::Type{Nothing}, ::Type{<:ForwardDiff.Tag{<:Derivative}}) = true
 ForwardDiff.:≺(::Type{<:ForwardDiff.Tag{<:Derivative}}, ::Type{Nothing}) = false
 
-# The number as one of the real type S, a constant to all partials that it lacks. ForwardDiff.hessian gives both levels of
-# its duals one tag, so that arithmetic between levels goes wrong, and depth must tell them apart.
+# Converts a number to the real type S; partials that it lacks are 0. ForwardDiff.hessian gives both levels of its dual numbers one
+# tag, so that arithmetic between the levels is wrong: the depth of the type tells them apart.
 embed(::Type{S}, x::S) where {S <: Real} = x
 embed(::Type{S}, x::Complex) where {S} = complex(embed(S, real(x)), embed(S, imag(x)))
 embed(::Type{S}, x::Real) where {S <: Real} = convert(S, x)
@@ -17,8 +17,7 @@ depth(::Type{T}) where {T} = 0
 depth(::Type{Dual{Tag, V, N}}) where {Tag, V, N} = 1 + depth(V)
 deeper(S, T) = depth(real(T)) > depth(S) ? real(T) : S
 
-# The derivative of a form has one direction more. The directions' own partials, and those of what f holds, take part in
-# the arithmetic.
+# The derivative of a form is the form with one more direction. Partials of the directions, and of what f holds, are kept.
 function form(kind, f, directions, A::AbstractArray{T, 3}, λ, V) where {T <: DualNumber}
     D = dual_type(T)
     A₀ = values_of(D, A)

@@ -8,8 +8,8 @@
 #     2            Σ f[i,j] X¹ᵢⱼ X²ⱼᵢ       V (Σₖ f[i,k,j] (X¹ᵢₖ X²ₖⱼ + X²ᵢₖ X¹ₖⱼ)) Vᴴ
 #     3            Σ X³ⱼᵢ (…)ᵢⱼ as above
 #
-# Each is symmetric in its directions, and an opened form is the closed one of the next order with a direction left out:
-# that is all that transposition needs. See docs/derivations.md, "Spectral functions".
+# Each form is symmetric in its directions, and an opened form is the closed one of the next order with one direction left out.
+# Transposes follow from these two properties. See docs/derivations.md, "Spectral functions".
 
 struct Closed end
 struct Opened end
@@ -28,7 +28,7 @@ struct Step
     k::Int
 end
 
-# ---- what a form knows of f ----------------------------------------------------------------------------------
+# ---- values and divided differences of f -----------------------------------------------------------------------
 
 # The level of a form says which of F, f, first and second differences it is made of: 0 to 3.
 level(::Closed, directions) = length(directions)
@@ -37,7 +37,7 @@ level(::Opened, directions) = length(directions) + 1
 integrand(f) = f
 integrand(f::Antiderivative) = Derivative(f.f)
 
-# In the precision of λ, whatever literals `f` was written with.
+# Converts what `f` returns to the precision of λ: literals in `f` may have raised it.
 in_precision(::Type{R}, y::Real) where {R} = R(y)
 in_precision(::Type{R}, y::Complex) where {R} = Complex{R}(y)
 in_precision(::Type{R}, y::Union{Dual, Complex{<:Dual}}) where {R} = y
@@ -59,7 +59,7 @@ table(level, f, λ) =
         more was asked for"
     )
 
-# Exactly symmetric, whichever way rounding went.
+# Each difference is computed once, so that the table is exactly symmetric.
 function first_differences(f, λ)
     upper = [in_precision(eltype(λ), first(first_difference(f, λ[i], λ[j]))) for j in eachindex(λ) for i in 1:j]
     return [upper[max(i, j) * (max(i, j) - 1) ÷ 2 + min(i, j)] for i in eachindex(λ), j in eachindex(λ)]
@@ -71,7 +71,7 @@ function difference_slopes(f, λ)
 end
 second_difference(f, slopes, λ, i, k, j) = second_difference(slopes, λ, i, k, j)
 
-# The step has differences between its sides only, and there they are products of inverse gaps.
+# Differences of the step are 0 unless its arguments are on both sides; then they are products of inverse gaps.
 function table(level, f::Step, λ)
     n, R = length(λ), eltype(λ)
     honest = has_gap(λ, f.k) ? one(R) : R(NaN)
@@ -82,7 +82,7 @@ function table(level, f::Step, λ)
 end
 function second_difference(f::Step, firsts, λ, i, k, j)
     below = (i <= f.k) + (k <= f.k) + (j <= f.k)
-    # Of three points, the one alone on its side has both gaps.
+    # One of three points is alone on its side: its gaps to the two others are multiplied.
     alone, x, y = (i <= f.k) == (k <= f.k) ? (j, i, k) : (i <= f.k) == (j <= f.k) ? (k, i, j) : (i, k, j)
     product = firsts[alone, x] * firsts[alone, y]
     return below == 1 ? product : below == 2 ? -product : firsts[i, j]
@@ -143,9 +143,9 @@ function middle(f, slopes, λ, (X, Y)::Tuple{Any, Any})
     end
     return G
 end
-# Three directions: table has thrown.
+# For three directions, table has thrown already.
 
-# ---- the way back ----------------------------------------------------------------------------------------------
+# ---- transposes ------------------------------------------------------------------------------------------------
 
 adjoints(x::AbstractArray{<:Any, 3}) = conj(permutedims(x, (2, 1, 3)))
 

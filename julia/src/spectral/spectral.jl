@@ -22,11 +22,7 @@ Without a gradient: what `f` closes over, in rules that are called without a con
 (Zygote's has one); in forward mode through ChainRules (ForwardDiff has it); in reverse mode twice (`Zygote.hessian`, which is forward over
 reverse, has it); of a second derivative with respect to `a`.
 """
-function spectral_map(f, a; hermitian_part = false)
-    p = spectral_problem(f, a)
-    λ, V = constants(p, a, :spectral_map, hermitian_part)
-    return spectral_shape(p, form(Opened(), f, (), hermitian_array(p, a), λ, V))
-end
+spectral_map(f, a; hermitian_part = false) = spectral_value(spectral_map, f, a, spectral_constants(spectral_map, f, a, hermitian_part)...)
 
 """
     spectral_sum(f, a; hermitian_part = false)
@@ -34,11 +30,7 @@ end
 `Σ f(λᵢ) = tr f(A)` of the Hermitian part of `a`, differentiable at any degeneracy; its gradient is `f′(A)`. A number, or
 an array of size `batch`. Arguments, errors and derivatives as for [`spectral_map`](@ref).
 """
-function spectral_sum(f, a; hermitian_part = false)
-    p = spectral_problem(f, a)
-    λ, V = constants(p, a, :spectral_sum, hermitian_part)
-    return sum_shape(p, form(Closed(), Antiderivative(f), (), hermitian_array(p, a), λ, V), λ)
-end
+spectral_sum(f, a; hermitian_part = false) = spectral_value(spectral_sum, f, a, spectral_constants(spectral_sum, f, a, hermitian_part)...)
 
 """
     spectral_projector(a, k; hermitian_part = false)
@@ -50,67 +42,75 @@ Only the gap between eigenvalues `k` and `k + 1` matters to its first and second
 not. Where that gap is no larger than rounding (as for [`EigenPair.check`](@ref)), there is no such projector: all is
 NaN. Arguments and errors as for [`spectral_map`](@ref); `0 ≤ k ≤ n`.
 """
-function spectral_projector(a, k; hermitian_part = false)
-    p = projector_problem(a, k)
-    λ, V = projector_constants(p, a, k, hermitian_part)
-    return spectral_shape(p, form(Opened(), Step(k), (), hermitian_array(p, a), λ, V))
-end
+spectral_projector(a, k; hermitian_part = false) =
+    spectral_value(spectral_projector, k, a, spectral_constants(spectral_projector, k, a, hermitian_part)...)
 
 # ---- what all three are made of --------------------------------------------------------------------------------
 
-spectral_problem(a) = hermitian_problem(a, nothing, (; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = Raw()))
+# The kind of form (forms.jl), and the function it is made of.
+form_of(::typeof(spectral_map), f) = Opened(), f
+form_of(::typeof(spectral_sum), f) = Closed(), Antiderivative(f)
+form_of(::typeof(spectral_projector), k) = Opened(), Step(k)
 
-function spectral_problem(f, a)
-    is_function(f) || throw(
-        ArgumentError(
-            "`f` must be a function of a number, got $(repr(f))$(a isa Function ? "; the order is `f, a`" : "")"
-        )
-    )
-    return spectral_problem(a)
-end
-is_function(f) = f isa Function || f isa Type || applicable(f, 1.0)
-
-function projector_problem(a, k)
-    p = spectral_problem(a)
-    (k isa Integer && !(k isa Bool)) || throw(ArgumentError("`k` must be an integer, got $(repr(k))"))
-    0 <= k <= p.n || throw(ArgumentError("`k` must satisfy 0 ≤ k ≤ $(p.n), got $k"))
-    return p
+function spectral_value(name, f, a, p, λ, V)
+    kind, F = form_of(name, f)
+    return spectral_shape(kind, p, form(kind, F, (), hermitian_array(p, a), λ, V), λ)
 end
 
-spectral_shape(p, Y) = reshape(Y, p.n, p.n, p.batch...)
+spectral_shape(::Opened, p, Y, λ) = reshape(Y, p.n, p.n, p.batch...)
 # NaN for a matrix whose eigenvalues are NaN, even if `f` is a constant.
-sum_shape(p, y, λ) = shaped_sum(p, y .+ nan_or_zero(λ))
-shaped_sum(p, y) = p.batch === () ? only(y) : reshape(y, p.batch)
+function spectral_shape(::Closed, p, y, λ)
+    sums = y .+ nan_or_zero(λ)
+    return p.batch === () ? only(sums) : reshape(sums, p.batch)
+end
 nan_or_zero(λ) = [any(isnan, x) ? eltype(λ)(NaN) : zero(eltype(λ)) for x in eachcol(λ)]
 
 """
-    constants(p, a, name, hermitian_part)
+    spectral_constants(name, f, a, hermitian_part)
 
-Eigenvalues and vectors, as constants: derivatives take their way through the forms. NaN for a matrix that is far from Hermitian,
-unless its Hermitian part is meant.
+The problem, and its eigenvalues and vectors as constants: derivatives take their way through the forms. NaN for a matrix that is far
+from Hermitian, unless its Hermitian part is meant. Throws for everything that a call may get wrong.
 """
-function constants(p::HermitianProblem{T}, a, name, hermitian_part) where {T}
+function spectral_constants(name, f, a, hermitian_part)
+    p = hermitian_problem(a, nothing, (; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = Raw()))
+    check_function(name, f, a, p)
     hermitian_part isa Bool || throw(ArgumentError("`hermitian_part` must be true or false, got $(repr(hermitian_part))"))
-    λ, V, _ = hermitian_solve(HermitianProblem{plain_type(T)}(p), each(plain, a), nothing)
-    (hermitian_part || a isa SymmetricOrHermitian) && return λ, V
-    A = flat(each(plain, a))
+    plain_a = each(plain, a)
+    λ, V, _ = solution(with_type(plain_type(eltype(p)), p), plain_a, nothing)
+    hermitian_part || a isa SymmetricOrHermitian || refuse_asymmetry!(λ, V, nameof(name), flat(plain_a))
+    name === spectral_projector && explain_cut(λ, f)
+    return p, λ, V
+end
+
+function check_function(name, f, a, p)
+    is_function = f isa Function || f isa Type || applicable(f, 1.0)
+    is_function || throw(
+        ArgumentError("`f` must be a function of a number, got $(repr(f))$(a isa Function ? "; the order is `f, a`" : "")")
+    )
+    return nothing
+end
+function check_function(::typeof(spectral_projector), k, a, p)
+    (k isa Integer && !(k isa Bool)) || throw(ArgumentError("`k` must be an integer, got $(repr(k))"))
+    0 <= k <= p.n || throw(ArgumentError("`k` must satisfy 0 ≤ k ≤ $(p.n), got $k"))
+    return nothing
+end
+
+function refuse_asymmetry!(λ, V, name, A)
     for k in axes(A, 3)
         is_far_from_hermitian(view(A, :, :, k)) || continue
         explain_asymmetry(as_policy(nothing), name, view(A, :, :, k), k, size(A, 3))
-        fill!(view(λ, :, k), NaN)
-        fill!(view(V, :, :, k), NaN)
+        foreach(x -> fill!(slice(x, k), NaN), (λ, V))
     end
-    return λ, V
+    return nothing
 end
 
-function projector_constants(p, a, k, hermitian_part)
-    λ, V = constants(p, a, :spectral_projector, hermitian_part)
+function explain_cut(λ, k)
     policy = as_policy(nothing)
     for (m, x) in enumerate(eachcol(λ))
         explains(policy) && !any(isnan, x) && !has_gap(x, k) &&
             explain(policy, "spectral_projector", k, k + 1, (x[k], x[k + 1]), CUT, m, size(λ, 2))
     end
-    return λ, V
+    return nothing
 end
 
 """
@@ -118,7 +118,7 @@ end
 
 The problem's Hermitian matrices, `n × n × count`.
 """
-hermitian_array(p::HermitianProblem{T}, a) where {T} = hermitian_matrices(T, flat(entries(a)), p.a.triangle)
+hermitian_array(p::HermitianProblem, a) = input_matrices(p, p.a, a)
 
 # The gradient with respect to `a`, from one with respect to that array which need not be Hermitian.
-hermitian_gradient(p::HermitianProblem, Ā) = project_hermitian(p.a, Ā .+ zero(eltype(Ā)))
+hermitian_gradient(p::HermitianProblem, Ā) = projected_gradient(p.a, Ā .+ zero(eltype(Ā)))
