@@ -46,5 +46,6 @@ end
         python(text) = (path = joinpath(folder, "python"); write(path, "#!/bin/sh\n" * text); chmod(path, 0o755); path)
         @test_throws "cannot be started" EigenPair.set_library!(python = joinpath(folder, "none"))
         @test_throws "pip install eigenpair" EigenPair.set_library!(python = python("echo 'no package: pip install eigenpair' >&2; exit 1"))
+        @test EigenPair.library_of_python(python("echo /somewhere/libeigenpair.so")) == "/somewhere/libeigenpair.so"
     end
 end

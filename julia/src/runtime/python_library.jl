@@ -23,14 +23,16 @@ session.
 julia> EigenPair.set_library!(python = "/home/me/venv/bin/python");
 ```
 """
-function set_library!(; python::AbstractString)
+set_library!(; python::AbstractString) = set_library!(library_of_python(python))
+
+function library_of_python(python)
     said, complaint = IOBuffer(), IOBuffer()
     done = try
         run(pipeline(ignorestatus(`$python -c $ASK_PYTHON`); stdout = said, stderr = complaint))
     catch failure
         failure isa Base.IOError || rethrow()
-        error("$python cannot be started: $(sprint(showerror, failure))")
+        error("$python cannot be started. Name a Python interpreter, such as \"python3\" or the path of one in a virtual environment.")
     end
     success(done) || error("$python: $(strip(String(take!(complaint))))")
-    return set_library!(strip(String(take!(said))))
+    return String(strip(String(take!(said))))
 end
