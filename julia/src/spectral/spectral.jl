@@ -72,8 +72,9 @@ The problem, and its eigenvalues and vectors as constants: derivatives take thei
 from Hermitian, unless its Hermitian part is meant. Throws for everything that a call may get wrong.
 """
 function spectral_constants(name, f, a, hermitian_part)
+    name === spectral_projector || check_function(f, a)
     p = hermitian_problem(a, nothing, (; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = Raw()))
-    check_function(name, f, a, p)
+    name === spectral_projector && check_count(f, p.n)
     hermitian_part isa Bool || throw(ArgumentError("`hermitian_part` must be true or false, got $(repr(hermitian_part))"))
     plain_a = each(plain, a)
     λ, V, _ = solution(with_type(plain_type(eltype(p)), p), plain_a, nothing)
@@ -82,16 +83,16 @@ function spectral_constants(name, f, a, hermitian_part)
     return p, λ, V
 end
 
-function check_function(name, f, a, p)
+function check_function(f, a)
     is_function = f isa Function || f isa Type || applicable(f, 1.0)
     is_function || throw(
         ArgumentError("`f` must be a function of a number, got $(repr(f))$(a isa Function ? "; the order is `f, a`" : "")")
     )
     return nothing
 end
-function check_function(::typeof(spectral_projector), k, a, p)
+function check_count(k, n)
     (k isa Integer && !(k isa Bool)) || throw(ArgumentError("`k` must be an integer, got $(repr(k))"))
-    0 <= k <= p.n || throw(ArgumentError("`k` must satisfy 0 ≤ k ≤ $(p.n), got $k"))
+    0 <= k <= n || throw(ArgumentError("`k` must satisfy 0 ≤ k ≤ $n, got $k"))
     return nothing
 end
 
