@@ -30,8 +30,10 @@ def verdicts(*arguments, **options):
 
 @pytest.fixture(autouse=True)
 def _double_precision():
-    with jax.enable_x64(True):
-        yield
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
 
 
 @pytest.mark.parametrize("order", [1, 2])
