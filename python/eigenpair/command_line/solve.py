@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import eig, eigh, eigvals, eigvalsh
+from ..hermitian.api import clusters_of
 from ..runtime.files import BadInput, note, read_matrix
 from . import losses, output
 
@@ -178,9 +179,10 @@ def _gradients(loss: losses.Loss, matrices: list[np.ndarray[Any, Any]], options:
     value, pull = jax.vjp(lambda *xs: loss.value(eigvalsh(*xs, **options)), *operands)
 
     # An eigenvalue left out by --subset may equal one that is in it, so the whole spectrum is looked at.
-    spectrum = np.asarray(eigvalsh(*operands, **{**options, "subset_by_index": None}))
-    first, last = options["subset_by_index"] or (0, spectrum.shape[-1] - 1)
-    count = _ambiguous(spectrum, np.pad(loss.treatment.astype(float), (first, spectrum.shape[-1] - 1 - last)))
+    n = operands[0].shape[-1]
+    first, last = options["subset_by_index"] or (0, n - 1)
+    same_cluster = np.asarray(clusters_of([*map(jnp.asarray, operands)], options.get("type", 0), options["lower"]))
+    count = _count_without_gradient(same_cluster, np.pad(loss.treatment.astype(float), (first, n - 1 - last)))
     if count:
         note(
             f"{loss.text} treats equal eigenvalues unequally in {count} of {value.size} matrices: it has no derivative "
@@ -189,13 +191,10 @@ def _gradients(loss: losses.Loss, matrices: list[np.ndarray[Any, Any]], options:
     return _pulled(value, pull)
 
 
-def _ambiguous(spectrum: np.ndarray[Any, Any], treatment: np.ndarray[Any, Any]) -> int:
-    """In how many matrices equal eigenvalues are treated unequally: there, no gradient exists."""
-    if spectrum.shape[-1] < 2:
-        return 0
-    scale = np.finfo(spectrum.dtype).eps * np.max(np.abs(spectrum), axis=-1, keepdims=True)
-    equal = np.diff(spectrum) <= 10 * np.sqrt(spectrum.shape[-1]) * scale
-    return int(np.any(equal & (np.diff(treatment) != 0), axis=-1).sum())
+def _count_without_gradient(same_cluster: np.ndarray[Any, Any], treatment: np.ndarray[Any, Any]) -> int:
+    """In how many matrices the loss treats eigenvalues of one cluster, `(…, n, n)`, unequally."""
+    unequal = treatment[:, None] != treatment[None, :]
+    return int(np.any(same_cluster & unequal, axis=(-1, -2)).sum())
 
 
 def _warn_not_hermitian(name: str, x: np.ndarray[Any, Any]) -> None:

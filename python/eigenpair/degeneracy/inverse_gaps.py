@@ -9,12 +9,13 @@ import numpy as np
 from jax import Array, lax
 
 from ..runtime.matrices import identity, of_rank
+from . import general_decision
 from .decision import clusters
 from .policies import Policy, broaden, check, mask
 
 
 def inverse_gaps(policy: Policy, w: Array, scale: Array) -> Array:
-    """`F`: `1/(λⱼ − λᵢ)` as the policy has it, 0 on the diagonal. Shape `(…, n, n)`."""
+    """`F` of a Hermitian problem: `1/(λⱼ − λᵢ)` under the policy, 0 on the diagonal. Shape `(…, n, n)`."""
     gap = w[..., None, :] - w[..., :, None]
     if isinstance(policy, broaden):
         # Divided twice, so that neither x² nor eps underflows on its own.
@@ -28,6 +29,22 @@ def inverse_gaps(policy: Policy, w: Array, scale: Array) -> Array:
     else:
         dropped = jnp.zeros_like(gap, bool)
     dropped = dropped | identity(w.shape[-1], gap.ndim)
+    return jnp.where(dropped, 0, 1 / jnp.where(dropped, 1, gap))
+
+
+def general_inverse_gaps(policy: Policy, w: Array, reach: Array) -> Array:
+    """`F` of a general problem: `1/(λⱼ − λᵢ)` under the policy, 0 on the diagonal. Shape `(…, n, n)`."""
+    gap = general_decision.gaps(w)
+    size = jnp.abs(gap)
+    dropped = identity(w.shape[-1], gap.ndim)
+    if isinstance(policy, broaden):
+        dropped = dropped | (size == 0)
+        safe = jnp.where(dropped, 1, gap)
+        return jnp.where(dropped, 0, 1 / (safe + policy.eps / jnp.conj(safe)))
+    if isinstance(policy, check):
+        dropped = dropped | general_decision.clusters(policy, lax.stop_gradient(w), lax.stop_gradient(reach))
+    elif isinstance(policy, mask):
+        dropped = dropped | (size <= policy.tol)
     return jnp.where(dropped, 0, 1 / jnp.where(dropped, 1, gap))
 
 
@@ -47,6 +64,6 @@ def generic_rotation(policy: check, w: Array, scale: Array, dtype: Any) -> Array
     return identity(n, same.ndim, dtype) - jnp.where(inside, dyad / length.astype(dtype), 0)
 
 
-def without(noise: Array | None, x: Array) -> Array:
-    """`x` with the value 0 at noise. Its derivative stays: where a coupling vanishes, it need not do so next to it."""
+def without_noise(noise: Array | None, x: Array) -> Array:
+    """`x` with the value 0 at noise. Its derivative stays: where a coupling is zero, its derivative need not be."""
     return x if noise is None else jnp.where(noise, x - lax.stop_gradient(x), x)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,12 +11,14 @@ import jax.export
 from jax import Array, lax
 
 from ..degeneracy import policies
+from ..degeneracy.decision import clusters
 from ..degeneracy.explanations import explain_asymmetry, explain_unsolved
-from ..degeneracy.policies import Policy, explains, policy_of_call
+from ..degeneracy.policies import Policy, check, explains, policy_of_call
 from ..runtime import arguments, engines
-from ..runtime.matrices import far_from_hermitian
+from ..runtime.matrices import far_from_hermitian, hermitian_part
 from ..runtime.remedies import HERMITIAN, VALUES, with_remedies
 from .primitive import solve
+from .rule import bases, scale_of
 from .subset import solve_subset, worthwhile
 
 __all__ = ["EighResult", "eigh", "eigvalsh"]
@@ -117,6 +119,15 @@ def eigvalsh(
     the loss is linear in the eigenvalues with equal weights inside each cluster, and else refuses.
     """
     return _Problem.of(a, b, type, lower, subset_by_index, degeneracy).values()
+
+
+def clusters_of(operands: Sequence[Array], type: int, lower: bool | None) -> Array:
+    """Which eigenvalues `(i, j)` share a cluster under `check()`, shape `(…, n, n)`. `operands` are of one shape."""
+    triangle = arguments.triangle(lower)
+    w, *vectors = solve(operands, type=type, triangle=triangle, policy=check(), vectors=type > 0)
+    a, *b = (hermitian_part(x, triangle) for x in operands)
+    x, y = bases(type, vectors[0], vectors[-1]) if vectors else (a, a)
+    return clusters(check(), w, scale_of(type, a, b[0] if b else None, w, x, y))
 
 
 class _Problem(NamedTuple):

@@ -15,7 +15,7 @@ from ..degeneracy.policies import Policy, broaden, check, mask, raw
 from ..runtime import native
 from ..runtime.matrices import TRIANGLES
 from ..runtime.tangent_maps import TangentMap
-from .rule import cotangent, cotangent_again, second_order, tangent
+from .rule import pullback, pullback_again, pushforward, second_order
 
 # Forward, the core's products are for matrices that fit the cache; beyond, XLA's.
 FORWARD_LIMIT = 64
@@ -98,4 +98,4 @@ def _lower_rule(ctx: Any, *operands: Any, results: Any, attributes: Any) -> Any:
 
 mlir.register_lowering(_rule_p, _lower_rule)
 
-tangent_map = TangentMap("eigenpair_hermitian", tangent, cotangent, second_order, cotangent_again, on_cpu)
+tangent_map = TangentMap("eigenpair_hermitian", pushforward, pullback, second_order, pullback_again, on_cpu)

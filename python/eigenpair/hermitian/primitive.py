@@ -21,7 +21,7 @@ from ..runtime.matrices import TRIANGLES, fusing, hermitian_part
 from ..runtime.tangent_maps import TangentMap, batched, by_jit
 from .core_rule import tangent_map
 from .residuals import shown, without_refusals
-from .rule import bases, cotangent, cotangent_again, scale_of, second_order, tangent
+from .rule import bases, pullback, pullback_again, pushforward, scale_of, second_order
 from .xla import in_generic_basis, result_count, solve_by_xla
 
 # ---- forward ------------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ ad.primitive_jvps[_solve_p] = _solve_jvp
 # ---- by an engine -------------------------------------------------------------------------------------------------
 
 # Without the core's rule, which would gather the matrix.
-_engine_tangent_map = TangentMap("eigenpair_hermitian_spread", tangent, cotangent, second_order, cotangent_again)
+_engine_tangent_map = TangentMap("eigenpair_hermitian_spread", pushforward, pullback, second_order, pullback_again)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3, 4))

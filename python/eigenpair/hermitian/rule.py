@@ -1,33 +1,76 @@
-"""First derivatives of Hermitian problems, forward and in reverse: the rules of `docs/derivations.md`."""
+"""First derivatives of Hermitian problems: the rule of `docs/derivations.md`, its signs in one table.
+
+With the bases `X` and `Y` and the signs `s` and `t` of the type, `Lᵢⱼ = (λᵢ + λⱼ)/2`, the inverse gaps `F`, and for
+Hermitian `dA` and `dB`
+
+    N = Yᴴ dB Y,  M = Xᴴ dA X + s L∘N,  dλ = diag M,  K = F∘M + t N/2,  dV = V K,  dU = −U Kᴴ.
+
+In reverse, with `K̄ = VᴴV̄ − ŪᴴU`,
+
+    M̄ = Diag(λ̄) + F∘(K̄ − K̄ᴴ)/2,  Ā = X M̄ Xᴴ,  B̄ = Y (s L∘M̄ + t (K̄ + K̄ᴴ)/4) Yᴴ.
+
+A subset of the eigenpairs (subset_rule.py) adds to this what the others contribute.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..degeneracy.decision import clusters, coupled, noise, parts, second_order_factor, verdict
+from ..degeneracy.decision import (
+    clusters,
+    columns_without_tangent,
+    gradient_factor,
+    noise_of,
+    second_order_factor,
+    turning_and_mixing,
+)
 from ..degeneracy.explanations import Subject
-from ..degeneracy.inverse_gaps import inverse_gaps, without
+from ..degeneracy.inverse_gaps import inverse_gaps, without_noise
 from ..degeneracy.policies import Policy, check
 from ..degeneracy.rounding import at_most_of, norm, rounding_of_form, rounding_of_product
-from ..runtime.matrices import adjoint, diagonal_matrix, hermitian_part, hermitian_part_transpose, identity, matmul
+from ..runtime.matrices import (
+    adjoint,
+    diagonal_matrix,
+    hermitian_part,
+    hermitian_part_transpose,
+    identity,
+    matmul,
+    nan_columns,
+)
+
+
+class RuleOfType(NamedTuple):
+    """`X` and `Y` are `V`, or where it says so the dual basis `U = V⁻ᴴ`; `s` and `t` are the signs of the rule."""
+
+    x_is_dual: bool
+    y_is_dual: bool
+    s: int
+    t: int
+
+
+RULES = {
+    0: RuleOfType(False, False, 0, 0),  # A v = λ v: there is no dB
+    1: RuleOfType(False, False, -1, -1),  # A v = λ B v
+    2: RuleOfType(True, False, 1, -1),  # A B v = λ v
+    3: RuleOfType(False, True, 1, 1),  # B A v = λ v
+}
 
 
 def subject_of(type: int, first: int = 0) -> Subject:
-    """Of explanations."""
+    """What an explanation is about: `eigh`, and the number of the first eigenvalue."""
     return Subject("eigh(a, b)" if type else "eigh", first)
 
 
 def bases(type: int, v: Array, u: Array | None) -> tuple[Array, Array]:
     """`X` and `Y`, through which `dA` and `dB` act."""
-    if type == 2:
-        return u, v  # type: ignore[return-value]
-    return v, (u if type == 3 else v)  # type: ignore[return-value]
+    rule = RULES[type]
+    return (u if rule.x_is_dual else v), (u if rule.y_is_dual else v)  # type: ignore[return-value]
 
 
 def scale_of(type: int, a: Array, b: Array | None, w: Array, x: Array, y: Array) -> Array:
@@ -40,28 +83,33 @@ def scale_of(type: int, a: Array, b: Array | None, w: Array, x: Array, y: Array)
     return jnp.max(bound, axis=-1, keepdims=True, initial=0)
 
 
-def pushforward(
+def mean(w: Array, dtype: Any) -> Array:
+    """`L`, shape `(…, n, n)`."""
+    return ((w[..., :, None] + w[..., None, :]) / 2).astype(dtype)
+
+
+# ---- inside the basis: shared by whole spectra and subsets --------------------------------------------------------
+
+
+def inner_pushforward(
     da: Array | None, db: Array | None, w: Array, v: Array, u: Array | None, f: Array, type: int
 ) -> tuple[Array, Array, Array]:
-    """`dλ`, `K` (`dV = V K`, `dU = −U Kᴴ`) and `M + sL∘N`, which is what `K` divides by gaps, for Hermitian `dA`,
-    `dB`."""
+    """`dλ`, `K` and `M` for Hermitian `dA` and `dB`."""
     x, y = bases(type, v, u)
-    moved = jnp.zeros((), v.dtype)
+    rule = RULES[type]
+    m = jnp.zeros((), v.dtype)
     n_ = None
     if da is not None:
-        moved = matmul(adjoint(x), matmul(da, x))
+        m = matmul(adjoint(x), matmul(da, x))
     if db is not None:
         n_ = matmul(adjoint(y), matmul(db, y))
-        means = mean(w, v.dtype)
-        moved = moved + (n_ * -means if type == 1 else n_ * means)
-    dw = jnp.real(jnp.diagonal(moved, axis1=-2, axis2=-1))
-    k = f.astype(v.dtype) * moved
-    if n_ is not None:
-        k = k + (n_ / 2 if type == 3 else n_ / -2)
-    return dw, k, moved
+        m = m + n_ * (rule.s * mean(w, v.dtype))
+    dw = jnp.real(jnp.diagonal(m, axis1=-2, axis2=-1))
+    k = f.astype(v.dtype) * m
+    return dw, (k if n_ is None else k + n_ / (2 * rule.t)), m
 
 
-def turned(
+def turning_columns(
     policy: Policy,
     da: Array | None,
     db: Array | None,
@@ -70,62 +118,69 @@ def turned(
     u: Array | None,
     f: Array,
     scale: Array,
-    moved: Array,
+    m: Array,
     type: int,
-    beyond: Any = 0,
+    outside: Any = 0,
     largest: Any = 0,
     first: int = 0,
 ) -> Array | None:
-    """Which eigenvectors have no tangent, for the perturbation couples them with others of their cluster; `(…, 1, n)`.
+    """Which eigenvectors have no tangent, because the perturbation couples them inside their cluster; `(…, 1, n)`.
 
-    Of a subset from `first` on, `beyond` has the norms of the columns of `K` in what was left out, `(…, 1, k)`, and
-    `largest` is what is known of entries of `M` that are not in `moved`.
+    Of a subset from `first` on, `outside` has the norms of the columns of `K` in what was left out, `(…, 1, k)`, and
+    `largest` is a lower bound of the largest entry of `M` in the whole problem.
     """
     if not isinstance(policy, check):
         return None
-    w, v, f, moved = (lax.stop_gradient(x) for x in (w, v, f, moved))
+    w, v, f, m = (lax.stop_gradient(x) for x in (w, v, f, m))
     u, da, db = (None if x is None else lax.stop_gradient(x) for x in (u, da, db))
 
     def kappa() -> Array:
         x, y = bases(type, v, u)
-        turn = (
-            norm(f.astype(v.dtype) * moved, -2) + beyond
-        )  # what an error in the vectors, of the size of scale over gap, makes of it
+        # What an error in the vectors, of the size of scale over gap, contributes.
+        turn = norm(f.astype(v.dtype) * m, -2) + outside
         rounding = scale[..., None] * (turn + jnp.swapaxes(turn, -1, -2))
         if da is not None:
             rounding = rounding + rounding_of_form(x, da)
         if db is not None:
             rounding = rounding + jnp.abs(w[..., :, None] + w[..., None, :]) / 2 * rounding_of_form(y, db)
         rounding = rounding * math.sqrt(v.shape[-2] / v.shape[-1])
-        return at_most_of(moved, rounding, largest)
+        return at_most_of(m, rounding, largest)
 
     together = clusters(policy, w, scale) & ~identity(w.shape[-1], w.ndim + 1)
-    return coupled(policy, subject_of(type, first), w, together, moved, kappa)
+    return columns_without_tangent(policy, subject_of(type, first), w, together, m, kappa)
 
 
-def without_tangent(columns: Array | None, x: Array) -> Array:
-    """`x` with NaN in the marked columns."""
-    return x if columns is None else jnp.where(columns, jnp.nan, x)
+def inner_pullback(
+    policy: Policy, subject: Subject, w: Array, w_bar: Array | None, k_bar: Array, kappa: Array, scale: Array
+) -> tuple[Array, Array | None]:
+    """`M̄`, and what multiplies the gradients: 1, or NaN where they are refused, `(…, 1, 1)`; `None` for 1 everywhere.
+
+    `kappa` is the size of what is rounded in the entries of `K̄`.
+    """
+    gap = w[..., None, :] - w[..., :, None]
+    noise = noise_of(policy, gap, *turning_and_mixing(k_bar), w_bar, kappa, scale[..., None])
+    m_bar = inverse_gaps(policy, w, scale).astype(k_bar.dtype) * without_noise(noise, (k_bar - adjoint(k_bar)) / 2)
+    if w_bar is not None:
+        m_bar = m_bar + diagonal_matrix(w_bar, k_bar.dtype)
+    return m_bar, gradient_factor(policy, subject, w, w_bar, k_bar, kappa, scale)
 
 
-def mean(w: Array, dtype: Any) -> Array:
-    """`(λᵢ + λⱼ)/2`, shape `(…, n, n)`."""
-    return ((w[..., :, None] + w[..., None, :]) / 2).astype(dtype)
+def inner_of_b(m_bar: Array, k_bar: Array, w: Array, type: int) -> Array:
+    """The inner matrix of `B̄`, as `M̄` is that of `Ā`."""
+    rule = RULES[type]
+    return rule.s * mean(w, m_bar.dtype) * m_bar + rule.t * hermitian_part(k_bar) / 2
 
 
-def around(x: Array, diagonal: Any, inner: Any) -> Array:
-    """`X M Xᴴ`, where `M` is `inner` or, if that is `None`, diagonal."""
-    if inner is None:
-        return matmul(x * diagonal.astype(x.dtype)[..., None, :], adjoint(x))
-    return matmul(x, matmul(inner, adjoint(x)))
+def finished(gradients: Sequence[Array], factor: Array | None, triangle: str) -> list[Array]:
+    """Gradients of the entries that `triangle` reads, in JAX's convention, refused where the factor is NaN."""
+    results = [jnp.conj(hermitian_part_transpose(x, triangle)) for x in gradients]
+    return results if factor is None else [x * factor.astype(x.dtype) for x in results]
 
 
-def inner_of_b(m_bar: Array, mixing: Array, w: Array, type: int) -> Array:
-    """The inner matrix of `B̄`, as `M̄` is that of `Ā`; `mixing` is `(K̄ + K̄ᴴ)/2`, where `K̄ = VᴴV̄ − ŪᴴU`."""
-    return (-1 if type == 1 else 1) * mean(w, m_bar.dtype) * m_bar + (1 if type == 3 else -1) * mixing / 2
+# ---- whole spectra ------------------------------------------------------------------------------------------------
 
 
-def tangent(
+def pushforward(
     linear: Sequence[Any],
     residuals: Sequence[Any],
     *,
@@ -139,18 +194,18 @@ def tangent(
     w, v, u, scale = unpack(residuals, type)
     da, db = (None if x is None else hermitian_part(x, triangle) for x in linear)
     f = inverse_gaps(policy, w, scale)
-    dw, k, moved = pushforward(da, db, w, v, u, f, type)
+    dw, k, m = inner_pushforward(da, db, w, v, u, f, type)
     results = [dw] if outputs[0] else []
     if outputs[1] or outputs[2]:
-        lost = turned(policy, da, db, w, v, u, f, scale, moved, type)
+        turning = turning_columns(policy, da, db, w, v, u, f, scale, m, type)
         if outputs[1]:
-            results.append(without_tangent(lost, matmul(v, k)))
+            results.append(nan_columns(turning, matmul(v, k)))
         if outputs[2]:
-            results.append(without_tangent(lost, -matmul(u, adjoint(k))))
+            results.append(nan_columns(turning, -matmul(u, adjoint(k))))
     return results
 
 
-def cotangent(
+def pullback(
     cotangents: Sequence[Any],
     residuals: Sequence[Any],
     *,
@@ -168,46 +223,48 @@ def cotangent(
     """
     w, v, u, scale = unpack(residuals, type)
     w_bar, v_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
+    x, y = bases(type, v, u)
     k_bar: Any = None
     kappa: Any = 0
-    m_bar = None  # M̄ = Diag(λ̄) + F ∘ (K̄ − K̄ᴴ)/2, if there are cotangents of vectors
     if v_bar is not None:
         k_bar, kappa = matmul(adjoint(v), v_bar), rounding_of_product(v, v_bar)
     if u_bar is not None:
         k, size = matmul(adjoint(u_bar), u), rounding_of_product(u, u_bar)
         k_bar, kappa = (-k if k_bar is None else k_bar - k), kappa + size
-    answer = None
-    if k_bar is not None:
-        kappa = at_most_of(k_bar, kappa)
-        gap = w[..., None, :] - w[..., :, None]
-        nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
-        m_bar = inverse_gaps(policy, w, scale).astype(v.dtype) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
-        if w_bar is not None:
-            m_bar = m_bar + diagonal_matrix(w_bar, v.dtype)
-        answer = verdict(policy, subject_of(type), w, w_bar, k_bar, kappa, scale)
-    x, y = bases(type, v, u)
+    if k_bar is None:
+        assert w_bar is not None
+        bars = [_around_diagonal(x, w_bar)] if inputs[0] else []
+        if inputs[1] and by_blocks:
+            block = matmul(adjoint(x), matmul(hermitian_part(residuals[-1], triangle), x))
+            bars.append(_around(y, RULES[type].s * block * mean(w_bar, block.dtype)))
+        elif inputs[1]:
+            bars.append(_around_diagonal(y, RULES[type].s * w * w_bar))
+        return finished(bars, None, triangle)
+    m_bar, factor = inner_pullback(policy, subject_of(type), w, w_bar, k_bar, at_most_of(k_bar, kappa), scale)
     bars = []
     if inputs[0]:
-        bars.append(around(x, w_bar, m_bar))
-    if inputs[1] and m_bar is not None:
-        bars.append(around(y, None, inner_of_b(m_bar, hermitian_part(k_bar), w, type)))
-    elif inputs[1] and by_blocks and w_bar is not None:
-        a = hermitian_part(residuals[-1], triangle)
-        matrix = matmul(adjoint(x), matmul(a, x))
-        bars.append(around(y, None, (-1 if type == 1 else 1) * matrix * mean(w_bar, matrix.dtype)))
-    elif inputs[1]:
-        bars.append(around(y, (-1 if type == 1 else 1) * w * w_bar, None))
-    # back to JAX's convention
-    gradients = [jnp.conj(hermitian_part_transpose(bar, triangle)) for bar in bars]
-    return gradients if answer is None else [gradient * answer.astype(gradient.dtype) for gradient in gradients]
+        bars.append(_around(x, m_bar))
+    if inputs[1]:
+        bars.append(_around(y, inner_of_b(m_bar, k_bar, w, type)))
+    return finished(bars, factor, triangle)
 
 
-cotangent_again = functools.partial(cotangent, by_blocks=True)
+pullback_again = functools.partial(pullback, by_blocks=True)
+
+
+def _around(x: Array, inner: Array) -> Array:
+    """`X M Xᴴ`."""
+    return matmul(x, matmul(inner, adjoint(x)))
+
+
+def _around_diagonal(x: Array, diagonal: Array) -> Array:
+    """`X Diag(d) Xᴴ`."""
+    return matmul(x * diagonal.astype(x.dtype)[..., None, :], adjoint(x))
 
 
 def unpack(residuals: Sequence[Any], type: int) -> tuple[Any, Any, Any, Any]:
-    """`w`, `v`, `u` (or `None`) and `scale`; of the standard problem `w` has the scale in itself, of a pair the last
-    residual is `a`."""
+    """`w`, `v`, `u` (or `None`) and `scale`, which for the standard problem follows from `w`. The last
+    residual of a pair is `a`."""
     w, v, *rest = residuals
     scale = scale_of(0, w, None, w, v, v) if type == 0 else rest[int(type >= 2)]
     return w, v, (rest[0] if type >= 2 else None), lax.stop_gradient(scale)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Sequence
@@ -13,55 +12,42 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..degeneracy.decision import clusters, coupled, noise, parts, second_order_factor, verdict, width
+from ..degeneracy.decision import clusters, columns_without_tangent, open_columns, policy_of_whole, second_order_factor
 from ..degeneracy.explanations import Subject
-from ..degeneracy.inverse_gaps import inverse_gaps, without
+from ..degeneracy.inverse_gaps import inverse_gaps
 from ..degeneracy.policies import Policy, check
 from ..degeneracy.rounding import at_most_of, norm, rounding_of_product
-from ..runtime.matrices import adjoint, hermitian_part, identity, matmul
+from ..hermitian.rule import inner_pullback
+from ..runtime.matrices import adjoint, diagonal_matrix, hermitian_part, identity, matmul, nan_columns
 from ..runtime.tangent_maps import TangentMap
 
 _SUBJECT = Subject("eigsh")
 
 
-def of_whole(policy: Policy, n: int, k: int) -> Policy:
-    """The policy with clusters as wide as in the whole problem."""
-    return dataclasses.replace(policy, c=policy.c * math.sqrt(n / k)) if isinstance(policy, check) else policy
-
-
-def open_clusters(policy: Policy, w: Array, edges: Array, scale: Array) -> Array | None:
-    """Which eigenvalues share a cluster with one that was left out, shape `(…, 1, k)`; `None` if no policy asks."""
-    if not isinstance(policy, check):
-        return None
-    reach = (width(policy, w) * scale)[..., None]
-    close = ~(jnp.abs(w[..., :, None] - edges[..., None, :]) > reach)
-    touched = jnp.any(close, axis=-1)
-    together = clusters(policy, w, scale)
-    return jnp.any(together & touched[..., None, :], axis=-1)[..., None, :]
-
-
-def tangent(
+def pushforward(
     linear: Sequence[Any], residuals: Sequence[Any], *, inputs: Any, outputs: tuple[bool, ...], policy: Policy
 ) -> list[Array]:
     """The forward rule, for `TangentMap`: the tangents of what `outputs` asks for."""
     (moved,) = linear
     w, v, edges, scale = residuals
-    policy = of_whole(policy, *v.shape[-2:])
+    policy = policy_of_whole(policy, *v.shape[-2:])
     moved = hermitian_part(moved)
     results = [jnp.real(jnp.diagonal(moved, axis1=-2, axis2=-1))] if outputs[0] else []
     if outputs[1]:
         f = inverse_gaps(policy, w, lax.stop_gradient(scale)).astype(v.dtype)
         dv = matmul(v, f * moved)
         fixed = tuple(lax.stop_gradient(x) for x in (w, edges, scale))
-        turning = _turning(policy, fixed, f, moved, v.shape[-2])
-        for unknown in (open_clusters(policy, *fixed), turning):
-            dv = dv if unknown is None else jnp.where(unknown, jnp.nan, dv)
+        turning = _turning_columns(policy, fixed, f, moved, v.shape[-2])
+        for unknown in (open_columns(policy, *fixed), turning):
+            dv = nan_columns(unknown, dv)
         results.append(dv)
     return results
 
 
-def _turning(policy: Policy, spectrum: tuple[Array, Array, Array], f: Array, moved: Array, n: int) -> Array | None:
-    """Which vectors have no tangent, for the perturbation couples them with others of their cluster; `(…, 1, k)`."""
+def _turning_columns(
+    policy: Policy, spectrum: tuple[Array, Array, Array], f: Array, moved: Array, n: int
+) -> Array | None:
+    """Which vectors have no tangent, because the perturbation couples them inside their cluster; `(…, 1, k)`."""
     if not isinstance(policy, check):
         return None
     w, edges, scale = spectrum
@@ -77,58 +63,46 @@ def _turning(policy: Policy, spectrum: tuple[Array, Array, Array], f: Array, mov
         return at_most_of(moved, rounding * math.sqrt(n / k))
 
     together = clusters(policy, w, scale) & ~identity(k, w.ndim + 1)
-    return coupled(policy, _SUBJECT, w, together, moved, kappa)
+    return columns_without_tangent(policy, _SUBJECT, w, together, moved, kappa)
 
 
-def _on_diagonal(w_bar: Array, dtype: Any) -> Array:
-    k = w_bar.shape[-1]
-    eye = jnp.eye(k, dtype=dtype).reshape((1,) * (w_bar.ndim - 1) + (k, k))
-    return eye * w_bar.astype(dtype)[..., None, :]
-
-
-def cotangent(
+def pullback(
     cotangents: Sequence[Any], residuals: Sequence[Any], *, inputs: Any, outputs: tuple[bool, ...], policy: Policy
 ) -> list[Array]:
     """The reverse rule, for `TangentMap`: the gradients that `inputs` asks for, in JAX's convention."""
     w, v, edges, scale = residuals
     n, k = v.shape[-2:]
-    policy = of_whole(policy, n, k)
+    policy = policy_of_whole(policy, n, k)
     w_bar: Any
     w_bar, v_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     if v_bar is None:
-        return [_on_diagonal(w_bar, v.dtype)]
-    diagonal = None if w_bar is None else _on_diagonal(w_bar, v.dtype)
+        return [diagonal_matrix(w_bar, v.dtype)]
     scale = lax.stop_gradient(scale)
     k_bar = matmul(adjoint(v), v_bar)
     bar = jnp.max(norm(lax.stop_gradient(v_bar), -2), axis=-1, keepdims=True, initial=0)
     length = jnp.min(norm(lax.stop_gradient(v), -2), axis=-1, keepdims=True, initial=jnp.inf)
     kappa = at_most_of(k_bar, rounding_of_product(v, v_bar), bar * length / math.sqrt(n))
-    gap = w[..., None, :] - w[..., :, None]
-    nothing = noise(policy, gap, *parts(k_bar), w_bar, kappa, scale[..., None])
-    m_bar = inverse_gaps(policy, w, scale).astype(v.dtype) * without(nothing, (k_bar - adjoint(k_bar)) / 2)
-    if diagonal is not None:
-        m_bar = m_bar + diagonal
-    answer = verdict(policy, _SUBJECT, w, w_bar, k_bar, kappa, scale)
-    unknown = open_clusters(policy, *(lax.stop_gradient(x) for x in (w, edges, scale)))
-    if unknown is not None and answer is not None:
+    m_bar, factor = inner_pullback(policy, _SUBJECT, w, w_bar, k_bar, kappa, scale)
+    unknown = open_columns(policy, *(lax.stop_gradient(x) for x in (w, edges, scale)))
+    if unknown is not None and factor is not None:
         used = jnp.any(unknown & (lax.stop_gradient(v_bar) != 0), axis=(-1, -2), keepdims=True)
-        answer = jnp.where(used, jnp.nan, answer)
+        factor = jnp.where(used, jnp.nan, factor)
     result = jnp.conj(m_bar)
-    return [result if answer is None else result * answer.astype(result.dtype)]
+    return [result if factor is None else result * factor.astype(result.dtype)]
 
 
 def second_order(residuals: Sequence[Any], *, outputs: tuple[bool, ...], weights: Any, policy: Policy) -> Array:
     """1, or NaN for matrices without a second derivative, for `TangentMap`; shape `(…,)`."""
     w, v, edges, scale = residuals
-    policy = of_whole(policy, *v.shape[-2:])
-    near = lax.stop_gradient(open_clusters(policy, w, edges, scale)) if outputs[1] else None
+    policy = policy_of_whole(policy, *v.shape[-2:])
+    near = lax.stop_gradient(open_columns(policy, w, edges, scale)) if outputs[1] else None
     factor = second_order_factor(policy, _SUBJECT, w, lax.stop_gradient(scale), outputs[1])
     if near is None:
         return factor
     return jnp.where(jnp.any(near, axis=(-1, -2)), jnp.nan, factor)
 
 
-_pair = TangentMap("eigenpair_large", tangent, cotangent, second_order)
+_tangent_map = TangentMap("eigenpair_large", pushforward, pullback, second_order)
 
 
 def eigenvectors(policy: Policy, matrix: Array, v: Array, edges: Array, scale: Array) -> tuple[Array, Array]:
@@ -150,7 +124,7 @@ def _eigenvectors_jvp(policy: Policy, primals: Sequence[Any], tangents: Sequence
     if d_matrix is None:
         return result, (jnp.zeros_like(w), jnp.zeros_like(v) if d_frame is None else d_frame, jnp.zeros_like(q))
     moved = matmul(adjoint(q), matmul(d_matrix, q))
-    dw, dv = _pair([moved], [w, v, edges, scale], outputs=(True, True), policy=policy)
-    f = inverse_gaps(of_whole(policy, *v.shape), w, lax.stop_gradient(scale))
+    dw, dv = _tangent_map([moved], [w, v, edges, scale], outputs=(True, True), policy=policy)
+    f = inverse_gaps(policy_of_whole(policy, *v.shape), w, lax.stop_gradient(scale))
     dq = matmul(q, f.astype(moved.dtype) * hermitian_part(moved))
     return result, (dw, dv if d_frame is None else dv + matmul(d_frame, q), dq)

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ..degeneracy.decision import open_columns, policy_of_whole
 from ..degeneracy.policies import check
 from ..runtime import arguments
 from ..runtime.matrices import adjoint, matmul
 from ..spectral import spectral
-from . import gauge
 from .hermitian import block_of, choose, framed, judged, scale_of_clusters
 from .request import request
 
@@ -116,8 +116,8 @@ def _subspace(function: str, operator: Any, k: int, options: dict[str, Any]) -> 
     policy = check()
     w = lax.stop_gradient(w)
     reach = scale_of_clusters(policy, found, scale)
-    wide = gauge.of_whole(policy, spec.forms[0].n, spec.k)
-    cut = jnp.any(gauge.open_clusters(wide, w, lax.stop_gradient(found.edges), reach))  # type: ignore[arg-type]
+    wide = policy_of_whole(policy, spec.forms[0].n, spec.k)
+    cut = jnp.any(open_columns(wide, w, lax.stop_gradient(found.edges), reach))  # type: ignore[arg-type]
     honest = jnp.where(jnp.all(converged) & ~cut, 1, jnp.nan).astype(w.dtype)
     honest = honest.astype(rows.dtype)
     return found.matrix * honest, rows.T * honest

@@ -114,3 +114,8 @@ def finite_part(x: Array) -> Array:
     """Zeros in place of NaN and Inf: what a solver may see of a matrix whose results will be thrown away. Some answer
     NaN with finite numbers, or never. Entry by entry, so that it takes no pass over the matrix of its own."""
     return jnp.where(jnp.isfinite(x), x, 0)
+
+
+def nan_columns(columns: Array | None, x: Array) -> Array:
+    """`x` with NaN in the marked columns, `(…, 1, n)`."""
+    return x if columns is None else jnp.where(columns, jnp.nan, x)

@@ -123,6 +123,17 @@ def test_precision_of_the_file(run, dtype):
     assert results["eigenvalues"].dtype == results["value"].dtype
 
 
+def test_pairs_have_their_own_size_of_rounding(run):
+    """1e-12 is more than rounding in eigenvalues near 1 of one matrix, and less than rounding in those of this pair."""
+    np.save("a.npy", np.diag([1e-6, 1e-6 * (1 + 1e-12), 2.0]))
+    np.save("b.npy", np.diag([1e-6, 1e-6, 1.0]))
+    arguments = ("solve", "a.npy", "--b", "b.npy", "--gradient", "eigenvalue:0", "-o", "out.npz")
+    assert "subgradient" in run(*arguments)[2]
+    np.save("b.npy", np.eye(3))
+    np.save("a.npy", np.diag([1, 1 + 1e-12, 2]))
+    assert "subgradient" not in run(*arguments)[2]
+
+
 def test_subgradient_is_called_one(run):
     np.save("a.npy", np.diag([1.0, 2.0, 2.0]))
     for arguments in (["--gradient", "eigenvalue:1"], ["--gradient", "sum", "--subset", 0, 1]):

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from decision_by_core import decide
 from eigenpair import native
-from eigenpair.degeneracy import check, decision
+from eigenpair.degeneracy import check, decision, general_decision
 from eigenpair.degeneracy.explanations import Subject
-from eigenpair.general import rule as general_rule
 
 needs_kernels = pytest.mark.skipif(not native.has_cpu_kernels(), reason=f"no kernels: {native.why_no_kernels()}")
 
@@ -32,31 +31,31 @@ def decided_by_jax(general, mode, coupled, w, k, sizes, dw, reach, condition, sc
     off = ~np.eye(n, dtype=bool)
     if general:
         reach, condition = jnp.asarray(reach), jnp.asarray(condition)
-        inside = general_rule.clusters(policy, w, reach)
-        gap, scale = jnp.abs(general_rule._gaps(w)), jnp.max(reach)
+        inside = general_decision.clusters(policy, w, reach)
+        gap, scale = jnp.abs(general_decision.gaps(w)), jnp.max(reach)
     else:
         scale = jnp.max(jnp.abs(w), keepdims=True) if scale is None else jnp.asarray([scale])
         inside = decision.clusters(policy, w, scale)
         gap = w[None, :] - w[:, None]
     if mode == "forward":
-        bound = jnp.where(general_rule._defective(policy, condition), jnp.nan, sizes) if general else sizes
-        lost = decision.coupled(policy, Subject("eigh"), w, inside & off, k, lambda: bound)
+        bound = jnp.where(general_decision.nearly_parallel(policy, condition), jnp.nan, sizes) if general else sizes
+        lost = decision.columns_without_tangent(policy, Subject("eigh"), w, inside & off, k, lambda: bound)
         lost = np.zeros(n, bool) if lost is None else np.asarray(lost)[0]
         return np.asarray(inside) & off, lost, lost.any()
     dropped = inside
     if k is not None:
         size = jnp.abs(k)
-        turning, mixing = (jnp.maximum(size, size.T),) * 2 if general else decision.parts(k)
-        noise = decision.noise(policy, gap, turning, mixing, dw, sizes, jnp.reshape(scale, (1, 1)))
+        turning, mixing = (jnp.maximum(size, size.T),) * 2 if general else decision.turning_and_mixing(k)
+        noise = decision.noise_of(policy, gap, turning, mixing, dw, sizes, jnp.reshape(scale, (1, 1)))
         if general:
-            noise &= general_rule._worst_of(condition) < 1e3
+            noise &= general_decision._larger(condition) < general_decision.WELL_CONDITIONED
         dropped = dropped | noise
     if general:
-        factor = general_rule.verdict(policy, w, dw, k, sizes, reach, condition)
+        factor = general_decision.gradient_factor(policy, w, dw, k, sizes, reach, condition)
     elif k is None:
         factor = None
     else:
-        factor = decision.verdict(policy, Subject("eigh"), w, dw, k, sizes, scale)
+        factor = decision.gradient_factor(policy, Subject("eigh"), w, dw, k, sizes, scale)
     return np.asarray(dropped) & off, None, factor is not None and bool(np.isnan(np.asarray(factor)).any())
 
 

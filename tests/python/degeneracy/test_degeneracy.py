@@ -144,7 +144,7 @@ def test_any_rotation_of_any_basis():
         turn[:3, :3] = unitary(seed, 3)
         basis = v @ turn
         v_bar = jax.grad(lambda x: projector(w, x, k=3))(basis)
-        (answer,) = eigenpair.hermitian.rule.cotangent(
+        (answer,) = eigenpair.hermitian.rule.pullback(
             (jnp.zeros(4), v_bar, None),
             (w, jnp.asarray(basis)),
             inputs=(True, False),

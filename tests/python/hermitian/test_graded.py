@@ -161,7 +161,7 @@ def by_core_and_jax(linear, kept, type, policy=RULES["core"]):
     kept = [jnp.asarray(x)[None] for x in kept]
     kernel = core.on_cpu(kept, reverse=True, **static)
     optional = [None if x is None else jnp.asarray(x)[None] for x in linear]
-    return jax.jit(kernel)(given, kept), rules.cotangent(optional, kept, **static)
+    return jax.jit(kernel)(given, kept), rules.pullback(optional, kept, **static)
 
 
 needs_core = pytest.mark.skipif(not native.has_small_kernels(), reason="no rules in the core")
@@ -270,6 +270,6 @@ def test_long_left_vectors_of_general_problems(length, coupled, refused):
     u[k, k], u_bar[2, k], u_bar[0, 1], u_bar[1, 1] = length, length, coupled, 1 if k else length
     residuals = (w, jnp.eye(3, dtype=complex)[None], jnp.asarray(u)[None], one, one)
     static = {"inputs": (True, False), "outputs": (False, False, False, True), "policy": check()}
-    (found,) = general_rules.cotangent([None, None, None, jnp.asarray(u_bar)[None]], residuals, **static)
+    (found,) = general_rules.pullback([None, None, None, jnp.asarray(u_bar)[None]], residuals, **static)
     assert np.isnan(found).all() == refused
     assert np.isnan(found).any() == refused

@@ -48,7 +48,7 @@ def both(linear, kept, reverse, **static):
 def _compiled(reverse, static):
     """One computation for all that differs in numbers only."""
     static = dict(static)
-    rule, flags = (rules.cotangent, "outputs") if reverse else (rules.tangent, "inputs")
+    rule, flags = (rules.pullback, "outputs") if reverse else (rules.pushforward, "inputs")
 
     def by_core_and_by_jax(linear, kept):
         kernel = core.on_cpu(kept, reverse=reverse, **static)
