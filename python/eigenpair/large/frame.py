@@ -27,7 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from . import krylov, messages
+from . import messages
+from .krylov_state import Found
 from .linear_systems import minres
 from .operators import Form, Operator, combine, inner, lengths, products, scaled
 
@@ -80,7 +81,7 @@ def operators(spec: Spec, parameters: Parameters) -> tuple[Operator, Operator | 
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def frame(spec: Spec, solve: Callable[..., krylov.Found], parameters: Parameters) -> Frame:
+def frame(spec: Spec, solve: Callable[..., Found], parameters: Parameters) -> Frame:
     """The frame of the eigenpairs that `solve(spec, parameters)` finds."""
     found = solve(spec, parameters)
     _, *rest = found
@@ -89,7 +90,7 @@ def frame(spec: Spec, solve: Callable[..., krylov.Found], parameters: Parameters
 
 @functools.partial(frame.defjvp, symbolic_zeros=True)
 def _frame_jvp(
-    spec: Spec, solve: Callable[..., krylov.Found], primals: tuple[Parameters], tangents: tuple[Parameters]
+    spec: Spec, solve: Callable[..., Found], primals: tuple[Parameters], tangents: tuple[Parameters]
 ) -> tuple[Frame, Frame]:
     (parameters,), (moved,) = primals, tangents
     result = frame(spec, solve, parameters)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,39 +13,15 @@ from jax import Array, lax
 from ..degeneracy.policies import Policy, check, policy_of_call
 from ..general import api
 from ..runtime.arguments import flag
-from . import host, host_general, messages, operators
-from .frame import _derivative, _gram, _zero
-from .operators import Form, Operator, combine, inner, products
-from .request import choice, integer, no_zeros, number, sizes, tolerance, traced
+from . import messages, operators
+from .general_frame import GeneralFrame, GeneralSpec, general_frame
+from .operators import combine
+from .request import choice, integer, no_zeros, number, sizes, tolerance
 from .results import EigsResult
 
 __all__ = ["eigs"]
 
 WHICH = ("LM", "LR", "SR", "LI", "SI")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Spec:
-    forms: tuple[Form, Form | None]
-    k: int
-    which: str
-    sigma: complex | None
-    tol: float
-    most: int
-    dtype: str
-
-
-class _Frame(NamedTuple):
-    """`AX = BXΛ`, `YᴴBX = I`; rows are vectors. The rest has no derivative."""
-
-    matrix: Array
-    right: Array
-    left: Array
-    residuals: Array
-    edge: Array
-    scale: Array
-    iterations: Array
-    complete: Array
 
 
 def eigs(
@@ -112,8 +85,8 @@ def eigs(
     dtype = jnp.dtype(np.promote_types(operators.common_dtype([a, metric]), np.complex64))
     most = 300 if max_iterations is None else integer("max_iterations", max_iterations, 1)
     forms = (a.form, None if metric is None else metric.form)
-    spec = _Spec(forms, k, which, sigma, tolerance(tol, dtype), most, str(dtype))
-    found = _frame(spec, a.parameters, () if metric is None else metric.parameters)
+    spec = GeneralSpec(forms, k, which, sigma, tolerance(tol, dtype), most, str(dtype))
+    found = general_frame(spec, a.parameters, () if metric is None else metric.parameters)
     fixed = lax.stop_gradient(found)
     w = jnp.diagonal(fixed.matrix)
     size = fixed.scale[0] + (0 if metric is None else jnp.abs(w) * fixed.scale[1])
@@ -159,7 +132,7 @@ def _stopped_if_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
     return x, tangents[1] * honest.astype(x.dtype)
 
 
-def _distinct(policy: Policy, found: _Frame, size: Array) -> Array:
+def _distinct(policy: Policy, found: GeneralFrame, size: Array) -> Array:
     """Whether rounding leaves the eigenvalues apart, or so close that the small problem sees that they are one cluster.
     Between the two, conditioning decides, and nothing is known."""
     if not isinstance(policy, check):
@@ -184,129 +157,3 @@ def _unit(x: Array, like: Array) -> Array:
     largest = jnp.argmax(modulus >= enough, axis=-1, keepdims=True)
     z = jnp.take_along_axis(x, largest, axis=-1)
     return x * (jnp.conj(z) / jnp.abs(z).astype(x.dtype))
-
-
-# ---- the frame and its derivative ---------------------------------------------------------------------------------
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _frame(spec: _Spec, a: Any, b: Any) -> _Frame:
-    real = jnp.finfo(spec.dtype).dtype
-    n, k = spec.forms[0].n, spec.k
-    kinds = [((k,), spec.dtype), ((k, n), spec.dtype), ((k, n), spec.dtype), ((k,), real), ((), real), ((2,), real)]
-    shapes = tuple(jax.ShapeDtypeStruct(*kind) for kind in [*kinds, ((), jnp.int32), ((), bool)])
-    run = functools.partial(_on_host, spec, shapes)
-    if traced(a, b):
-        found = jax.pure_callback(run, shapes, a, b, vmap_method="sequential")
-    else:
-        found = [
-            jnp.asarray(x)
-            for x in _on_host(spec, shapes, jax.tree.map(np.asarray, a), jax.tree.map(np.asarray, b), True)
-        ]
-    return _Frame(jnp.diag(found[0]), *found[1:])
-
-
-def _matrices(spec: _Spec, a: Any, b: Any) -> tuple[Any, Any]:
-    matrix = host._matrix(spec.forms[0], a).astype(spec.dtype)
-    return matrix, None if spec.forms[1] is None else host._matrix(spec.forms[1], b).astype(spec.dtype)
-
-
-def _on_host(spec: _Spec, shapes: Any, a: Any, b: Any, eager: bool = False) -> tuple[Any, ...]:
-    matrix, metric = _matrices(spec, a, b)
-    try:
-        found = host_general.eigenpairs(matrix, metric, spec.k, spec.sigma, spec.which, spec.tol, spec.most)
-    except host.Singular as error:
-        message = messages.of_factor(spec, error)
-        if eager:
-            raise ValueError(message) from None
-        messages.warn(message)
-        found = host_general._nothing(spec.forms[0].n, spec.k, np.dtype(spec.dtype))
-    return tuple(np.asarray(x, s.dtype) for x, s in zip(found, shapes, strict=True))
-
-
-@functools.partial(_frame.defjvp, symbolic_zeros=True)
-def _frame_jvp(spec: _Spec, primals: Any, tangents: Any) -> tuple[_Frame, _Frame]:
-    a, b = (None if f is None else Operator(f, p) for f, p in zip(spec.forms, primals, strict=True))
-    result = _frame(spec, *primals)
-    x, y, matrix = result.right, result.left, result.matrix
-    still = _Frame(*(_zero(z) for z in result))
-    za, ya = (None if a is None else _derivative(a, tangents[0], v, kind) for v, kind in ((x, "apply"), (y, "adjoint")))
-    zb, yb = (None if b is None else _derivative(b, tangents[1], v, kind) for v, kind in ((x, "apply"), (y, "adjoint")))
-    if za is None and zb is None:
-        return result, still
-    right = jnp.zeros_like(x) if za is None else za
-    under = jnp.zeros_like(y) if ya is None else ya
-    tilt = jnp.zeros_like(y)
-    if zb is not None and yb is not None:
-        right = right - combine(matrix.T, zb)
-        under = under - combine(jnp.conj(matrix), yb)
-        tilt = combine(jnp.conj(_gram(y, zb)), y)  # Y (YᴴdB X)ᴴ
-    d_matrix = _gram(y, right)
-    dx = -_outside(spec, primals, result, right, False)
-    dy = -_outside(spec, primals, result, under, True) - tilt
-    return result, still._replace(matrix=d_matrix, right=dx, left=dy)
-
-
-def _outside(spec: _Spec, parameters: Any, result: _Frame, z: Array, adjoint: bool) -> Array:
-    """`X` of `A X − B X Λ = (1 − BXYᴴ) Z`, `YᴴBX = 0`, or the same for the adjoint problem; rows."""
-    a, b = (None if f is None else Operator(f, p) for f, p in zip(spec.forms, parameters, strict=True))
-    kind = "adjoint" if adjoint else "apply"
-    times_a = products(a, z.dtype, kind)  # type: ignore[arg-type]
-    times_b: Callable[[Array], Array] = (lambda v: v) if b is None else products(b, z.dtype, kind)
-    other_b: Callable[[Array], Array] = (
-        (lambda v: v) if b is None else products(b, z.dtype, "apply" if adjoint else "adjoint")
-    )
-    v, u, matrix = (
-        (result.left, result.right, jnp.conj(result.matrix).T)
-        if adjoint
-        else (result.right, result.left, result.matrix)
-    )
-    bv, bu = times_b(v), other_b(u)
-    scale = lax.stop_gradient(result.scale)
-    shift = (jnp.where(scale[0] > 0, scale[0], 1) / scale[1]).astype(z.dtype)
-
-    def primal(x: Array) -> Array:
-        return x - combine(inner(x, bu), v)
-
-    def dual(x: Array) -> Array:
-        return x - combine(inner(x, u), bv)
-
-    def system(x: Array) -> Array:
-        inside = primal(x)
-        return dual(times_a(inside) - combine(matrix.T, times_b(inside))) + shift * combine(inner(x, bu), bv)
-
-    fixed = lax.stop_gradient((parameters, result))
-
-    def solved(right: Array, transposed: bool) -> Array:
-        """`S⁻¹`, or `(Sᴴ)⁻¹`, which is the same of the adjoint problem."""
-        now = adjoint != transposed
-        (pa, pb), frame = fixed
-        run = functools.partial(_complement_on_host, spec, now)
-        shape = jax.ShapeDtypeStruct(right.shape, right.dtype)
-        w = jnp.diagonal(frame.matrix)
-        x = jax.pure_callback(run, shape, pa, pb, frame.right, frame.left, w, right, vmap_method="sequential")
-        here, there = (lax.stop_gradient(m) for m in ((u, v) if transposed else (v, u)))
-        factor = jnp.conj(shift) if transposed else shift
-        return x + combine(inner(right, there), here) / factor
-
-    def solve(_: Any, right: Array) -> Array:
-        return solved(right, False)
-
-    def solve_transposed(_: Any, right: Array) -> Array:
-        return jnp.conj(solved(jnp.conj(right), True))
-
-    return lax.custom_linear_solve(system, dual(z), solve, solve_transposed)
-
-
-def _complement_on_host(
-    spec: _Spec, adjoint: bool, a: Any, b: Any, x: Any, y: Any, w: Any, right: Any
-) -> np.ndarray[Any, Any]:
-    matrix, metric = _matrices(spec, a, b)
-    x, y, w, right = (np.asarray(z) for z in (x, y, w, right))
-    found = host_general.complement(matrix, metric, spec.sigma, x, y, w, right, adjoint)
-    if np.any(np.isnan(found)):
-        messages.warn(
-            "a derivative of eigenvectors of eigs is NaN: GMRES did not solve its linear system. "
-            "Move sigma closer to the eigenvalues, or ask for one more or one less of them."
-        )
-    return found.astype(right.dtype)

@@ -12,9 +12,12 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ..degeneracy.policies import Policy, broaden, check, mask, policy_of_call
-from . import gauge, host, krylov, lobpcg, messages
+from . import gauge, host, host_eigenpairs, krylov, lobpcg, messages
 from .basis import noise
+from .dense import small
 from .frame import Frame, Parameters, Spec, frame, operators
+from .krylov_state import Found
+from .krylov_state import plan as make_plan
 from .operators import Operator, Sparse, inner, products
 from .request import no_zeros, request, traced
 from .results import EigshResult
@@ -127,7 +130,7 @@ def choose(
             )
         if named == "primme" and not ends:
             raise ValueError("solver='primme' has which='SA' and 'LA'; 'krylov' and 'arpack' have the others")
-        if named == "primme" and not host.has_primme():
+        if named == "primme" and not host_eigenpairs.has_primme():
             raise ImportError("solver='primme' needs the package primme: pip install 'eigenpair[large]'")
         return named, "as asked"
     if named == "lobpcg" and not ends:
@@ -138,7 +141,7 @@ def choose(
         return "lobpcg", "there is a preconditioner"
     if isinstance(a.form, Sparse) and b is None and jax.default_backend() == "cpu" and a.form.n >= HOST_FROM:
         # Products with a sparse matrix are SciPy's faster work.
-        if ends and host.has_primme():
+        if ends and host_eigenpairs.has_primme():
             return "primme", "a sparse matrix on CPU"
         return "arpack", "a sparse matrix on CPU" + (", primme not being installed" if ends else "")
     return "krylov", "products on the device"
@@ -150,7 +153,7 @@ HOST_FROM = 200
 
 def block_of(n: int, k: int) -> int:
     """How many vectors a block has."""
-    plan = krylov.plan(n, k, "SA", 1.0, 1)
+    plan = make_plan(n, k, "SA", 1.0, 1)
     return 1 if plan is None else plan.block
 
 
@@ -184,7 +187,7 @@ def _asymmetric(form: Any, parameters: Any, dtype: str) -> Array:
     return apart > float(jnp.finfo(precision).eps) ** 0.6 * size / math.sqrt(form.n)
 
 
-def solve(spec: Spec, parameters: Parameters) -> krylov.Found:
+def solve(spec: Spec, parameters: Parameters) -> Found:
     """What the chosen solver finds."""
     a, b, _ = operators(spec, parameters)
     eager = not traced(parameters)
@@ -195,15 +198,15 @@ def solve(spec: Spec, parameters: Parameters) -> krylov.Found:
         if steps is None:
             return _small(spec, parameters)
         return lobpcg.solve(steps, spec.forms, parameters[:3], parameters.start, spec.watch, not eager)
-    plan = krylov.plan(a.form.n, spec.k, spec.which, spec.tol, spec.cycles)
+    plan = make_plan(a.form.n, spec.k, spec.which, spec.tol, spec.cycles)
     if plan is None:
         return _small(spec, parameters)
     return krylov.solve(plan, a, b, parameters.start, spec.given, spec.watch, not eager)
 
 
-def _small_problem(spec: Spec, parameters: Parameters) -> krylov.Found:
+def _small_problem(spec: Spec, parameters: Parameters) -> Found:
     a, b, _ = operators(spec, parameters)
-    return krylov.small(spec.k, spec.which, a, b, jnp.dtype(spec.dtype))
+    return small(spec.k, spec.which, a, b, jnp.dtype(spec.dtype))
 
 
 _small = jax.jit(_small_problem, static_argnums=0)

@@ -7,449 +7,25 @@ that it can be interrupted; under a transformation it comes through a callback.
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib
-import importlib.util
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import messages, selection
+from . import messages
 from .frame import Parameters, Spec
-from .krylov import OF_GAP, PASSES, Found
+from .host_eigenpairs import HostProblem, eigenpairs, nothing_found
+from .host_factors import (
+    Indefinite,
+    Matrix,
+    Singular,
+    is_finite,
+    matrix_of,
+    shifted_factor,
+)
+from .krylov_state import Found
 from .linear_systems import minres
-from .operators import Sparse
-
-Matrix = Any  # a SciPy sparse matrix or an ndarray
-
-# Factors with no more entries than this for each unknown are cheap, and two more are made to count eigenvalues.
-CHEAP_FILL = 40
-
-
-def has_primme() -> bool:
-    """Whether the package primme is installed."""
-    return importlib.util.find_spec("primme") is not None
-
-
-class Singular(ValueError):
-    """`A − σB` has no factorization."""
-
-
-class Indefinite(ValueError):
-    """`B` is not positive definite."""
-
-
-# ---- matrices and factors -----------------------------------------------------------------------------------------
-
-
-def _matrix(form: Any, parameters: Any) -> Matrix:
-    import scipy.sparse
-
-    if not isinstance(form, Sparse):
-        return np.asarray(parameters[0])
-    data, indices = (np.asarray(x) for x in parameters)
-    inside = np.all(indices < form.n, axis=1)  # JAX pads with indices out of bounds
-    data, indices = data[inside], indices[inside]
-    return scipy.sparse.csr_matrix((data, (indices[:, 0], indices[:, 1])), shape=(form.n, form.n))
-
-
-def _norm(a: Matrix) -> float:
-    """The 1-norm, a bound of the 2-norm of a Hermitian matrix."""
-    return float(np.max(np.asarray(abs(a).sum(axis=0)), initial=0.0))
-
-
-def _finite(a: Matrix) -> bool:
-    return bool(np.all(np.isfinite(a if isinstance(a, np.ndarray) else a.data)))
-
-
-class Factor(NamedTuple):
-    """`(A − σB)⁻¹`."""
-
-    solve: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]]  # of columns
-    negative: int | None  # how many eigenvalues are below σ, where the factors tell
-    fill: int
-
-
-def factorized(a: Matrix) -> Factor:
-    """The factors of a Hermitian matrix.
-
-    **Raises:** `Singular`.
-    """
-    if isinstance(a, np.ndarray):
-        return _dense_factor(a)
-    import scipy.sparse.linalg
-
-    a = a.tocsc()
-    rng = np.random.default_rng(0)
-    x = rng.standard_normal((a.shape[0], 1)).astype(a.dtype)
-    right = a @ x
-    for options in (
-        {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "options": {"SymmetricMode": True}},
-        {"permc_spec": "COLAMD"},
-    ):
-        try:
-            lu = scipy.sparse.linalg.splu(a, **options)
-        except RuntimeError as error:
-            failure: Exception | None = error
-            continue
-        y = lu.solve(right)
-        lost = np.linalg.norm(a @ y - right)
-        size = _norm(a) * np.linalg.norm(y) + np.linalg.norm(right)
-        if np.isfinite(lost) and lost <= 1e5 * np.finfo(a.dtype).eps * size:
-            pivots = np.real(lu.U.diagonal())
-            symmetric = np.array_equal(lu.perm_r, lu.perm_c)
-            negative = int(np.sum(pivots < 0)) if symmetric and np.all(pivots != 0) else None
-            return Factor(lu.solve, negative, lu.nnz)
-        failure = None
-    raise Singular(str(failure or "the factors are inaccurate"))
-
-
-def _dense_factor(a: np.ndarray[Any, Any]) -> Factor:
-    import scipy.linalg
-
-    _, d, _ = scipy.linalg.ldl(a)
-    w = scipy.linalg.eigvalsh(d) if a.shape[0] else np.zeros(0)
-    if not np.all(np.isfinite(w)) or np.min(np.abs(w), initial=np.inf) == 0:
-        raise Singular("a pivot is zero")
-    factors = scipy.linalg.lu_factor(a)
-    return Factor(lambda x: scipy.linalg.lu_solve(factors, x), int(np.sum(w < 0)), a.size)
-
-
-_cache: OrderedDict[bytes, Factor] = OrderedDict()
-_lock = threading.Lock()
-
-
-def _shifted_factor(a: Matrix, b: Matrix | None, sigma: float) -> Factor:
-    """The factors of `A − σB`, which the derivatives of a solve need once more: the last two are kept."""
-    digest = hashlib.blake2b(np.float64(sigma).tobytes())
-    for m in (a, b):
-        if m is not None:
-            for part in (m,) if isinstance(m, np.ndarray) else (m.data, m.indices, m.indptr):
-                digest.update(np.ascontiguousarray(part).view(np.uint8).data)
-    key = digest.digest()
-    with _lock:
-        if key in _cache:
-            _cache.move_to_end(key)
-            return _cache[key]
-    factor = factorized(_minus(a, b, sigma))
-    with _lock:
-        _cache[key] = factor
-        while len(_cache) > 2:
-            _cache.popitem(last=False)
-    return factor
-
-
-def _minus(a: Matrix, b: Matrix | None, sigma: float) -> Matrix:
-    import scipy.sparse
-
-    if b is None:
-        b = (
-            np.eye(a.shape[0], dtype=a.dtype)
-            if isinstance(a, np.ndarray)
-            else scipy.sparse.identity(a.shape[0], a.dtype)
-        )
-    if isinstance(a, np.ndarray) != isinstance(b, np.ndarray):
-        a, b = (m if isinstance(m, np.ndarray) else m.toarray() for m in (a, b))
-    return a - a.dtype.type(sigma) * b
-
-
-# ---- eigenpairs ---------------------------------------------------------------------------------------------------
-
-
-class _Problem:
-    """What both libraries are asked."""
-
-    def __init__(self, spec: Spec, a: Matrix, b: Matrix | None):
-        self.spec, self.a, self.b = spec, a, b
-        self.n = a.shape[0]
-        self.dtype = np.dtype(spec.dtype)
-        self.scale = (_norm(a), 1.0 if b is None else _norm(b))
-        self.products = 0
-
-    def times_b(self, x: Any) -> Any:
-        return x if self.b is None else self.b @ x
-
-    def without(self, v: Any, x: Any) -> Any:
-        """`x − V VᴴBx`."""
-        return x - v @ (v.conj().T @ self.times_b(x))
-
-    def orthonormal(self, x: Any) -> Any:
-        """An orthonormal basis of the columns, in the metric of B."""
-        for _ in range(2):
-            gram = x.conj().T @ self.times_b(x)
-            gram = (gram + gram.conj().T) / 2
-            if np.min(np.linalg.eigvalsh(gram)) <= 0:
-                raise Indefinite
-            x = np.linalg.solve(np.linalg.cholesky(gram).conj(), x.T).T
-        return x
-
-    def ritz(self, x: Any) -> tuple[Any, Any, Any]:
-        """Ritz values and vectors in the span of the columns, and their residuals."""
-        x = self.orthonormal(x)
-        h = x.conj().T @ (self.a @ x)
-        w, u = np.linalg.eigh((h + h.conj().T) / 2)
-        x = x @ u
-        return w, x, np.linalg.norm(self.a @ x - self.times_b(x) * w, axis=0)
-
-    def random(self, seed: int, count: int = 1) -> Any:
-        rng = np.random.default_rng(seed)
-        x = rng.standard_normal((self.n, count))
-        if self.dtype.kind == "c":
-            x = x + 1j * rng.standard_normal((self.n, count))
-        return x.astype(self.dtype)
-
-
-def _plain(problem: _Problem, v: Any, k: int, which: str, tol: float, v0: Any) -> Any:
-    """Eigenvectors of `A` orthogonal to `v`, by the library, to residuals of `tol·‖A‖`."""
-    spec = problem.spec
-    most = 40 * spec.cycles
-    size = problem.scale[0] or 1.0
-    if spec.solver == "primme":
-        primme = importlib.import_module("primme")
-        options = {} if v.shape[1] == 0 else {"lock": v}
-        _, x, stats = primme.eigsh(
-            problem.a, k, which=which, tol=tol, v0=v0, maxiter=most * 20,
-            raise_for_unconverged=False, return_stats=True, **options,
-        )  # fmt: skip
-        problem.products += int(stats["numMatvecs"])
-        return x
-    import scipy.sparse.linalg as linalg
-
-    # ARPACK measures residuals by the eigenvalue. Moved by the norm, the wanted ones are all of the size of A, and
-    # what is projected out, 0, is at the other end.
-    move = {"SA": -size, "LA": size}.get(which, 0.0)
-
-    def product(x: Any) -> Any:
-        problem.products += 1
-        x = x.reshape(-1)
-        if v.shape[1]:
-            x = problem.without(v, x)
-        y = problem.a @ x + problem.dtype.type(move) * x
-        return problem.without(v, y) if v.shape[1] else y
-
-    operator = linalg.LinearOperator((problem.n, problem.n), matvec=product, dtype=problem.dtype)
-    ncv = min(problem.n - 1, max(2 * k + 1, 20))
-    start = v0[:, 0] if v0.shape[1] == 1 else v0.sum(axis=1)
-    try:
-        _, x = linalg.eigsh(operator, k, which=which, tol=tol, v0=start, ncv=ncv, maxiter=spec.cycles * 10)
-    except linalg.ArpackNoConvergence as error:
-        x = error.eigenvectors
-    return x
-
-
-def _shifted(problem: _Problem, factor: Factor, v: Any, k: int, tol: float, v0: Any) -> Any:
-    """Eigenvectors next to σ, orthogonal to `v`, by ARPACK in shift-invert mode."""
-    import scipy.sparse.linalg as linalg
-
-    def inverse(x: Any) -> Any:
-        problem.products += 1
-        x = x.reshape(-1)
-        if v.shape[1]:
-            x = x - problem.times_b(v @ (v.conj().T @ x))
-        y = factor.solve(x)
-        return problem.without(v, y) if v.shape[1] else y
-
-    shape = (problem.n, problem.n)
-    operator = linalg.LinearOperator(shape, matvec=inverse, dtype=problem.dtype)
-    ncv = min(problem.n - 1, max(2 * k + 1, 20))
-    try:
-        _, x = linalg.eigsh(
-            linalg.aslinearoperator(problem.a), k, M=None if problem.b is None else linalg.aslinearoperator(problem.b),
-            sigma=problem.spec.sigma, OPinv=operator, which="LM", tol=tol, v0=v0.sum(axis=1), ncv=ncv,
-            maxiter=problem.spec.cycles * 10,
-        )  # fmt: skip
-    except linalg.ArpackNoConvergence as error:
-        x = error.eigenvectors
-    return x
-
-
-def _order(spec: Spec, w: Any) -> Any:
-    """Indices of eigenvalues, those wanted most first."""
-    if spec.sigma is not None:
-        key = np.abs(w - spec.sigma)
-    elif spec.which == "BE":
-        rank = np.argsort(np.argsort(w, kind="stable"), kind="stable")
-        key = np.minimum(2 * rank + 1, 2 * (len(w) - 1 - rank))
-    else:
-        key = {"SA": w, "LA": -w, "LM": -np.abs(w)}[spec.which]
-    return np.argsort(key, kind="stable")
-
-
-def _displaces(spec: Spec, theta: Any, w: Any, reach: float) -> Any:
-    """Which of the eigenvalues `theta` should have been wanted instead of one of `w`, by more than `reach`."""
-    if spec.sigma is not None:
-        return np.abs(theta - spec.sigma) < np.max(np.abs(w - spec.sigma)) - reach
-    if spec.which == "SA":
-        return theta < np.max(w) - reach
-    if spec.which == "LA":
-        return theta > np.min(w) + reach
-    if spec.which == "LM":
-        return np.abs(theta) > np.min(np.abs(w)) + reach
-    ends, half = np.sort(w), len(w) // 2
-    low = ends[half - 1] if half else -np.inf
-    return (theta < low - reach) | (theta > ends[half] + reach)
-
-
-def eigenpairs(spec: Spec, a: Matrix, b: Matrix | None, start: Any) -> Found:
-    """The wanted eigenpairs, searched for missed ones.
-
-    **Raises:** `Singular`, `Indefinite`.
-    """
-    problem = _Problem(spec, a, b)
-    k, n = spec.k, problem.n
-    if not _finite(a) or (b is not None and not _finite(b)):
-        return _nothing(problem)
-    v0 = np.asarray(start).T.astype(problem.dtype)
-    v0 = v0[:, : max(spec.given, 1)]
-    none = np.zeros((n, 0), problem.dtype)
-    factor = None
-    if spec.sigma is not None:
-        if b is not None:
-            _require_definite(b)
-        factor = _shifted_factor(a, b, spec.sigma)
-        x = _shifted(problem, factor, none, k, 0.0, v0)
-    else:
-        x = _plain(problem, none, k, spec.which, spec.tol / 2, v0)
-    complete = False
-    edges = (-np.inf, np.inf)
-    w, r = np.zeros(0), np.zeros(0)
-    for attempt in range(PASSES):
-        if x.shape[1] < k:  # the library gave up
-            missing = problem.random(50 + attempt, k - x.shape[1])
-            w, x, r = problem.ritz(np.concatenate([x, missing], axis=1))
-            break
-        w, x, r = problem.ritz(x)
-        order = _order(spec, w)[:k]
-        w, x, r = w[order], x[:, order], r[order]
-        for _ in range(3):
-            # Inverse iteration takes off what a projected solve leaves.
-            rough = r > spec.tol / 4 * problem.scale[0] * np.linalg.norm(x, axis=0)
-            if factor is None or not np.any(rough):
-                break
-            w, x, r = problem.ritz(factor.solve(problem.times_b(x)))
-        size = problem.scale[0] + (0 if b is None else problem.scale[1] * np.abs(w))
-        lengths = np.linalg.norm(x, axis=0)
-        if np.any(r > spec.tol * size * lengths) and attempt > 0:
-            break
-        if n <= k + 2:
-            complete = True
-            break
-        news, edges, sure = (
-            _beyond(problem, w, x, attempt) if factor is None else _beyond_by_factor(problem, factor, w, x, attempt)
-        )
-        if news.shape[1] == 0:
-            complete = sure
-            break
-        x = np.concatenate([x, news], axis=1)
-    if complete and factor is not None:
-        complete = _counted(problem, factor, w, edges)
-    order = np.argsort(w)
-    w, x, r = w[order], x[:, order], r[order]
-    return Found(
-        w, np.ascontiguousarray(x.T), r, np.linalg.norm(x, axis=0), np.array(edges), np.array(problem.scale),
-        np.array(problem.products), np.array(complete),
-    )  # fmt: skip
-
-
-def _beyond(problem: _Problem, w: Any, x: Any, attempt: int) -> tuple[Any, Any, bool]:
-    """Searches at random, orthogonal to `x`: eigenvectors that should have been among the wanted ones, the edges of
-    what was left out, and whether the search came to its end."""
-    spec = problem.spec
-    edges = [-np.inf, np.inf]
-    news = [np.zeros((problem.n, 0), problem.dtype)]
-    sure = True
-    size = problem.scale[0]
-    for side, use in zip(("SA", "LA"), selection.sides(spec.which), strict=True):
-        if not use:
-            continue
-        y, tol = problem.without(x, problem.random(100 + attempt)), 1e-2
-        while True:
-            y = _plain(problem, x, 1, side, tol, y)
-            if y.shape[1] == 0:
-                return news[0], tuple(edges), False
-            theta, y, r = problem.ritz(problem.without(x, y))
-            known = r[0] <= max(2 * spec.tol * size, OF_GAP * np.min(np.abs(theta[0] - w)))
-            if known or tol <= spec.tol / 4:
-                break
-            tol = max(tol / 30, spec.tol / 4)
-        sure = sure and bool(known)
-        if _displaces(spec, theta, w, 4 * spec.tol * size)[0]:
-            y = _plain(problem, x, 1, side, spec.tol / 4, y)  # no less accurate than the others
-            news.append(problem.without(x, y))
-        edges[1 if side == "SA" else 0] = float(theta[0])
-    return np.concatenate(news, axis=1), tuple(edges), sure
-
-
-def _beyond_by_factor(problem: _Problem, factor: Factor, w: Any, x: Any, attempt: int) -> tuple[Any, Any, bool]:
-    """The same with a factorization: two more eigenvalues on any side of σ."""
-    spec = problem.spec
-    sigma: Any = spec.sigma
-    count = min(2, problem.n - x.shape[1] - 1)
-    y = problem.without(x, problem.random(100 + attempt, count))
-    y = _shifted(problem, factor, x, count, 1e-10, y)
-    if y.shape[1] == 0:
-        return y, (-np.inf, np.inf), False
-    theta, y, r = problem.ritz(problem.without(x, y))
-    size = problem.scale[0] + (0 if problem.b is None else problem.scale[1] * np.abs(theta))
-    sure = bool(np.all(r <= np.sqrt(np.finfo(w.dtype).eps) * size * np.linalg.norm(y, axis=0)))
-    missed = _displaces(spec, theta, w, 1e-9 * float(np.max(np.abs(w - sigma))))
-    if np.any(missed):
-        y = problem.without(x, _shifted(problem, factor, x, count, 0.0, y))  # no less accurate than the others
-        theta, y, _ = problem.ritz(y)
-        missed = _displaces(spec, theta, w, 0.0)
-    # Where nothing was found on one side of σ, there is nothing as far as the other reaches.
-    far = float(np.max(np.abs(theta - sigma)))
-    above, below = theta[theta >= sigma], theta[theta < sigma]
-    edges = (float(np.max(below)) if below.size else sigma - far, float(np.min(above)) if above.size else sigma + far)
-    return y[:, missed], edges, sure
-
-
-def _require_definite(b: Matrix) -> None:
-    try:
-        negative = factorized(b).negative
-    except Singular:
-        raise Indefinite from None
-    if negative:
-        raise Indefinite
-
-
-def _counted(problem: _Problem, factor: Factor, w: Any, edges: Any) -> bool:
-    """Whether the inertia of two more factorizations agrees with how many eigenvalues were found, where these are
-    cheap."""
-    spec = problem.spec
-    sigma: Any = spec.sigma
-    if factor.fill > CHEAP_FILL * problem.n or factor.negative is None:
-        return True
-    inner = np.max(np.abs(w - sigma))
-    outer = min(abs(edges[0] - sigma), abs(edges[1] - sigma))
-    if not inner < outer * (1 - 1e-6):
-        return True
-    radius = (inner + outer) / 2
-    counts = []
-    for end in (sigma - radius, sigma + radius):
-        try:
-            counts.append(factorized(_minus(problem.a, problem.b, end)).negative)
-        except Singular:
-            return True
-    below, above = counts
-    return below is None or above is None or above - below == spec.k
-
-
-def _nothing(problem: _Problem) -> Found:
-    k, real = problem.spec.k, np.finfo(problem.dtype).dtype
-    nan = np.full(k, np.nan, real)
-    return Found(
-        nan, np.full((k, problem.n), np.nan, problem.dtype), nan, np.ones(k), np.array([-np.inf, np.inf]),
-        np.array([0.0, 1.0]), np.array(0), np.array(False),
-    )  # fmt: skip
-
-
-# ---- from JAX -----------------------------------------------------------------------------------------------------
 
 
 def solve(spec: Spec, parameters: Parameters, traced: bool) -> Found:
@@ -475,8 +51,8 @@ def solve(spec: Spec, parameters: Parameters, traced: bool) -> Found:
 
 
 def _eigenpairs_on_host(spec: Spec, shapes: Found, a: Any, b: Any, start: Any, eager: bool = False) -> tuple[Any, ...]:
-    matrix = _matrix(spec.forms[0], a).astype(spec.dtype)
-    metric = None if spec.forms[1] is None else _matrix(spec.forms[1], b).astype(spec.dtype)
+    matrix = matrix_of(spec.forms[0], a).astype(spec.dtype)
+    metric = None if spec.forms[1] is None else matrix_of(spec.forms[1], b).astype(spec.dtype)
     try:
         found = eigenpairs(spec, matrix, metric, start)
     except (Singular, Indefinite) as error:
@@ -484,7 +60,7 @@ def _eigenpairs_on_host(spec: Spec, shapes: Found, a: Any, b: Any, start: Any, e
         if eager:
             raise ValueError(message) from None
         messages.warn(message)
-        found = _nothing(_Problem(spec, matrix, metric))
+        found = nothing_found(HostProblem(spec, matrix, metric))
     return tuple(np.asarray(x, s.dtype) for x, s in zip(found, shapes, strict=True))
 
 
@@ -497,10 +73,10 @@ def complement(spec: Spec, parameters: Parameters, v: Any, w: Any, tol: Any, rig
 
 
 def _complement_on_host(spec: Spec, most: int, a: Any, b: Any, v: Any, w: Any, tol: Any, right: Any) -> tuple[Any, Any]:
-    a = _matrix(spec.forms[0], a).astype(spec.dtype)
-    b = None if spec.forms[1] is None else _matrix(spec.forms[1], b).astype(spec.dtype)
+    a = matrix_of(spec.forms[0], a).astype(spec.dtype)
+    b = None if spec.forms[1] is None else matrix_of(spec.forms[1], b).astype(spec.dtype)
     v, w, tol, right = (np.asarray(x) for x in (v, w, tol, right))
-    if not all(np.all(np.isfinite(x)) for x in (v, w, right)) or not _finite(a):
+    if not all(np.all(np.isfinite(x)) for x in (v, w, right)) or not is_finite(a):
         return np.full_like(right, np.nan), np.int32(0)
     w = w[:, None]
 
@@ -527,7 +103,7 @@ def _complement_on_host(spec: Spec, most: int, a: Any, b: Any, v: Any, w: Any, t
         x, count = minres(system, dual(right), tol, most, xp=np)
         return primal(x).astype(right.dtype), np.int32(count)
     try:
-        factor = _shifted_factor(a, b, spec.sigma)
+        factor = shifted_factor(a, b, spec.sigma)
     except Singular:
         return np.full_like(right, np.nan), np.int32(0)
 

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .host import Matrix, Singular, _finite, _minus, _norm
-from .krylov import PASSES
+from .host_factors import Matrix, Singular, is_finite, norm_of, shifted_matrix
+from .krylov_state import PASSES
 
 # The end of the spectrum that is wanted, as a factor of the norm by which to move it away from 0.
 MOVES = {"LM": 0, "LR": 1, "SR": -1, "LI": 1j, "SI": -1j}
@@ -37,7 +37,7 @@ class _Factor:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")  # of a pivot that is zero, which is looked for below
                 lu = scipy.linalg.lu_factor(a)
-            if np.min(np.abs(np.diagonal(lu[0]))) <= np.finfo(a.dtype).eps ** 2 * _norm(a):
+            if np.min(np.abs(np.diagonal(lu[0]))) <= np.finfo(a.dtype).eps ** 2 * norm_of(a):
                 raise Singular("a pivot is zero")
             self.solve = lambda x: scipy.linalg.lu_solve(lu, x)
             self.solve_adjoint = lambda x: scipy.linalg.lu_solve(lu, x, trans=2)
@@ -52,7 +52,7 @@ class _Factor:
             self.solve_adjoint = lambda x: factors.solve(np.ascontiguousarray(x), trans="H")
         x = np.ones((a.shape[0], 1), a.dtype)
         y = self.solve(x)
-        if not np.linalg.norm(a @ y - x) <= 1e6 * np.finfo(a.dtype).eps * (_norm(a) * np.linalg.norm(y) + 1):
+        if not np.linalg.norm(a @ y - x) <= 1e6 * np.finfo(a.dtype).eps * (norm_of(a) * np.linalg.norm(y) + 1):
             raise Singular("the factors are inaccurate")
 
 
@@ -65,7 +65,7 @@ class _Side:
         self.n = a.shape[0]
         self.dtype = a.dtype
         self.inverse = None if factor is None else (factor.solve_adjoint if adjoint else factor.solve)
-        move = MOVES[which] * _norm(a)
+        move = MOVES[which] * norm_of(a)
         self.move = np.conj(move) if adjoint else move
         self.which = {"LI": "SI", "SI": "LI"}.get(which, which) if adjoint else which
         self.sigma = None if sigma is None else (np.conj(sigma) if adjoint else sigma)
@@ -114,10 +114,10 @@ def eigenpairs(a: Matrix, b: Matrix | None, k: int, sigma: Any, which: str, tol:
     **Raises:** `Singular`.
     """
     n = a.shape[0]
-    scale = np.array([_norm(a), 1.0 if b is None else _norm(b)])
-    if not _finite(a) or (b is not None and not _finite(b)):
-        return _nothing(n, k, a.dtype)
-    factor = None if sigma is None else _Factor(_minus(a, b, sigma) if b is not None or sigma else a)
+    scale = np.array([norm_of(a), 1.0 if b is None else norm_of(b)])
+    if not is_finite(a) or (b is not None and not is_finite(b)):
+        return nothing_found(n, k, a.dtype)
+    factor = None if sigma is None else _Factor(shifted_matrix(a, b, sigma) if b is not None or sigma else a)
     sides = [_Side(a, b, factor, sigma, which, adjoint) for adjoint in (False, True)]
     x = y = np.zeros((n, 0), a.dtype)
     w = np.zeros(0, a.dtype)
@@ -152,7 +152,7 @@ def eigenpairs(a: Matrix, b: Matrix | None, k: int, sigma: Any, which: str, tol:
             complete = True
             break
     if len(w) < k:
-        return _nothing(n, k, a.dtype)
+        return nothing_found(n, k, a.dtype)
     length = np.linalg.norm(x, axis=0)
     x, y = x / length, y * length
     side = sides[0]
@@ -179,7 +179,8 @@ def _reduced(side: _Side, x: Any, y: Any) -> tuple[Any, Any, Any]:
     return w, x @ z, y @ dual
 
 
-def _nothing(n: int, k: int, dtype: Any) -> FoundGeneral:
+def nothing_found(n: int, k: int, dtype: Any) -> FoundGeneral:
+    """NaN in place of every result."""
     nan = np.full(k, np.nan)
     vectors = np.full((k, n), np.nan, dtype)
     return FoundGeneral(
@@ -196,13 +197,13 @@ def complement(a: Matrix, b: Matrix | None, sigma: Any, x: Any, y: Any, w: Any, 
     import scipy.sparse.linalg as linalg
 
     x, y, right = x.T, y.T, right.T
-    if not all(np.all(np.isfinite(m)) for m in (x, y, w, right)) or not _finite(a):
+    if not all(np.all(np.isfinite(m)) for m in (x, y, w, right)) or not is_finite(a):
         return np.full_like(right.T, np.nan)
     if sigma is None:
         spread = np.max(np.abs(w - np.mean(w)), initial=0.0)
-        sigma = np.mean(w) + (0.3 * spread + 1e-3 * _norm(a)) * np.exp(1j)
+        sigma = np.mean(w) + (0.3 * spread + 1e-3 * norm_of(a)) * np.exp(1j)
     try:
-        factor = _Factor(_minus(a, b, sigma))
+        factor = _Factor(shifted_matrix(a, b, sigma))
     except Singular:
         return np.full_like(right.T, np.nan)
     if adjoint:
@@ -236,7 +237,7 @@ def complement(a: Matrix, b: Matrix | None, sigma: Any, x: Any, y: Any, w: Any, 
             z = outside(z + step)
             moved = a @ z - w[j] * times_b(z)
             lost = right[:, j] - (moved - bx @ (y.conj().T @ moved))
-            reach = _norm(a) * np.linalg.norm(z) + size
+            reach = norm_of(a) * np.linalg.norm(z) + size
             if np.linalg.norm(lost) <= 30 * eps * reach:
                 break
         good = np.linalg.norm(lost) <= 1e5 * eps * reach

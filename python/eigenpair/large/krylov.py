@@ -13,7 +13,6 @@ projected matrix computed rather than inferred.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -25,72 +24,9 @@ from jax import Array, lax
 
 from . import selection
 from .basis import noise, orthonormalized
+from .krylov_state import OF_GAP, PASSES, Found, Map, Plan, State
 from .linear_systems import conjugate_gradients
-from .operators import Operator, combine, common_dtype, inner, lengths, products, safe_lengths, scaled
-
-Map = Callable[[Array], Array]
-
-# A guard, the first eigenvalue that was not asked for, has to be known to a part of its distance to those that were.
-OF_GAP = 0.05
-PASSES = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """All that is static."""
-
-    k: int
-    which: str
-    tol: float
-    cycles: int
-    block: int
-    kept: int
-    steps: int
-
-    @property
-    def capacity(self) -> int:
-        """Vectors of the basis in which Ritz vectors are sought; as many as `block` more are stored."""
-        return self.kept + self.steps * self.block
-
-
-def plan(n: int, k: int, which: str, tol: float, cycles: int) -> Plan | None:
-    """Sizes for `k` pairs of a problem with `n` unknowns; `None` where it is so small that the basis would fill it."""
-    # Small blocks: what counts is the degree that a basis reaches. Two vectors, for a copy of what was found.
-    block = 2 if k <= 8 else min(8, -(-k // 4))
-    kept = k + max(4, k // 2)
-    most = -(-(max(3 * kept, 28) - kept) // block)
-    fitting = (n // 2 - 2 * block - kept) // block
-    return None if fitting < 6 else Plan(k, which, tol, cycles, block, kept, min(most, fitting))
-
-
-class State(NamedTuple):
-    """Between two cycles."""
-
-    basis: Array  # (capacity + block, n)
-    theta: Array  # (kept,), Ritz values of the first rows
-    alive: Array  # (kept,), which of the first rows are not zero
-    scale: Array  # (2,), sizes of A and B
-    residuals: Array  # (k,), absolute; estimates until a pass has ended
-    edges: Array  # (2,), what is nearest below and above among the eigenvalues that were left out
-    previous: Array  # (k,), the wanted eigenvalues when this pass began
-    searching: Array  # whether this pass began at random
-    passes: Array
-    cycle: Array
-    done: Array
-    complete: Array  # done because a search found nothing new
-
-
-class Found(NamedTuple):
-    """What every solver returns, as arrays of JAX or of NumPy. Rows are vectors."""
-
-    values: Any  # (k,), ascending
-    vectors: Any  # (k, n), orthonormal in the metric of B
-    residuals: Any  # (k,), ‖A v − λ B v‖
-    lengths: Any  # (k,), ‖v‖
-    edges: Any  # (2,), the nearest that were left out, below and above; infinite where there is nothing
-    scale: Any  # (2,), sizes of A and B
-    iterations: Any
-    complete: Any  # whether the search for missed ones came to its end
+from .operators import Operator, combine, inner, lengths, products, safe_lengths, scaled
 
 
 class _Problem(NamedTuple):
@@ -364,59 +300,3 @@ def solve(
 
     state = lax.while_loop(more, body, state)
     return _conclude(plan, forms, parameters, state)
-
-
-def small(plan_k: int, which: str, a: Operator, b: Operator | None, dtype: Any) -> Found:
-    """A problem so small that a basis would fill it: its matrix is formed and diagonalized."""
-    n = a.form.n
-    times_a = products(a, dtype)
-    eye = jnp.eye(n, dtype=dtype)
-    full = times_a(eye).T
-    full = (full + jnp.conj(full).T) / 2
-    times_b = None if b is None else products(b, dtype)
-    if times_b is None:
-        finite = jnp.all(jnp.isfinite(full))
-        theta, v = jnp.linalg.eigh(jnp.where(finite, full, eye))
-        x = v.T
-    else:
-        metric = times_b(eye).T
-        metric = (metric + jnp.conj(metric).T) / 2
-        factor = jnp.linalg.cholesky(metric)
-        finite = jnp.all(jnp.isfinite(full)) & jnp.all(jnp.isfinite(factor))
-        factor = jnp.where(finite, factor, eye)
-
-        def half(y: Array) -> Array:
-            return jax.scipy.linalg.solve_triangular(factor, y, lower=True)
-
-        reduced = half(jnp.conj(half(jnp.where(finite, full, eye))).T)
-        theta, v = jnp.linalg.eigh((reduced + jnp.conj(reduced).T) / 2)
-        x = jax.scipy.linalg.solve_triangular(jnp.conj(factor).T, v, lower=False).T
-    theta = jnp.where(finite, theta, jnp.nan)
-    order = jnp.argsort(selection.urgency(which, theta, jnp.ones(n, bool)))
-    wanted = jnp.sort(order[:plan_k])
-    free = ~jnp.any(jnp.arange(n)[:, None] == wanted[None, :], axis=1)
-    low, high = (theta[i] for i in selection.edges(which, theta, free))
-    use = selection.sides(which)
-    none_left = ~jnp.any(free)
-    x, values = x[wanted], theta[wanted]
-    ax, bx = times_a(x), (x if times_b is None else times_b(x))
-    sizes = [jnp.max(jnp.abs(theta)) if b is None else jnp.sqrt(jnp.sum(jnp.abs(full) ** 2))]
-    sizes.append(jnp.ones_like(sizes[0]) if b is None else jnp.sqrt(jnp.sum(jnp.abs(metric) ** 2)))
-    infinity = jnp.full_like(low, jnp.inf)
-    return Found(
-        values=values,
-        vectors=x,
-        residuals=safe_lengths(ax - scaled(values, bx)),
-        lengths=lengths(x),
-        edges=jnp.stack(
-            [jnp.where(none_left | (not use[1]), -infinity, high), jnp.where(none_left | (not use[0]), infinity, low)]
-        ),
-        scale=jnp.stack(sizes),
-        iterations=jnp.array(0),
-        complete=finite,
-    )
-
-
-def dtype_of(a: Operator, b: Operator | None) -> Any:
-    """The precision of vectors."""
-    return common_dtype([a, b])

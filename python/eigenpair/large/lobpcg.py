@@ -22,7 +22,7 @@ from jax import Array, lax
 
 from . import selection
 from .basis import noise, orthonormalized
-from .krylov import OF_GAP, PASSES, Found
+from .krylov_state import OF_GAP, PASSES, Found
 from .operators import Operator, combine, inner, lengths, products, safe_lengths, scaled
 
 Map = Callable[[Array], Array]

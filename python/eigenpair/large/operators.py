@@ -17,6 +17,7 @@ import numpy as np
 from jax import Array, lax
 
 from ..runtime.arguments import array
+from .programs import SameFunction
 
 Parameters = tuple[Any, ...]
 
@@ -206,7 +207,7 @@ def traced(name: str, function: Callable[[Array], Any], n: int, dtype: str) -> O
     def evaluate(*operands: Any) -> Any:
         return jax.core.eval_jaxpr(jaxpr, operands[: len(constants)], operands[-1])
 
-    return Operator(Traced(n, dtype, _Same.of(jaxpr), evaluate), constants)
+    return Operator(Traced(n, dtype, SameFunction.of(jaxpr), evaluate), constants)
 
 
 def _sparse(name: str, value: Any) -> Operator:
@@ -244,61 +245,6 @@ def _precision(name: str, dtype: Any) -> str:
     if found not in _PRECISIONS:
         raise TypeError(f"{name} must be one of {', '.join(_PRECISIONS)}, got {dtype!r}")
     return found
-
-
-class _Same:
-    """A jaxpr by what it computes: equations with their variables numbered, parameters compared by value, and what
-    cannot be compared by identity."""
-
-    def __init__(self, key: Any, alive: Any):
-        self._key, self._alive, self._hash = key, alive, hash(key)
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self._key == other._key
-
-    @staticmethod
-    def of(jaxpr: Any) -> _Same:
-        alive: list[Any] = []
-        return _Same(_key(jaxpr, alive), alive)
-
-
-def _key(jaxpr: Any, alive: list[Any]) -> Any:
-    numbers: dict[Any, int] = {}
-
-    def number(v: Any) -> Any:
-        if hasattr(v, "val"):
-            value = np.asarray(v.val)
-            return (str(value.dtype), value.shape, value.tobytes())
-        return numbers.setdefault(v, len(numbers)), str(v.aval)
-
-    def of(value: Any) -> Any:
-        if hasattr(value, "jaxpr") and hasattr(value, "consts"):
-            return (_key(value.jaxpr, alive), tuple(of(c) for c in value.consts))
-        if hasattr(value, "eqns"):
-            return _key(value, alive)
-        if isinstance(value, (tuple, list)):
-            return tuple(of(v) for v in value)
-        try:
-            hash(value)
-        except TypeError:
-            alive.append(value)  # so that its identity is not given to another
-            return id(value)
-        return value
-
-    head = tuple(number(v) for v in (*jaxpr.constvars, *jaxpr.invars))
-    body = tuple(
-        (
-            e.primitive,
-            tuple(number(v) for v in e.invars),
-            tuple((name, of(value)) for name, value in sorted(e.params.items())),
-            tuple(number(v) for v in e.outvars),
-        )
-        for e in jaxpr.eqns
-    )
-    return head, body, tuple(number(v) for v in jaxpr.outvars)
 
 
 def products(operator: Operator, dtype: Any, kind: str = "apply") -> Callable[[Array], Array]:

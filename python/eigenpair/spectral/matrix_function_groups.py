@@ -7,7 +7,6 @@ All of this is constant for derivatives but the coefficients of the expansion, w
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -26,6 +25,7 @@ from ..runtime.matrices import adjoint, diagonal_matrix, finite_or_identity, ide
 from ..runtime.tangent_maps import by_jit
 from . import triangular
 from .matrix_function_forms import Reduced
+from .named_functions import RESOLVED, not_grouped, without_groups
 
 Function = Callable[[Array], Array]
 
@@ -35,7 +35,6 @@ _GAPS = (1e-4, 1e-3, 1e-2, 0.1, math.inf)
 _CIRCLES = np.concatenate([4 * 0.5 ** (np.arange(12) / 2), 0.06 * 0.5 ** np.arange(10), 4e-5 * 0.25 ** np.arange(6)])
 _POINTS = 256  # of every circle; half as many coefficients are used
 _UNIT = 4  # the circle of radius 1
-RESOLVED = 1e-3  # a result with a larger relative error is none
 
 
 class Problem(NamedTuple):
@@ -71,12 +70,12 @@ def prepared(a: Array, f: Function, method: str) -> Problem:
     def reduce() -> tuple[Array, ...]:
         q, t = _schur(constant.astype(dtype))
         if method != "taylor":
-            t, trust = _without_groups(t, method, jnp.isrealobj(constant))
-            return q, t, *_not_grouped(t), trust
+            t, trust = without_groups(t, method, jnp.isrealobj(constant))
+            return q, t, *not_grouped(t), trust
         return q, t, *_grouped(t, f)
 
     def nothing() -> tuple[Array, ...]:
-        return one, one, *_not_grouped(one), jnp.ones((*hard.shape, 3), dtype)
+        return one, one, *not_grouped(one), jnp.ones((*hard.shape, 3), dtype)
 
     parts = _if(_anywhere(hard), reduce, nothing)
     q, t, same, center, radius, trust = (lax.stop_gradient(x) for x in parts)
@@ -98,44 +97,6 @@ def _schur(a: Array) -> tuple[Array, Array]:
         return jnp.full_like(a, jnp.nan), jnp.full_like(a, jnp.nan)
 
     return lax.platform_dependent(a, cpu=on_cpu, default=nowhere)
-
-
-# ---- named functions -------------------------------------------------------------------------------------------------
-
-
-def _not_grouped(t: Array) -> tuple[Array, Array, Array]:
-    w = triangular.diagonal(t)
-    return jnp.broadcast_to(identity(t.shape[-1], t.ndim), t.shape), w, jnp.ones_like(w.real)
-
-
-@functools.partial(jax.jit, static_argnames=("method", "real"))
-def _without_groups(t: Array, method: str, real: bool) -> tuple[Array, Array]:
-    """`T`, and 1 or NaN: whether eigenvalues are known to be on this side of the cut (or of the imaginary axis).
-
-    Rounding reaches as far in an eigenvalue as its condition number says, or as in a defective one of as many as are
-    closer to it than the cut, whichever is less. Of a real matrix, a negative eigenvalue has no imaginary part.
-    """
-    n = t.shape[-1]
-    w = triangular.diagonal(t)
-    alone = jnp.broadcast_to(identity(n, t.ndim), t.shape)
-    y, _ = triangular.block_diagonal(t, alone)
-    inverse = triangular.solve(y, alone.astype(t.dtype), unit=True)
-    condition = norm(y, -2)[..., 0, :] * norm(inverse, -1)[..., 0]
-    size = norm(t, (-2, -1))[..., 0]
-    eps = check().c * math.sqrt(n) * float(jnp.finfo(t.dtype).eps)
-    if method == "sign":
-        room = jnp.abs(jnp.real(w))
-    else:
-        room = jnp.where((jnp.real(w) > 0) | real, jnp.abs(w), jnp.abs(jnp.imag(w)))
-    near = jnp.abs(w[..., :, None] - w[..., None, :]) <= 3 * room[..., :, None]
-    power = 1 / jnp.sum(near, axis=-1, dtype=size.dtype)
-    reach = jnp.where(eps * condition < eps**power, eps * condition, eps**power) * size
-    fine = jnp.all(room > RESOLVED**-power * reach, axis=-1)
-    if real and method != "sign":
-        flat = (jnp.real(w) < 0) & (jnp.abs(jnp.imag(w)) <= reach)
-        w = jnp.where(flat, jnp.real(w).astype(w.dtype), w)
-        t = jnp.where(identity(n, t.ndim), diagonal_matrix(w, t.dtype), t)
-    return t, jnp.where(fine[..., None], jnp.ones((3,), t.dtype), jnp.nan)
 
 
 # ---- groups and their circles ----------------------------------------------------------------------------------------

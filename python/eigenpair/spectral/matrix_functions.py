@@ -15,7 +15,8 @@ from ..runtime import arguments, engines
 from ..runtime.remedies import FUNCTIONS, instead_of, with_remedies
 from . import divided_differences, functions
 from .matrix_function_forms import Jet, form
-from .matrix_function_groups import RESOLVED, Problem, coefficients, prepared
+from .matrix_function_groups import Problem, coefficients, prepared
+from .named_functions import RESOLVED
 
 __all__ = ["logm", "matrix_function", "signm", "sqrtm"]
 

@@ -1,0 +1,53 @@
+"""Square root, logarithm and sign of a triangular matrix without groups of eigenvalues, by formulas of their own."""
+
+from __future__ import annotations
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ..degeneracy.policies import check
+from ..degeneracy.rounding import norm
+from ..runtime.matrices import diagonal_matrix, identity
+from . import triangular
+
+RESOLVED = 1e-3  # a result with a larger relative error is none
+
+
+def not_grouped(t: Array) -> tuple[Array, Array, Array]:
+    """No groups: every eigenvalue for itself."""
+    w = triangular.diagonal(t)
+    return jnp.broadcast_to(identity(t.shape[-1], t.ndim), t.shape), w, jnp.ones_like(w.real)
+
+
+@functools.partial(jax.jit, static_argnames=("method", "real"))
+def without_groups(t: Array, method: str, real: bool) -> tuple[Array, Array]:
+    """`T`, and 1 or NaN: whether eigenvalues are known to be on this side of the cut (or of the imaginary axis).
+
+    Rounding reaches as far in an eigenvalue as its condition number says, or as in a defective one of as many as are
+    closer to it than the cut, whichever is less. Of a real matrix, a negative eigenvalue has no imaginary part.
+    """
+    n = t.shape[-1]
+    w = triangular.diagonal(t)
+    alone = jnp.broadcast_to(identity(n, t.ndim), t.shape)
+    y, _ = triangular.block_diagonal(t, alone)
+    inverse = triangular.solve(y, alone.astype(t.dtype), unit=True)
+    condition = norm(y, -2)[..., 0, :] * norm(inverse, -1)[..., 0]
+    size = norm(t, (-2, -1))[..., 0]
+    eps = check().c * math.sqrt(n) * float(jnp.finfo(t.dtype).eps)
+    if method == "sign":
+        room = jnp.abs(jnp.real(w))
+    else:
+        room = jnp.where((jnp.real(w) > 0) | real, jnp.abs(w), jnp.abs(jnp.imag(w)))
+    near = jnp.abs(w[..., :, None] - w[..., None, :]) <= 3 * room[..., :, None]
+    power = 1 / jnp.sum(near, axis=-1, dtype=size.dtype)
+    reach = jnp.where(eps * condition < eps**power, eps * condition, eps**power) * size
+    fine = jnp.all(room > RESOLVED**-power * reach, axis=-1)
+    if real and method != "sign":
+        flat = (jnp.real(w) < 0) & (jnp.abs(jnp.imag(w)) <= reach)
+        w = jnp.where(flat, jnp.real(w).astype(w.dtype), w)
+        t = jnp.where(identity(n, t.ndim), diagonal_matrix(w, t.dtype), t)
+    return t, jnp.where(fine[..., None], jnp.ones((3,), t.dtype), jnp.nan)
