@@ -169,7 +169,7 @@ def _warn_of_unsolved(policy: check, b: Any, unsolved: Any) -> None:
     )
 
 
-# ---- what all of them do ------------------------------------------------------------------------------------------
+# ---- shared ------------------------------------------------------------------------------------------
 
 
 def _when(condition: Array, tell: Callable[..., None], *operands: Array) -> None:
@@ -188,7 +188,7 @@ def _of(batch: Any) -> str:
     return f" of matrix {tuple(int(k) for k in batch)}" if len(batch) else ""
 
 
-# So that a loop hears of it once, as of any warning of one line.
+# Shared by all warnings, so that a loop shows each of them once.
 _registry: dict[Any, Any] = {}
 
 

@@ -86,7 +86,7 @@ class check(Policy):
 
 @dataclasses.dataclass(frozen=True)
 class mask(Policy):
-    """Leave out every pair of eigenvalues closer than `tol`, an absolute number in the units of the eigenvalues.
+    """Drop the gap between any two eigenvalues closer than `tol`, an absolute number in the units of the eigenvalues.
 
     Right only for losses that do not depend on the basis inside such groups, and nothing checks that they do not.
     """
@@ -116,7 +116,7 @@ class raw(Policy):
 
 _default = jax.make_user_context(default_value=check())
 
-# Whether there has been such a block: calls that are compiled as a whole do not know their line.
+# Whether any block has asked for explanations. Calls that are compiled as a whole cannot name the caller's line.
 any_block_explains = False
 
 
@@ -145,7 +145,7 @@ def as_policy(value: Any) -> Policy:
 
 
 def policy_of_call(value: Any) -> Policy:
-    """`as_policy`, which knows the line it was called from if it has something to say there."""
+    """`as_policy`, with the line of the caller if it may have to warn."""
     result = as_policy(value)
     if explains(result) and result.location is None:
         return dataclasses.replace(result, location=user_line())
@@ -153,5 +153,5 @@ def policy_of_call(value: Any) -> Policy:
 
 
 def explains(policy: Policy) -> TypeGuard[check]:
-    """Whether somebody wants to be told why something is NaN."""
+    """Whether the policy asks for explanations of NaN."""
     return isinstance(policy, check) and policy.explain

@@ -1,7 +1,7 @@
-"""What becomes of gradients that `check` refuses: zero where that is asked for, and a count of them.
+"""Gradients that `check` refuses: replaced by zero where the policy says so, and counted.
 
-A count has to leave a pure function. It does so as the gradient of a *tally*, an argument of zeros that no value
-depends on: a third input of a `TangentMap`, whose tangent goes nowhere and whose cotangent is the count.
+The count leaves the pure function as the gradient of a *tally*, an argument of zeros that no value depends on. To a
+`TangentMap` it is a third input: its tangent is ignored, and its cotangent is the count.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .policies import Policy, check
 Arrays = Sequence[Any]
 
 
-def settle(
+def gradients_and_count(
     compute: Callable[[tuple[bool, ...]], Arrays],
     inputs: tuple[bool, ...],
     cotangents: Arrays,
     residuals: Arrays,
     policy: Policy,
 ) -> list[Array]:
-    """The gradients that `compute` returns for the matrices among `inputs`, after the policy, and the count for the
-    tally."""
+    """The gradients from `compute` of the matrices among `inputs`, zeros where the policy wants them, and the number of
+    refused matrices for the tally."""
     matrices, tally = inputs[:2], inputs[2:] == (True,)
     zero = isinstance(policy, check) and policy.refused == "zero"
     if not (tally or zero):
@@ -56,7 +56,7 @@ def _refused(gradients: Arrays, cotangents: Arrays, w: Array, policy: Policy) ->
 
 
 def matrices_only(linear: Arrays, like: Array) -> Arrays:
-    """The tangents of matrices, without that of the tally; zeros where that was all there is."""
+    """The tangents without that of the tally; zeros if there are no others."""
     if len(linear) < 3:
         return linear
     a, b, tally = linear

@@ -28,8 +28,8 @@ def largest_column(x: Array) -> Array:
 def rounding_of_product(x: Array, x_bar: Array) -> Array:
     """How far rounding reaches in the entries of `xᴴ x_bar`, in units of `√n·ε`; shape `(…, n, n)`.
 
-    What a loss leaves in its cotangent as rounding is of one size in all columns, or in proportion to the vectors: the
-    smaller of the two is believed.
+    The rounding errors that a loss leaves in its cotangent have one size in all columns, or are in proportion to the
+    vectors. The smaller of the two estimates is taken.
     """
     length, bar = norm(lax.stop_gradient(x), -2), norm(lax.stop_gradient(x_bar), -2)
     other = jnp.swapaxes(length, -1, -2)
@@ -50,9 +50,10 @@ def rounding_of_form(x: Array, m: Array, y: Array | None = None) -> Array:
 
 
 def at_most_of(k_bar: Array, kappa: Array, largest: Any = 0) -> Array:
-    """`kappa`, but so small that half of the digits of `k_bar` are no rounding; NaN where it is not known.
+    """`kappa`, limited so that half of the digits of the largest entry of `k_bar` count as exact; NaN where
+    `kappa` is not finite.
 
-    `largest` is what is known of entries that are not in `k_bar`.
+    `largest`: a lower bound of entries that are not in `k_bar`.
     """
     largest = jnp.maximum(jnp.max(jnp.abs(lax.stop_gradient(k_bar)), axis=(-1, -2), keepdims=True, initial=0), largest)
     most = largest / (ROUNDING_OF_COTANGENT * math.sqrt(jnp.finfo(k_bar.dtype).eps))
@@ -60,5 +61,5 @@ def at_most_of(k_bar: Array, kappa: Array, largest: Any = 0) -> Array:
 
 
 def finite_or_nan(kappa: Array) -> Array:
-    """A bound that overflows must not be one that everything respects."""
+    """If the bound overflows, NaN, so that nothing passes the test."""
     return jnp.where(jnp.isfinite(kappa), kappa, jnp.nan)

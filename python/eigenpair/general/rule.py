@@ -181,7 +181,7 @@ def pullback(
     results = []
     for wanted, bar in zip(inputs, (m_bar, n_bar), strict=True):
         if wanted:
-            gradient = jnp.conj(matmul(u, matmul(bar, adjoint(v))))  # back to JAX's convention
+            gradient = jnp.conj(matmul(u, matmul(bar, adjoint(v))))  # to JAX's convention
             results.append(gradient if factor is None else gradient * factor.astype(gradient.dtype))
     return results
 

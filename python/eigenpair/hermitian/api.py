@@ -34,7 +34,7 @@ class EighResult(NamedTuple):
 jax.export.register_namedtuple_serialization(EighResult, serialized_name="eigenpair.EighResult")
 
 
-# A call with nothing but an array is compiled as a whole: of a small matrix, arguments would be half of the time.
+# Fast path: jit the whole call of a bare array, because argument checks cost half of a small solve.
 
 
 def _compiled(function: Callable[[Array], Any]) -> Callable[[Array], Any]:
@@ -131,7 +131,7 @@ def clusters_of(operands: Sequence[Array], type: int, lower: bool | None) -> Arr
 
 
 class _Problem(NamedTuple):
-    """Arguments that have passed."""
+    """A problem whose arguments have been checked."""
 
     operands: tuple[Array, ...]
     static: dict[str, Any]
@@ -175,7 +175,7 @@ class _Problem(NamedTuple):
         return results
 
     def _explain(self, w: Array) -> None:
-        """What there is to say about the arguments."""
+        """Warns about arguments that the function is not for."""
         a, *b = (lax.stop_gradient(x) for x in self.operands)
         policy = self.static["policy"]
         if self.static["triangle"] == "hermitian":

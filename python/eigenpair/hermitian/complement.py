@@ -18,7 +18,7 @@ from ..runtime.tangent_maps import batched, by_jit
 from .xla import solve_by_xla
 
 # x_j = Σ vᵢ vᵢᴴ y_j / (λᵢ − λ_j) over the eigenpairs that w and v leave out. Linear in y and its own adjoint. The
-# operands y, w, v, factor, a and, for a pair, b: the factor is what the solver left, the matrices say what it is of.
+# operands are y, w, v, the factor that the solver returned, a and, for a pair, b.
 complement_p = Primitive("eigenpair_complement")
 by_jit(complement_p, "first")
 

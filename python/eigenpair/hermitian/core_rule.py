@@ -34,15 +34,15 @@ def on_cpu(
     triangle: str,
     policy: Policy,
 ) -> Any:
-    """A function `(linear, residuals)` to compute with instead of the rule in JAX; `None` where the core has nothing to
-    add, or somebody wants to have the verdict explained."""
+    """A function `(linear, residuals)` that replaces the rule in JAX; `None` where the core is no faster, or where the
+    policy asks for explanations."""
     n = residuals[1].shape[-1]
     if n == 0 or not native.has_small_kernels() or (isinstance(policy, check) and policy.explain):
         return None
     if n > FORWARD_LIMIT and not reverse:
         return None
     given, wanted = (outputs, inputs) if reverse else (inputs, outputs)
-    # Only gaps are judged by a scale, and computing one takes longer than the derivative of eigenvalues.
+    # Only derivatives of vectors need the scale, and it costs more than the derivative of eigenvalues.
     scaled = type > 0 and any((given if reverse else wanted)[1:])
     attributes = {
         "type": np.int32(type),

@@ -35,7 +35,7 @@ MOST = 8
 
 
 def worthwhile(n: int, subset: tuple[int, int], type: int, policy: Policy) -> bool:
-    """Whether to compute the subset alone. Policies that leave out gaps unasked would have to know all vectors."""
+    """Whether to compute the subset alone. Policies that drop gaps without a check need all vectors."""
     if type > 1 or n < LEAST or not native.has_cpu_kernels():
         return False
     plain = isinstance(policy, raw) or (isinstance(policy, check) and not policy.generic_basis)

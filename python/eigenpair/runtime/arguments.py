@@ -1,4 +1,4 @@
-"""Arguments are judged here, before anything is compiled: an error names the argument and says what to do instead."""
+"""Checks of arguments, before anything is compiled. An error names the argument and says what to do instead."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def matrices(name: str, value: Any) -> Array:
 def array(name: str, value: Any) -> Array:
     """An array in one of the four precisions; integers become floats."""
     if isinstance(value, Array) and value.dtype in PRECISIONS:
-        return value  # soon, for small matrices: this is most of an eager call
+        return value  # fast path: for small matrices, the checks below are most of an eager call
     try:
         result = None if isinstance(value, (str, bytes)) or value is None else jnp.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"{name} must be an array of numbers, got {_told(name, value, str(error))}") from None
+        raise TypeError(f"{name} must be an array of numbers, got {_description_of(name, value, str(error))}") from None
     if result is None:
-        raise TypeError(f"{name} must be an array, got {_told(name, value)}")
+        raise TypeError(f"{name} must be an array, got {_description_of(name, value)}")
     if result.dtype in PRECISIONS:
         return result
     if jnp.issubdtype(result.dtype, jnp.integer) or result.dtype == bool:
@@ -49,8 +49,8 @@ def array(name: str, value: Any) -> Array:
     )
 
 
-def _told(name: str, value: Any, error: str = "") -> str:
-    """What somebody gave for an array that is none, and what to give instead."""
+def _description_of(name: str, value: Any, error: str = "") -> str:
+    """What `value` is, which is not an array, and what to give instead."""
     kind = type(value).__name__
     if isinstance(value, (str, bytes)):
         return f"{value!r}; which triangle is read is said by name: lower=True or lower=False"

@@ -1,4 +1,4 @@
-"""What all problems do with batches of matrices."""
+"""Operations on batches of matrices that all problems use."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def adjoint(x: Array) -> Array:
     return jnp.conj(jnp.swapaxes(x, -1, -2))
 
 
-# Where programs are lowered for accelerators: up to which order products are sums of element-wise products, which
-# XLA fuses with what is around them. Many small products through a library take longer.
+# On accelerators, products of matrices up to this order are sums of element-wise products, which XLA fuses with their
+# surroundings. Many small products by a library take longer.
 _fused_up_to: contextvars.ContextVar[int] = contextvars.ContextVar("fused_up_to", default=0)
 
 
@@ -57,7 +57,7 @@ def matmul(x: Array, y: Array) -> Array:
     """`x @ y` in full precision on every platform."""
     if 0 < max(*x.shape[-2:], *y.shape[-2:]) <= _fused_up_to.get():
         return jnp.sum(x[..., :, :, None] * y[..., None, :, :], axis=-2)
-    # Accelerators round the factors of a product by default; eigenvectors deserve better.
+    # By default, accelerators round the factors of a product to fewer digits.
     return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
 
 
@@ -70,7 +70,7 @@ def hermitian_part(x: Array, triangle: str = "hermitian") -> Array:
 
 
 def hermitian_part_transpose(x: Array, triangle: str) -> Array:
-    """Of a Hermitian matrix: the gradient with respect to what `hermitian_part` reads."""
+    """The transpose of `hermitian_part` at a Hermitian `x`: the gradient of the entries that `triangle` reads."""
     if triangle == "hermitian":
         return x / 2 + adjoint(x) / 2
     strict = (
@@ -91,8 +91,8 @@ def far_from_hermitian(x: Array, place: Callable[[Array], Array] = lambda x: x) 
 
 
 def finite_or_identity(*xs: Array) -> tuple[Array, list[Array]]:
-    """Where all of the matrices are finite, shape `(…, 1, 1)`, and what a solver may see of them: some answer NaN with
-    finite numbers, or never."""
+    """Where all of the matrices are finite, shape `(…, 1, 1)`, and the matrices with the identity in place of others:
+    some solvers turn NaN into finite numbers, or do not return."""
     finite = jnp.array(True)
     for x in xs:
         finite = finite & jnp.all(jnp.isfinite(x), axis=(-1, -2), keepdims=True)
@@ -111,8 +111,8 @@ def all_finite(x: Array, triangle: str | None = None) -> Array:
 
 
 def finite_part(x: Array) -> Array:
-    """Zeros in place of NaN and Inf: what a solver may see of a matrix whose results will be thrown away. Some answer
-    NaN with finite numbers, or never. Entry by entry, so that it takes no pass over the matrix of its own."""
+    """Zeros in place of NaN and Inf, for matrices whose results will be discarded: some solvers turn NaN into finite
+    numbers, or do not return. Entry by entry, so that XLA fuses it."""
     return jnp.where(jnp.isfinite(x), x, 0)
 
 

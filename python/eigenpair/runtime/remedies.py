@@ -1,7 +1,6 @@
-"""Arguments and names of other libraries that eigenpair does not have, and what takes their place.
+"""Arguments and names of other libraries that eigenpair does not have, and what to write instead.
 
-Whoever comes from `jnp.linalg`, `jax.lax.linalg`, SciPy or the package `eigh` is told what to write instead. Every such
-hint is in a table here.
+The tables here have the hints for users of `jnp.linalg`, `jax.lax.linalg`, SciPy and the package `eigh`.
 """
 
 from __future__ import annotations
@@ -141,7 +140,7 @@ def missing_name(name: str) -> AttributeError:
 
 
 def meant_policy(value: Any) -> str:
-    """Which policy somebody may have meant that gave `value` for one."""
+    """A hint at the policy that was probably meant by `value`, or nothing."""
     calls = {"check": "check()", "mask": "mask(tol)", "broaden": "broaden(eps)", "raw": "raw()"}
     name = value if isinstance(value, str) else getattr(value, "__name__", "")
     if name in calls:

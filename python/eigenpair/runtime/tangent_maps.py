@@ -1,8 +1,8 @@
 """Tangent maps as JAX primitives: a linear operation and its transpose, each knowing the other.
 
-Differentiating a rule by `jax.custom_vjp` would let it see the cotangent but close the door to forward mode;
-`jax.custom_jvp` keeps forward mode but never sees the cotangent. A pair of primitives that transpose into each other
-has both, and so may refuse an answer on the way back (see `eigenpair.degeneracy`).
+`jax.custom_vjp` gives a rule the cotangent, but has no forward mode. `jax.custom_jvp` has forward mode, but its rule
+never sees the cotangent. Two primitives that transpose into each other have both, so that reverse mode can refuse a
+gradient (see `eigenpair.degeneracy`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from ..degeneracy.refusals import matrices_only, settle
+from ..degeneracy.refusals import gradients_and_count, matrices_only
 from . import native
 from .matrices import fusing
 
@@ -99,7 +99,9 @@ class TangentMap:
                 return list(rule(linear, residuals, **options))
 
             if reverse:
-                return settle(lambda asked: compute(linear, asked), inputs, linear, residuals, static["policy"])
+                return gradients_and_count(
+                    lambda asked: compute(linear, asked), inputs, linear, residuals, static["policy"]
+                )
             moved = matrices_only(linear, residuals[1])
             return compute(moved, tuple(x is not None for x in moved))
 
@@ -161,14 +163,14 @@ class TangentMap:
 def by_jit(primitive: Primitive, *static: str) -> Callable[..., Any]:
     """Defines the eager evaluation of a primitive: its jitted `bind`, which is returned. `static`: its parameters."""
     compiled = jax.jit(primitive.bind, static_argnames=static)
-    # A second one, which does not share the first one's entry in JAX's cache: the first may be waiting for this.
+    # A second function with an entry of its own in JAX's cache: the first may be waiting for this one.
     once_more = jax.jit(functools.partial(primitive.bind), static_argnames=static)
 
     def impl(*operands: Any, **params: Any) -> Any:
         config: Any = jax.config
         if not (config.jax_disable_jit or config.jax_debug_nans or config.jax_debug_infs):
             return compiled(*operands, **params)
-        # Under these settings JAX calls what was jitted as it is: `bind`, and so this function, for ever.
+        # Under these settings JAX runs jitted functions without compiling: `bind` would call this one again, forever.
         with jax.disable_jit(False), jax.debug_nans(False), jax.debug_infs(False):
             results = once_more(*operands, **params)
         _refuse_special(primitive.name, jax.tree.leaves(results))
