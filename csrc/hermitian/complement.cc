@@ -1,5 +1,5 @@
 // Solves (A - w_j) x_j = y_j on the complement of the eigenvectors of a subset. With the factor of
-// eigenpair_partial_job this takes O(n²) per column and needs no other eigenvectors.
+// eigenpair_subset_job this takes O(n²) per column and needs no other eigenvectors.
 #include <memory>
 
 #include "hermitian/subset.h"

@@ -56,16 +56,16 @@ Real<T> norm_of_lower(const T* a, int64_t n) {
 }
 
 template <typename T, typename Int>
-class PartialProblem final : public Problem {
+class SubsetProblem final : public Problem {
  public:
   using R = Real<T>;
 
-  PartialProblem(const eigenpair_lapack& lapack, const eigenpair_partial_problem& problem)
+  SubsetProblem(const eigenpair_lapack& lapack, const eigenpair_subset_problem& problem)
       : p_(problem), driver_(lapack, problem.n, problem.count, problem.v != nullptr) {
     if (is_pair()) pair_ = std::make_unique<PairDriver<T, Int>>(lapack, problem.n);
   }
 
-  static void check(const eigenpair_partial_problem& p) {
+  static void check(const eigenpair_subset_problem& p) {
     require(p.struct_size == sizeof p, "problem.struct_size is not this library's: header and library differ");
     check_shape(p.n, p.batch, p.count, p.dtype, p.layout, p.reserved);
     require(p.triangle >= EIGENPAIR_HERMITIAN_PART && p.triangle <= EIGENPAIR_UPPER, "problem.triangle is unknown");
@@ -82,15 +82,15 @@ class PartialProblem final : public Problem {
   }
   // Below these orders a second thread gains less than 5 %. Measured on two idle processors.
   bool slower_with_threads() const override { return are_threads_slower(p_.n, is_pair() ? 128 : 256); }
-  std::unique_ptr<Worker> worker() const override { return std::make_unique<PartialWorker>(*this); }
+  std::unique_ptr<Worker> worker() const override { return std::make_unique<SubsetWorker>(*this); }
 
  private:
   bool is_pair() const { return p_.b != nullptr; }
   int64_t factor_size() const { return Factor<T>::size(p_.n, is_pair()); }
 
-  class PartialWorker final : public Worker {
+  class SubsetWorker final : public Worker {
    public:
-    explicit PartialWorker(const PartialProblem& problem)
+    explicit SubsetWorker(const SubsetProblem& problem)
         : problem_(problem),
           scratch_(problem.driver_),
           factor_(problem.p_.factor == nullptr ? problem.factor_size() : 0),
@@ -99,7 +99,7 @@ class PartialProblem final : public Problem {
     }
 
     void solve(int64_t first, int64_t last) noexcept override {
-      const eigenpair_partial_problem& p = problem_.p_;
+      const eigenpair_subset_problem& p = problem_.p_;
       for (int64_t index = first; index < last; ++index) {
         R* w = at(static_cast<R*>(p.w), index, p.count);
         R* edges = at(static_cast<R*>(p.edges), index, 3);
@@ -124,7 +124,7 @@ class PartialProblem final : public Problem {
     };
 
     int32_t solve_one(const T* a_in, const T* b_in, R* w, R* edges, T* v, T* factor) noexcept {
-      const eigenpair_partial_problem& p = problem_.p_;
+      const eigenpair_subset_problem& p = problem_.p_;
       const int64_t n = p.n;
       const Factor<T> parts(factor != nullptr ? factor : factor_.get(), n);
       if (!load_hermitian(a_in, n, p.triangle, p.layout, parts.reflectors)) return EIGENPAIR_INFO_NOT_FINITE;
@@ -183,8 +183,8 @@ class PartialProblem final : public Problem {
     }
 
     int32_t values_alone(R down, R* w) noexcept {
-      const eigenpair_partial_problem& p = problem_.p_;
-      const PartialDriver<T, Int>& driver = problem_.driver_;
+      const eigenpair_subset_problem& p = problem_.p_;
+      const SubsetDriver<T, Int>& driver = problem_.driver_;
       R* values = scratch_.values.get();
       // Among equal eigenvalues, bisection may return another number of them.
       if (driver.bisection_is_faster() && driver.bisect(p.first, p.count, scratch_) == p.count) {
@@ -199,7 +199,7 @@ class PartialProblem final : public Problem {
 
     // A becomes C, and B its factor.
     int32_t reduce_pair(const T* b_in, const Factor<T>& parts, Norms& norms) noexcept {
-      const eigenpair_partial_problem& p = problem_.p_;
+      const eigenpair_subset_problem& p = problem_.p_;
       const PairDriver<T, Int>& pair = *problem_.pair_;
       if (!load_hermitian(b_in, p.n, p.triangle, p.layout, parts.cholesky)) return EIGENPAIR_INFO_NOT_FINITE;
       if (p.edges != nullptr) {
@@ -214,7 +214,7 @@ class PartialProblem final : public Problem {
     }
 
     void store_sorted(const std::vector<int64_t>& kept, const std::vector<int64_t>& wanted, T* v) const {
-      const eigenpair_partial_problem& p = problem_.p_;
+      const eigenpair_subset_problem& p = problem_.p_;
       for (size_t j = 0; j < wanted.size(); ++j) {
         const auto from = std::find(kept.begin(), kept.end(), wanted[j]) - kept.begin();
         const T* column = vectors_.get() + from * p.n;
@@ -225,22 +225,22 @@ class PartialProblem final : public Problem {
       }
     }
 
-    const PartialProblem& problem_;
-    typename PartialDriver<T, Int>::Scratch scratch_;
+    const SubsetProblem& problem_;
+    typename SubsetDriver<T, Int>::Scratch scratch_;
     std::unique_ptr<typename PairDriver<T, Int>::Scratch> pair_scratch_;
     Buffer<T> factor_;
     Buffer<T> vectors_;
   };
 
-  eigenpair_partial_problem p_;
-  PartialDriver<T, Int> driver_;
+  eigenpair_subset_problem p_;
+  SubsetDriver<T, Int> driver_;
   std::unique_ptr<PairDriver<T, Int>> pair_;
 };
 
 }  // namespace
 
-std::unique_ptr<Problem> make_problem(const eigenpair_lapack* lapack, const eigenpair_partial_problem& p) {
-  return make<PartialProblem>(lapack, p);
+std::unique_ptr<Problem> make_problem(const eigenpair_lapack* lapack, const eigenpair_subset_problem& p) {
+  return make<SubsetProblem>(lapack, p);
 }
 
 }  // namespace eigenpair

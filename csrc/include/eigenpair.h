@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or signature below changes. Frontends refuse any other number. */
-#define EIGENPAIR_ABI_VERSION 7
+#define EIGENPAIR_ABI_VERSION 8
 
 EIGENPAIR_API int32_t eigenpair_abi_version(void);
 EIGENPAIR_API const char* eigenpair_version(void);
@@ -164,8 +164,8 @@ typedef struct eigenpair_general_problem {
 
 /* Eigenpairs first, first + 1, ..., first + count - 1 (from 0, ascending) of a batch of Hermitian matrices, or of pairs
  * A v = w B v with V^H B V = I; n >= 1. */
-typedef struct eigenpair_partial_problem {
-  int64_t struct_size; /* sizeof(eigenpair_partial_problem) */
+typedef struct eigenpair_subset_problem {
+  int64_t struct_size; /* sizeof(eigenpair_subset_problem) */
   int32_t dtype;
   int32_t triangle;
   int32_t layout;
@@ -185,7 +185,7 @@ typedef struct eigenpair_partial_problem {
   void* factor; /* batch x n (n + 4), of a pair n (2 n + 4): the reduction, for eigenpair_complement_job, or NULL; needs
                    v; its contents are private */
   int32_t* info; /* batch, or NULL */
-} eigenpair_partial_problem;
+} eigenpair_subset_problem;
 
 /* x_j = sum v_i v_i^H y_j / (w_i - w_j) for the columns of y, over all eigenpairs i that are not among the given
  * w and v. For the standard problem that is P (A - w_j)^+ P y_j, with P = I - V V^H. */
@@ -198,7 +198,7 @@ typedef struct eigenpair_complement_problem {
   int64_t n;
   int64_t batch;
   int64_t count;
-  const void* factor; /* of eigenpair_partial_job, like w and v */
+  const void* factor; /* of eigenpair_subset_job, like w and v */
   const void* w;
   const void* v;
   const void* y; /* batch x n x count */
@@ -371,9 +371,9 @@ EIGENPAIR_API eigenpair_status eigenpair_general_job(const eigenpair_lapack* lap
                                                      const eigenpair_general_problem* problem, int32_t max_workers,
                                                      eigenpair_job** out);
 
-EIGENPAIR_API eigenpair_status eigenpair_partial_job(const eigenpair_lapack* lapack,
-                                                     const eigenpair_partial_problem* problem, int32_t max_workers,
-                                                     eigenpair_job** out);
+EIGENPAIR_API eigenpair_status eigenpair_subset_job(const eigenpair_lapack* lapack,
+                                                    const eigenpair_subset_problem* problem, int32_t max_workers,
+                                                    eigenpair_job** out);
 
 EIGENPAIR_API eigenpair_status eigenpair_complement_job(const eigenpair_lapack* lapack,
                                                         const eigenpair_complement_problem* problem,

@@ -39,12 +39,12 @@ int64_t query_multiply_by_q(void* ormtr, Int n, Int k) {
 }
 
 template <typename T, typename Int>
-class PartialDriver {
+class SubsetDriver {
  public:
   using R = Real<T>;
 
   struct Scratch {
-    explicit Scratch(const PartialDriver& driver)
+    explicit Scratch(const SubsetDriver& driver)
         : work(driver.lwork_),
           diagonal(driver.n_),
           beside(driver.n_),
@@ -62,7 +62,7 @@ class PartialDriver {
     std::vector<int64_t> order;
   };
 
-  PartialDriver(const eigenpair_lapack& lapack, int64_t n, int64_t count, bool vectors)
+  SubsetDriver(const eigenpair_lapack& lapack, int64_t n, int64_t count, bool vectors)
       : n_(checked<Int>(n)),
         sytrd_(find_routine(lapack, routine_name<T>("sytrd"))),
         sterf_(find_routine(lapack, routine_name<R>("sterf"))),

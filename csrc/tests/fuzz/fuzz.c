@@ -185,7 +185,7 @@ static eigenpair_status run(eigenpair_status status, eigenpair_job* job) {
 static void subset(input* in) {
   arrays all = {.count = 0};
   int valid = 1;
-  eigenpair_partial_problem p = {.struct_size = wrong_struct(in, sizeof p, &valid)};
+  eigenpair_subset_problem p = {.struct_size = wrong_struct(in, sizeof p, &valid)};
   p.dtype = code(in, 4, &valid);
   p.triangle = code(in, 3, &valid);
   p.layout = code(in, 2, &valid);
@@ -211,7 +211,7 @@ static void subset(input* in) {
   if (wants & 8 && p.v != NULL) p.factor = written(&all, (size_t)(batch * private_size) * one);
   int32_t* info = p.info = wants & 16 ? written(&all, (size_t)batch * sizeof *info) : NULL;
   eigenpair_job* job = NULL;
-  const eigenpair_status status = run(eigenpair_partial_job(lapack, &p, 2, &job), job);
+  const eigenpair_status status = run(eigenpair_subset_job(lapack, &p, 2, &job), job);
   EXPECT(status >= EIGENPAIR_OK && status <= EIGENPAIR_INTERNAL);
   if (!valid) EXPECT(status == EIGENPAIR_BAD_ARGUMENT);
   if (status == EIGENPAIR_OK && info != NULL) {

@@ -6,10 +6,10 @@
 
 #include "support/check.h"
 #include "support/lapacks.h"
-#include "support/partials.h"
+#include "support/subsets.h"
 
-static void solve(const eigenpair_lapack* lapack, const partial_data* d, int32_t threads) {
-  solve_partial(lapack, d, threads);
+static void solve(const eigenpair_lapack* lapack, const subset_data* d, int32_t threads) {
+  solve_subset(lapack, d, threads);
   solve_complement(lapack, d, threads);
 }
 
@@ -25,20 +25,20 @@ TEST(every_complement) {
       spec.layout = code / 12 % 2;
       spec.type = code / 24 % 2;
       spec.n = parts[code / 48].n;
-      partial_data d = make_partial(spec, parts[code / 48].first, parts[code / 48].count);
+      subset_data d = make_subset(spec, parts[code / 48].first, parts[code / 48].count);
       const size_t element = element_bytes(spec.dtype), n = (size_t)spec.n;
       const size_t bytes = 3 * n * (n + 4 + (spec.type ? n : 0)) * element, of_y = 3 * n * (size_t)d.count * element;
       void *factor = malloc(bytes), *y = malloc(of_y);
-      solve_partial(handle, &d, 1);
+      solve_subset(handle, &d, 1);
       memcpy(factor, d.problem.factor, bytes);
       memcpy(y, d.y, of_y);
       solve_complement(handle, &d, 1);
       judge_complement(&d);
-      CHECK(memcmp(factor, d.problem.factor, bytes) == 0, "the factor was modified (%s)", describe_partial(&d));
-      CHECK(memcmp(y, d.y, of_y) == 0, "y was modified (%s)", describe_partial(&d));
+      CHECK(memcmp(factor, d.problem.factor, bytes) == 0, "the factor was modified (%s)", describe_subset(&d));
+      CHECK(memcmp(y, d.y, of_y) == 0, "y was modified (%s)", describe_subset(&d));
       free(factor);
       free(y);
-      free_partial(&d);
+      free_subset(&d);
     }
     eigenpair_lapack_destroy(handle);
   }
@@ -51,7 +51,7 @@ TEST(equal_eigenvalues) {
     eigenpair_lapack* handle = lend(lapack, 0);
     for (int code = 0; code < 4 * 2 * 2; ++code) {
       problem_spec spec = {.dtype = code % 4, .type = code / 4 % 2, .n = n, .batch = 1, .want = WANT_DUAL};
-      partial_data d = make_partial(spec, 3 * (code / 8), 3);
+      subset_data d = make_subset(spec, 3 * (code / 8), 3);
       for (int i = 0; i < n * n; ++i) {
         d.whole.a[i] = i % (n + 1) == 0 ? i / n / 3 : 0;
         if (spec.type != 0) d.whole.b[i] = i % (n + 1) == 0 ? 2 : 0;
@@ -60,9 +60,9 @@ TEST(equal_eigenvalues) {
       d.problem.a = d.whole.problem.a;
       d.problem.b = d.whole.problem.b;
       solve(handle, &d, 1);
-      judge_partial(&d);
+      judge_subset(&d);
       judge_complement(&d);
-      free_partial(&d);
+      free_subset(&d);
     }
     eigenpair_lapack_destroy(handle);
   }
@@ -79,23 +79,23 @@ TEST(same_bits_on_any_thread_at_any_place) {
     for (int code = 0; code < 4 * 2 * 2; ++code) {
       problem_spec spec = {.dtype = code % 4, .type = code / 4 % 2, .n = 12, .batch = kBatch, .want = WANT_DUAL};
       spec.layout = code / 8;
-      partial_data alone = make_partial(spec, 4, 3);
+      subset_data alone = make_subset(spec, 4, 3);
       solve(handle, &alone, 1);
       for (int32_t threads = 1; threads <= 7; threads += 3) {
-        partial_data together = make_partial(spec, 4, 3), moved = make_reordered_partial(&alone, order);
+        subset_data together = make_subset(spec, 4, 3), moved = make_reordered_subset(&alone, order);
         solve(handle, &together, threads);
         solve(handle, &moved, threads);
         for (int64_t k = 0; k < kBatch; ++k) {
-          CHECK(same_partial_bits(&alone, k, &together, k) && same_complement_bits(&alone, k, &together, k),
-                "matrix %lld differs on %d threads (%s)", (long long)k, threads, describe_partial(&alone));
-          CHECK(same_partial_bits(&alone, order[k], &moved, k) && same_complement_bits(&alone, order[k], &moved, k),
+          CHECK(same_subset_bits(&alone, k, &together, k) && same_complement_bits(&alone, k, &together, k),
+                "matrix %lld differs on %d threads (%s)", (long long)k, threads, describe_subset(&alone));
+          CHECK(same_subset_bits(&alone, order[k], &moved, k) && same_complement_bits(&alone, order[k], &moved, k),
                 "matrix %lld differs elsewhere in the batch on %d threads (%s)", (long long)k, threads,
-                describe_partial(&alone));
+                describe_subset(&alone));
         }
-        free_partial(&together);
-        free_partial(&moved);
+        free_subset(&together);
+        free_subset(&moved);
       }
-      free_partial(&alone);
+      free_subset(&alone);
     }
     eigenpair_lapack_destroy(handle);
   }
@@ -109,33 +109,33 @@ TEST(what_cannot_be_solved_is_nan) {
     for (int code = 0; code < 4 * 2 * 2; ++code) {
       problem_spec spec = {.dtype = code % 4, .type = code / 4 % 2, .n = n, .batch = batch, .want = WANT_DUAL};
       spec.layout = code / 8;
-      partial_data clean = make_partial(spec, 2, count), spoiled = make_partial(spec, 2, count);
+      subset_data clean = make_subset(spec, 2, count), spoiled = make_subset(spec, 2, count);
       set_element(spoiled.whole.a_stored, spec.dtype, n * n + n + 1, NAN);
       set_element(spoiled.y, spec.dtype, 3 * n * count + 7, CMPLX(INFINITY, 0));
       solve(handle, &clean, 1);
       solve(handle, &spoiled, 1);
       for (int64_t k = 0; k < batch; ++k) {
         CHECK(k == 1 || k == 3 ? complement_is_nan(&spoiled, k) : same_complement_bits(&clean, k, &spoiled, k),
-              "matrix %d (%s)", (int)k, describe_partial(&spoiled));
+              "matrix %d (%s)", (int)k, describe_subset(&spoiled));
       }
-      free_partial(&clean);
-      free_partial(&spoiled);
+      free_subset(&clean);
+      free_subset(&spoiled);
     }
     eigenpair_lapack_destroy(handle);
   }
 }
 
 /* LAPACK temporarily overwrites reflectors. Other threads that read the same factor must not see that. */
-static partial_data shared_factor;
+static subset_data shared_factor;
 static eigenpair_lapack* shared_lapack;
 
 static void* solve_repeatedly(void* unused) {
-  partial_data own = shared_factor;
+  subset_data own = shared_factor;
   const problem_spec* spec = &own.whole.spec;
   own.complement.x = make_output(spec->n * own.count, element_bytes(spec->dtype));
   for (int repeat = 0; repeat < 200; ++repeat) {
     solve_complement(shared_lapack, &own, 1);
-    CHECK(same_complement_bits(&shared_factor, 0, &own, 0), "another job shows (%s)", describe_partial(&own));
+    CHECK(same_complement_bits(&shared_factor, 0, &own, 0), "another job shows (%s)", describe_subset(&own));
   }
   free(own.complement.x);
   return unused;
@@ -145,14 +145,14 @@ TEST(several_jobs_read_one_factor) {
   FOR_EACH_LAPACK(lapack) {
     shared_lapack = lend(lapack, 0);
     for (int32_t dtype = 0; dtype < 4; ++dtype) {
-      shared_factor = make_partial((problem_spec){.dtype = dtype, .n = 96, .batch = 1, .want = WANT_DUAL}, 5, 1);
+      shared_factor = make_subset((problem_spec){.dtype = dtype, .n = 96, .batch = 1, .want = WANT_DUAL}, 5, 1);
       solve(shared_lapack, &shared_factor, 1);
       pthread_t threads[4];
       for (int i = 0; i < 4; ++i) {
         REQUIRE(pthread_create(&threads[i], NULL, solve_repeatedly, NULL) == 0, "no thread to be had");
       }
       for (int i = 0; i < 4; ++i) pthread_join(threads[i], NULL);
-      free_partial(&shared_factor);
+      free_subset(&shared_factor);
     }
     eigenpair_lapack_destroy(shared_lapack);
   }

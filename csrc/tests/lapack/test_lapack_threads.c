@@ -82,17 +82,17 @@ static eigenpair_job* rule(const eigenpair_lapack* lapack, int32_t dtype, int64_
   return job;
 }
 
-static eigenpair_job* partial(const eigenpair_lapack* lapack, int32_t dtype, int64_t n) {
-  const eigenpair_partial_problem problem = {.struct_size = sizeof problem,
-                                             .dtype = dtype,
-                                             .n = n,
-                                             .batch = 1,
-                                             .count = 1,
-                                             .a = array,
-                                             .w = array,
-                                             .v = array};
+static eigenpair_job* subset(const eigenpair_lapack* lapack, int32_t dtype, int64_t n) {
+  const eigenpair_subset_problem problem = {.struct_size = sizeof problem,
+                                            .dtype = dtype,
+                                            .n = n,
+                                            .batch = 1,
+                                            .count = 1,
+                                            .a = array,
+                                            .w = array,
+                                            .v = array};
   eigenpair_job* job = NULL;
-  REQUIRE(eigenpair_partial_job(lapack, &problem, 4, &job) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+  REQUIRE(eigenpair_subset_job(lapack, &problem, 4, &job) == EIGENPAIR_OK, "%s", eigenpair_last_error());
   return job;
 }
 
@@ -120,7 +120,7 @@ TEST(small_matrices_have_one_thread_and_large_ones_have_all) {
     int64_t small, large; /* orders for one thread, for all threads */
   } kinds[] = {{"general", general, 0, 100, 1024},  {"hermitian", hermitian, 0, 64, 512},
                {"pair", definite_pair, 0, 48, 512}, {"rule", rule, 1, 68, 512},
-               {"partial", partial, 0, 96, 1000},   {"complement", complement, 0, 96, 1000}};
+               {"subset", subset, 0, 96, 1000},     {"complement", complement, 0, 96, 1000}};
   eigenpair_lapack* lapack = with_threads(hollow_lapack(NULL), kOwn);
   for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; ++kind) {
     if (kinds[kind].needs_kernels && !eigenpair_has_small_kernels()) continue;

@@ -27,7 +27,7 @@ const Pointer = Ptr{Cvoid}
     Pointer(a), Int64(a_stride), Pointer(b), Int64(b_stride), Pointer(w, v, vl, u, info),
 )
 @native_struct(
-    CPartialProblem, Int64(struct_size), Int32(dtype, triangle, layout, reserved), Int64(n, batch, first, count),
+    CSubsetProblem, Int64(struct_size), Int32(dtype, triangle, layout, reserved), Int64(n, batch, first, count),
     Pointer(a), Int64(a_stride), Pointer(b), Int64(b_stride), Pointer(w, edges, v, factor, info),
 )
 @native_struct(
@@ -80,7 +80,7 @@ function native_subset!(w, v, edges, factor, p, A::Array{T}, a_stride, B, b_stri
     k, count = size(w)
     count == 0 && return nothing
     codes = (dtype_code(T), p.triangle, 0, 0, p.n, count, first(p.subset) - 1, k)
-    return run_native(:partial_job, CPartialProblem, codes, (A, a_stride, B, b_stride, w, edges, v, factor, nothing))
+    return run_native(:subset_job, CSubsetProblem, codes, (A, a_stride, B, b_stride, w, edges, v, factor, nothing))
 end
 
 # `x = G(y)`, from what `native_subset!` wrote.

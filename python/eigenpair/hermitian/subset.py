@@ -75,7 +75,7 @@ def solve_subset(
 # Results: w (…, k); with vectors also v (…, n, k), edges (…, 3): the eigenvalue below, the one above, and a bound on
 # what `scale_of` says of the whole; and the factor (…, n + 4, n), of a pair (…, 2n + 4, n), which is private to the
 # core.
-_solve_p = Primitive("eigenpair_partial")
+_solve_p = Primitive("eigenpair_subset")
 _solve_p.multiple_results = True
 _solve_jit = by_jit(_solve_p, "first", "count", "triangle", "policy", "vectors")
 
@@ -117,7 +117,7 @@ def _lower_native(
         "first": np.int64(first),
         "count": np.int64(count),
     }
-    return native.lowering("eigenpair_partial", **attributes)(ctx, *operands)
+    return native.lowering("eigenpair_subset", **attributes)(ctx, *operands)
 
 
 mlir.register_lowering(_solve_p, native.lowering_by_xla(_solve_by_xla))

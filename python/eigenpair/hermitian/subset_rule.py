@@ -169,5 +169,5 @@ def second_order(
 
 
 tangent_map = TangentMap(
-    "eigenpair_partial", pushforward, pullback, second_order, functools.partial(pullback, by_blocks=True)
+    "eigenpair_subset", pushforward, pullback, second_order, functools.partial(pullback, by_blocks=True)
 )

@@ -73,7 +73,7 @@ TARGETS = (
     "eigenpair_hermitian",
     "eigenpair_general",
     "eigenpair_hermitian_rule",
-    "eigenpair_partial",
+    "eigenpair_subset",
     "eigenpair_complement",
 )
 CUDA_TARGETS = ("eigenpair_cuda_hermitian", "eigenpair_cuda_general")

@@ -40,7 +40,7 @@ def of_whole(subset, f=loss, **options):
 
 
 def is_partial(f, *matrices):
-    return "eigenpair_partial" in str(jax.make_jaxpr(f)(*matrices))
+    return "eigenpair_subset" in str(jax.make_jaxpr(f)(*matrices))
 
 
 def assert_close(found, expected, tolerance):

@@ -6,9 +6,9 @@ namespace eigenpair::xla {
 
 namespace {
 
-ffi::Error partial(ffi::ThreadPool pool, int32_t triangle, int64_t first, int64_t count, ffi::RemainingArgs args,
-                   ffi::RemainingRets rets) {
-  eigenpair_partial_problem problem{};
+ffi::Error subset(ffi::ThreadPool pool, int32_t triangle, int64_t first, int64_t count, ffi::RemainingArgs args,
+                  ffi::RemainingRets rets) {
+  eigenpair_subset_problem problem{};
   if (ffi::Error error = describe(args, problem); error.failure()) return error;
   problem.triangle = triangle;
   problem.first = first;
@@ -18,7 +18,7 @@ ffi::Error partial(ffi::ThreadPool pool, int32_t triangle, int64_t first, int64_
     if (ffi::Error error = result_data(rets, i, outputs[i]); error.failure()) return error;
   }
   eigenpair_job* job = nullptr;
-  const eigenpair_status status = eigenpair_partial_job(lapack(), &problem, available_workers(pool), &job);
+  const eigenpair_status status = eigenpair_subset_job(lapack(), &problem, available_workers(pool), &job);
   return status == EIGENPAIR_OK ? run(pool, job) : error_of(status);
 }
 
@@ -40,7 +40,7 @@ ffi::Error complement(ffi::ThreadPool pool, int32_t type, ffi::AnyBuffer factor,
 
 }  // namespace
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(Partial, partial,
+XLA_FFI_DEFINE_HANDLER_SYMBOL(Subset, subset,
                               ffi::Ffi::Bind()
                                   .Ctx<ffi::ThreadPool>()
                                   .Attr<int32_t>("triangle")

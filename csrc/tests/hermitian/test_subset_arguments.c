@@ -6,21 +6,21 @@
 
 static double a[9], b[9], w[3], edges[3], v[9], factor[30], y[9], x[9];
 
-static eigenpair_partial_problem partial(void) {
-  return (eigenpair_partial_problem){.struct_size = sizeof(eigenpair_partial_problem),
-                                     .dtype = EIGENPAIR_FLOAT64,
-                                     .n = 3,
-                                     .batch = 1,
-                                     .first = 1,
-                                     .count = 2,
-                                     .a = a,
-                                     .a_stride = 9,
-                                     .b = b,
-                                     .b_stride = 9,
-                                     .w = w,
-                                     .edges = edges,
-                                     .v = v,
-                                     .factor = factor};
+static eigenpair_subset_problem subset(void) {
+  return (eigenpair_subset_problem){.struct_size = sizeof(eigenpair_subset_problem),
+                                    .dtype = EIGENPAIR_FLOAT64,
+                                    .n = 3,
+                                    .batch = 1,
+                                    .first = 1,
+                                    .count = 2,
+                                    .a = a,
+                                    .a_stride = 9,
+                                    .b = b,
+                                    .b_stride = 9,
+                                    .w = w,
+                                    .edges = edges,
+                                    .v = v,
+                                    .factor = factor};
 }
 
 static eigenpair_complement_problem complement(void) {
@@ -71,15 +71,15 @@ static eigenpair_complement_problem complement(void) {
 
 TEST(a_bad_field) {
   eigenpair_lapack* lapack = hollow_lapack(NULL);
-  REFUSE_ALIKE(partial);
-  REFUSE(partial, "triangle", triangle, -1);
-  REFUSE(partial, "triangle", triangle, 3);
-  REFUSE(partial, "first", first, -1);
-  REFUSE(partial, "first", first, 2);
-  REFUSE(partial, "stride", a_stride, -1);
-  REFUSE(partial, "stride", b_stride, -9);
-  REFUSE(partial, "problem.a", a, NULL);
-  REFUSE(partial, "edges and factor need", v, NULL);
+  REFUSE_ALIKE(subset);
+  REFUSE(subset, "triangle", triangle, -1);
+  REFUSE(subset, "triangle", triangle, 3);
+  REFUSE(subset, "first", first, -1);
+  REFUSE(subset, "first", first, 2);
+  REFUSE(subset, "stride", a_stride, -1);
+  REFUSE(subset, "stride", b_stride, -9);
+  REFUSE(subset, "problem.a", a, NULL);
+  REFUSE(subset, "edges and factor need", v, NULL);
   REFUSE_ALIKE(complement);
   REFUSE(complement, "type", type, 2);
   REFUSE(complement, "type", type, -1);
@@ -108,10 +108,10 @@ TEST(a_bad_field) {
   } while (0)
 
 TEST(a_missing_routine) {
-  const char* of_partial[] = {"dsytrd", "dstebz", "dstein", "dormtr", "dpotrf", "dpocon", "dsygst", "dtrsm",
-                              "zhetrd", "zstein", "zunmtr", "zpotrf", "zpocon", "zhegst", "ztrsm"};
-  for (size_t i = 0; i < sizeof of_partial / sizeof *of_partial; ++i) LACKS(partial, of_partial[i], (void)0);
-  LACKS(partial, "dsterf", (problem.v = problem.edges = problem.factor = NULL));
+  const char* of_subset[] = {"dsytrd", "dstebz", "dstein", "dormtr", "dpotrf", "dpocon", "dsygst", "dtrsm",
+                             "zhetrd", "zstein", "zunmtr", "zpotrf", "zpocon", "zhegst", "ztrsm"};
+  for (size_t i = 0; i < sizeof of_subset / sizeof *of_subset; ++i) LACKS(subset, of_subset[i], (void)0);
+  LACKS(subset, "dsterf", (problem.v = problem.edges = problem.factor = NULL));
   const char* of_complement[] = {"dormtr", "dgemm", "dgttrf", "dgttrs", "dtrsm", "dtrmm", "zunmtr", "zgemm", "ztrmm"};
   for (size_t i = 0; i < sizeof of_complement / sizeof *of_complement; ++i) {
     LACKS(complement, of_complement[i], (void)0);
@@ -128,10 +128,10 @@ TEST(a_routine_that_is_not_needed) {
     eigenpair_job* job = NULL;
     eigenpair_status status;
     if (i < 8) {
-      eigenpair_partial_problem problem = partial();
+      eigenpair_subset_problem problem = subset();
       if (i < 3) problem.v = problem.edges = problem.factor = NULL;
       if (i >= 3) problem.b = NULL;
-      status = eigenpair_partial_job(lapack, &problem, 1, &job);
+      status = eigenpair_subset_job(lapack, &problem, 1, &job);
     } else {
       eigenpair_complement_problem problem = complement();
       problem.type = 0;
@@ -146,10 +146,10 @@ TEST(a_routine_that_is_not_needed) {
 /* Nothing to solve: no pointer is read and LAPACK is not called. */
 TEST(an_empty_batch) {
   eigenpair_lapack* lapack = hollow_lapack("dsytrd");
-  eigenpair_partial_problem none = {.struct_size = sizeof none, .dtype = EIGENPAIR_FLOAT64, .n = 3, .count = 2};
+  eigenpair_subset_problem none = {.struct_size = sizeof none, .dtype = EIGENPAIR_FLOAT64, .n = 3, .count = 2};
   eigenpair_complement_problem nothing = {.struct_size = sizeof nothing, .n = 3, .count = 2};
   eigenpair_job* job = NULL;
-  CHECK(eigenpair_partial_job(lapack, &none, 3, &job) == EIGENPAIR_OK, "%s", eigenpair_last_error());
+  CHECK(eigenpair_subset_job(lapack, &none, 3, &job) == EIGENPAIR_OK, "%s", eigenpair_last_error());
   CHECK(eigenpair_job_finish(job) == EIGENPAIR_OK, "%s", eigenpair_last_error());
   CHECK(eigenpair_complement_job(lapack, &nothing, 3, &job) == EIGENPAIR_OK, "%s", eigenpair_last_error());
   CHECK(eigenpair_job_finish(job) == EIGENPAIR_OK, "%s", eigenpair_last_error());

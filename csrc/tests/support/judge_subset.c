@@ -4,7 +4,7 @@
 
 #include "support/check.h"
 #include "support/dense.h"
-#include "support/partials.h"
+#include "support/subsets.h"
 
 static Z dot(const Z* x, const Z* y, int64_t n) {
   Z sum = 0;
@@ -16,7 +16,7 @@ static Z dot(const Z* x, const Z* y, int64_t n) {
 static double larger(double x, double y) { return x >= y || isnan(x) ? x : y; }
 
 /* Columns of the k-th n x count matrix. */
-static Z* load(const partial_data* d, const void* output, int64_t k) {
+static Z* load(const subset_data* d, const void* output, int64_t k) {
   const int64_t n = d->whole.spec.n, count = d->count;
   Z* columns = malloc((size_t)(n * count) * sizeof *columns);
   for (int64_t j = 0; j < count; ++j) {
@@ -28,25 +28,25 @@ static Z* load(const partial_data* d, const void* output, int64_t k) {
   return columns;
 }
 
-static const Z* matrix(const partial_data* d, const Z* matrices, int shared, int64_t k) {
+static const Z* matrix(const subset_data* d, const Z* matrices, int shared, int64_t k) {
   const int64_t n = d->whole.spec.n;
   return matrices == NULL ? NULL : matrices + (shared ? 0 : k * n * n);
 }
 
 /* CHECKs that a number is zero up to a modest multiple of rounding errors. */
-static void vanishes(double error, double scale, const partial_data* d, int64_t k, const char* what) {
+static void vanishes(double error, double scale, const subset_data* d, int64_t k, const char* what) {
   const double bound = 8 * (double)(d->whole.spec.n + 4) * epsilon(d->whole.spec.dtype) * scale;
   CHECK(error <= bound, "%s is off by %g, allowed %g (matrix %lld; %s)", what, error, bound, (long long)k,
-        describe_partial(d));
+        describe_subset(d));
 }
 
-static void judge_one(const partial_data* d, int64_t k) {
+static void judge_one(const subset_data* d, int64_t k) {
   const int64_t n = d->whole.spec.n, count = d->count;
   double* w = malloc((size_t)count * sizeof *w);
   for (int64_t j = 0; j < count; ++j) {
     w[j] = get_real(d->problem.w, d->problem.dtype, k * count + j);
     CHECK(isfinite(w[j]) && (j == 0 || w[j] >= w[j - 1]), "w[%lld] = %g is out of order (matrix %lld; %s)",
-          (long long)j, w[j], (long long)k, describe_partial(d));
+          (long long)j, w[j], (long long)k, describe_subset(d));
   }
   if (d->problem.v != NULL) {
     const Z* a = matrix(d, d->whole.a, d->whole.spec.shared_a, k);
@@ -68,7 +68,7 @@ static void judge_one(const partial_data* d, int64_t k) {
   free(w);
 }
 
-void judge_partial(const partial_data* d) {
+void judge_subset(const subset_data* d) {
   const problem_spec* spec = &d->whole.spec;
   const int64_t n = spec->n, batch = spec->batch, factor = n * (n + 4) + (spec->type != 0 ? n * n : 0);
   const size_t element = element_bytes(spec->dtype), real = real_bytes(spec->dtype);
@@ -76,14 +76,14 @@ void judge_partial(const partial_data* d) {
   CHECK(is_intact(d->problem.w, batch * d->count, real) && is_intact(d->problem.edges, batch * 3, real) &&
             is_intact(d->problem.v, batch * n * d->count, element) &&
             is_intact(d->problem.factor, batch * factor, element) && is_intact(d->problem.info, batch, sizeof(int32_t)),
-        "an output was written past its end (%s)", describe_partial(d));
+        "an output was written past its end (%s)", describe_subset(d));
   for (int64_t k = 0; k < batch; ++k) {
     if (d->problem.info[k] == EIGENPAIR_INFO_OK) judge_one(d, k);
   }
 }
 
 /* (A - w_j B) x_j = y_j - B V V^H y_j and V^H B x_j = 0, which determine x. */
-static void judge_columns(const partial_data* d, int64_t k) {
+static void judge_columns(const subset_data* d, int64_t k) {
   const int64_t n = d->whole.spec.n, count = d->count;
   const Z* a = matrix(d, d->whole.a, d->whole.spec.shared_a, k);
   const Z* b = matrix(d, d->whole.b, d->whole.spec.shared_b, k);
@@ -112,11 +112,11 @@ static void judge_columns(const partial_data* d, int64_t k) {
   free(v), free(x), free(y), free(ax), free(bx), free(bv);
 }
 
-void judge_complement(const partial_data* d) {
+void judge_complement(const subset_data* d) {
   const int64_t n = d->whole.spec.n, batch = d->whole.spec.batch;
   CHECK(is_intact(d->complement.x, batch * n * d->count, element_bytes(d->complement.dtype)) &&
             is_intact(d->y, batch * n * d->count, element_bytes(d->complement.dtype)),
-        "an output was written past its end (%s)", describe_partial(d));
+        "an output was written past its end (%s)", describe_subset(d));
   for (int64_t k = 0; k < batch; ++k) {
     if (d->problem.info[k] == EIGENPAIR_INFO_OK) judge_columns(d, k);
   }

@@ -6,18 +6,18 @@
 
 #include "support/check.h"
 #include "support/lapacks.h"
-#include "support/partials.h"
+#include "support/subsets.h"
 
-static void all_solved(const partial_data* d) {
+static void all_solved(const subset_data* d) {
   for (int64_t k = 0; k < d->whole.spec.batch; ++k) {
     CHECK(d->problem.info[k] == EIGENPAIR_INFO_OK, "info[%lld] = %d (%s)", (long long)k, d->problem.info[k],
-          describe_partial(d));
+          describe_subset(d));
   }
-  judge_partial(d);
+  judge_subset(d);
 }
 
 /* All eigenvalues of the same matrices, by the driver for whole spectra, which test_hermitian.c tests. */
-static problem_data all_values(const eigenpair_lapack* lapack, const partial_data* d) {
+static problem_data all_values(const eigenpair_lapack* lapack, const subset_data* d) {
   problem_data whole = d->whole;
   whole.problem.driver = EIGENPAIR_DRIVER_EVD;
   REQUIRE(eigenpair_hermitian(lapack, &whole.problem, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());
@@ -54,7 +54,7 @@ static double frobenius(const double complex* a, int64_t n) {
 }
 
 /* That these are the right eigenvalues, and that the edges are. */
-static void judge_places(const eigenpair_lapack* lapack, const partial_data* d) {
+static void judge_places(const eigenpair_lapack* lapack, const subset_data* d) {
   const problem_spec* spec = &d->whole.spec;
   const int64_t n = spec->n;
   const problem_data whole = all_values(lapack, d);
@@ -65,16 +65,16 @@ static void judge_places(const eigenpair_lapack* lapack, const partial_data* d) 
     for (int64_t j = 0; j < d->count; ++j) {
       const double found = get_real(d->problem.w, spec->dtype, k * d->count + j);
       CHECK(fabs(found - w[d->first + j]) <= slack, "w[%lld] is off by %g (%s)", (long long)j, found - w[d->first + j],
-            describe_partial(d));
+            describe_subset(d));
     }
     if (d->problem.edges == NULL) continue;
     double edges[3];
     for (int i = 0; i < 3; ++i) edges[i] = get_real(d->problem.edges, spec->dtype, 3 * k + i);
     const int below = d->first > 0, above = d->first + d->count < n;
     CHECK(below ? fabs(edges[0] - w[d->first - 1]) <= slack : edges[0] == -INFINITY, "%g below (%s)", edges[0],
-          describe_partial(d));
+          describe_subset(d));
     CHECK(above ? fabs(edges[1] - w[d->first + d->count]) <= slack : edges[1] == INFINITY, "%g above (%s)", edges[1],
-          describe_partial(d));
+          describe_subset(d));
     double size = most;
     if (spec->type != 0) {
       const double complex* b = d->whole.b + k * n * n;
@@ -83,7 +83,7 @@ static void judge_places(const eigenpair_lapack* lapack, const partial_data* d) 
     /* LAPACK's estimate is a lower bound of the norm of the inverse; for the smallest matrices it is exact. */
     const double least = spec->type != 0 && n > 2 ? 0.7 : 1 - 1e-5;
     CHECK(edges[2] >= least * size && edges[2] <= (1 + 1e-4) * size, "size %g, not %g (%s)", edges[2], size,
-          describe_partial(d));
+          describe_subset(d));
   }
 }
 
@@ -99,11 +99,11 @@ static void every_problem_of_type(int32_t type) {
       spec.layout = code / 12 % 2;
       spec.want = code / 24 % 3;
       spec.n = parts[code / 72].n;
-      partial_data d = make_partial(spec, parts[code / 72].first, parts[code / 72].count);
-      solve_partial(handle, &d, 1);
+      subset_data d = make_subset(spec, parts[code / 72].first, parts[code / 72].count);
+      solve_subset(handle, &d, 1);
       all_solved(&d);
       judge_places(handle, &d);
-      free_partial(&d);
+      free_subset(&d);
     }
     eigenpair_lapack_destroy(handle);
   }
@@ -121,7 +121,7 @@ TEST(blocks_and_equal_eigenvalues) {
       const int32_t dtype = code % 4;
       const int kind = code / 4 % 4;
       const int64_t first = code / 16 * 3;
-      partial_data d = make_partial((problem_spec){.dtype = dtype, .n = n, .batch = 1, .want = WANT_DUAL}, first, 3);
+      subset_data d = make_subset((problem_spec){.dtype = dtype, .n = n, .batch = 1, .want = WANT_DUAL}, first, 3);
       for (int i = 0; i < n; ++i) {
         for (int j = 0; j < n; ++j) {
           const int beside = i / 2 == j / 2 && i != j;
@@ -131,10 +131,10 @@ TEST(blocks_and_equal_eigenvalues) {
       }
       store_matrices(&d.whole);
       d.problem.a = d.whole.problem.a;
-      solve_partial(handle, &d, 1);
+      solve_subset(handle, &d, 1);
       all_solved(&d);
       judge_places(handle, &d);
-      free_partial(&d);
+      free_subset(&d);
     }
     eigenpair_lapack_destroy(handle);
   }
@@ -148,18 +148,18 @@ TEST(at_any_scale) {
       const int exponent = code % 2 == 0 ? 100 : 900;
       problem_spec spec = {.dtype = code % 4, .n = 9, .batch = 2, .want = WANT_DUAL, .seed = 4};
       for (int sign = -1; sign <= 1; sign += 2) {
-        partial_data one = make_partial(spec, 2, 4), other = make_partial(spec, 2, 4);
+        subset_data one = make_subset(spec, 2, 4), other = make_subset(spec, 2, 4);
         for (int64_t i = 0; i < 9 * 9 * 2; ++i) {
           const double complex x = get_element(other.whole.a_stored, spec.dtype, i);
           const double factor = ldexp(1, sign * exponent);
           set_element(other.whole.a_stored, spec.dtype, i, CMPLX(factor * creal(x), factor * cimag(x)));
         }
-        solve_partial(handle, &one, 1);
-        solve_partial(handle, &other, 1);
+        solve_subset(handle, &one, 1);
+        solve_subset(handle, &other, 1);
         solve_complement(handle, &one, 1);
         solve_complement(handle, &other, 1);
         CHECK(memcmp(one.problem.v, other.problem.v, 9 * 4 * 2 * element_bytes(spec.dtype)) == 0, "vectors (%s)",
-              describe_partial(&other));
+              describe_subset(&other));
         for (int64_t i = 0; i < 2 * 4; ++i) {
           const double w = get_real(other.problem.w, spec.dtype, i);
           CHECK(ldexp(w, -sign * exponent) == get_real(one.problem.w, spec.dtype, i), "w[%d] = %g", (int)i, w);
@@ -173,8 +173,8 @@ TEST(at_any_scale) {
           CHECK(ldexp(x, sign * exponent) == creal(get_element(one.complement.x, spec.dtype, i)), "x[%d] = %g", (int)i,
                 x);
         }
-        free_partial(&one);
-        free_partial(&other);
+        free_subset(&one);
+        free_subset(&other);
       }
     }
     eigenpair_lapack_destroy(handle);
@@ -187,23 +187,23 @@ TEST(shared_matrices_and_gaps) {
     for (int code = 0; code < 4 * 2 * 2; ++code) {
       problem_spec spec = {.dtype = code % 4, .type = code / 8, .n = 6, .batch = 4, .want = WANT_VECTORS, .gap = 13};
       spec.layout = code / 4 % 2;
-      partial_data apart = make_partial(spec, 1, 3);
+      subset_data apart = make_subset(spec, 1, 3);
       spec.gap = 0;
-      partial_data tight = make_partial(spec, 1, 3);
-      solve_partial(handle, &apart, 1);
-      solve_partial(handle, &tight, 1);
+      subset_data tight = make_subset(spec, 1, 3);
+      solve_subset(handle, &apart, 1);
+      solve_subset(handle, &tight, 1);
       all_solved(&apart);
       for (int64_t k = 0; k < 4; ++k) {
-        CHECK(same_partial_bits(&apart, k, &tight, k), "matrix %d (%s)", (int)k, describe_partial(&apart));
+        CHECK(same_subset_bits(&apart, k, &tight, k), "matrix %d (%s)", (int)k, describe_subset(&apart));
       }
       spec.shared_a = 1;
       spec.shared_b = code % 3 == 0;
-      partial_data shared = make_partial(spec, 1, 3);
-      solve_partial(handle, &shared, 1);
+      subset_data shared = make_subset(spec, 1, 3);
+      solve_subset(handle, &shared, 1);
       all_solved(&shared);
-      free_partial(&apart);
-      free_partial(&tight);
-      free_partial(&shared);
+      free_subset(&apart);
+      free_subset(&tight);
+      free_subset(&shared);
     }
     eigenpair_lapack_destroy(handle);
   }
@@ -220,7 +220,7 @@ TEST(a_matrix_that_fails_leaves_its_neighbours_alone) {
       const int64_t bad = code % batch, last = n - 1, low = spec.triangle == EIGENPAIR_UPPER ? 0 : last;
       spec.want = code / 12 % 3;
       spec.type = harm >= 2 || code % 2;
-      partial_data clean = make_partial(spec, 2, 2), spoiled = make_partial(spec, 2, 2);
+      subset_data clean = make_subset(spec, 2, 2), spoiled = make_subset(spec, 2, 2);
       if (harm < 4) {
         const double value = harm % 2 == 0 ? NAN : -INFINITY;
         set_element(harm < 2 ? spoiled.whole.a_stored : spoiled.whole.b_stored, spec.dtype,
@@ -228,19 +228,19 @@ TEST(a_matrix_that_fails_leaves_its_neighbours_alone) {
       } else {
         set_element(spoiled.whole.b_stored, spec.dtype, stored_index(&spec, 0, bad, last, last), harm == 4 ? 0 : -1);
       }
-      solve_partial(handle, &clean, 1);
-      solve_partial(handle, &spoiled, 1);
+      solve_subset(handle, &clean, 1);
+      solve_subset(handle, &spoiled, 1);
       for (int64_t k = 0; k < batch; ++k) {
         const int32_t expected = k != bad   ? EIGENPAIR_INFO_OK
                                  : harm < 4 ? EIGENPAIR_INFO_NOT_FINITE
                                             : EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE;
         CHECK(spoiled.problem.info[k] == expected, "info[%d] = %d with harm %d to %d (%s)", (int)k,
-              spoiled.problem.info[k], harm, (int)bad, describe_partial(&spoiled));
-        CHECK(k == bad ? partial_is_nan(&spoiled, k) : same_partial_bits(&clean, k, &spoiled, k),
-              "matrix %d with harm %d to %d (%s)", (int)k, harm, (int)bad, describe_partial(&spoiled));
+              spoiled.problem.info[k], harm, (int)bad, describe_subset(&spoiled));
+        CHECK(k == bad ? subset_is_nan(&spoiled, k) : same_subset_bits(&clean, k, &spoiled, k),
+              "matrix %d with harm %d to %d (%s)", (int)k, harm, (int)bad, describe_subset(&spoiled));
       }
-      free_partial(&clean);
-      free_partial(&spoiled);
+      free_subset(&clean);
+      free_subset(&spoiled);
     }
     eigenpair_lapack_destroy(handle);
   }
@@ -252,16 +252,16 @@ TEST(overflow_inside_a_pair) {
     eigenpair_lapack* handle = lend(lapack, 0);
     for (int code = 0; code < 4 * 2; ++code) {
       problem_spec spec = {.dtype = code % 4, .type = 1, .n = 4, .batch = 1, .want = code / 4};
-      partial_data d = make_partial(spec, 1, 2);
+      subset_data d = make_subset(spec, 1, 2);
       const double large = spec.dtype % 2 == 1 ? DBL_MAX / 8 : FLT_MAX / 8;
       for (int64_t i = 0; i < 16; ++i) {
         set_element(d.whole.a_stored, spec.dtype, i, i % 5 == 0 ? large : large / 4);
         set_element(d.whole.b_stored, spec.dtype, i, i % 5 == 0 ? 1 / large : 0);
       }
-      solve_partial(handle, &d, 1);
-      CHECK(d.problem.info[0] == EIGENPAIR_INFO_NO_CONVERGENCE && partial_is_nan(&d, 0), "info = %d (%s)",
-            d.problem.info[0], describe_partial(&d));
-      free_partial(&d);
+      solve_subset(handle, &d, 1);
+      CHECK(d.problem.info[0] == EIGENPAIR_INFO_NO_CONVERGENCE && subset_is_nan(&d, 0), "info = %d (%s)",
+            d.problem.info[0], describe_subset(&d));
+      free_subset(&d);
     }
     eigenpair_lapack_destroy(handle);
   }
