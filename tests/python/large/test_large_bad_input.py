@@ -121,9 +121,11 @@ def test_a_cluster_that_k_cuts():
 
 def test_ctrl_c_ends_a_long_solve():
     code = """
-        import jax, jax.numpy as jnp, sys
+        import jax, jax.numpy as jnp, signal
         jax.config.update("jax_enable_x64", True)
         from eigenpair.large import eigsh
+        # Whoever runs the tests in the background has Ctrl-C ignored in every process below.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         def product(x):
             return 2 * x - jnp.roll(x, 1) - jnp.roll(x, -1)
         def say(iteration, *_):
@@ -142,6 +144,7 @@ def test_ctrl_c_ends_a_long_solve():
         assert process.communicate(timeout=60)[0].strip() == "interrupted"
     finally:
         process.kill()
+        process.communicate()
 
 
 def test_progress_and_callback(capsys):
