@@ -1,6 +1,6 @@
 # Rules for Enzyme's reverse mode, of arrays and of Symmetric and Hermitian matrices in host memory.
 #
-# Written to EnzymeCore 0.8, with which the rules are called in the tests. NOT YET RUN with Enzyme itself.
+# Written to EnzymeCore 0.8. NOT YET RUN: test/test_enzyme.jl calls the rules where EnzymeCore is installed, as Enzyme would.
 module EigenPairEnzymeCoreExt
 
 using EigenPair: EigenPair, HostMatrices, Decomposition

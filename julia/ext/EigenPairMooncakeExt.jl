@@ -1,4 +1,6 @@
 # Rules for Mooncake's reverse mode, of arrays and of Symmetric and Hermitian matrices in host memory.
+#
+# Written to Mooncake 0.5. NOT YET RUN with it: test/test_mooncake.jl does that where it is installed.
 module EigenPairMooncakeExt
 
 using EigenPair: EigenPair, eigh, eigvalsh, eig, HostMatrices, Decomposition
