@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../csrc/include/eigenpair.h"
+#include "../../csrc/include/eigenpair.h"
 
 typedef eigenpair_status (*solve_t)(const eigenpair_lapack*, const eigenpair_hermitian_problem*, int32_t);
 typedef eigenpair_status (*create_t)(int32_t, eigenpair_lookup, void*, eigenpair_lapack**);

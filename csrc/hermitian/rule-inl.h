@@ -1,4 +1,5 @@
-// First derivatives of Hermitian problems, as in docs/derivations.md. The rule and its signs are only here. How
+// First derivatives of Hermitian problems, as in docs/derivations.md. In the core, the rule and its signs are only
+// here. How
 // matrices of different sizes are stored and multiplied is in kernels/lane_rule-inl.h (one per SIMD lane),
 // kernels/padded_rule-inl.h (up to 64 x 64), and kernels/tiled_rule-inl.h with hermitian/large_rule.h (beyond).
 //

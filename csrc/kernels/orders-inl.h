@@ -1,4 +1,5 @@
-// The orders for which kernels are unrolled: a new one is a line in for_order().
+// The orders for which kernels are unrolled. A new one needs a line in for_order(), kLargestUnrolled below, rows long
+// enough for it (kRow in kernels/padded_matrices-inl.h) and its tests (csrc/tests/kernels).
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 # What a policy decides about each two eigenvalues of a matrix: whether their gap is kept, dropped or refused, and why. The core
-# decides, for every language; this file asks it. Decisions are made on plain numbers, also where a rule computes with dual ones.
+# decides, and this file asks it. Decisions are made on plain numbers, also where a rule computes with dual ones.
 
 # Why a gap is dropped or refused; the codes are the core's, except CUT, which only spectral_projector has.
 const NO_REASON = Int32(0)

@@ -96,7 +96,7 @@ end
 """
     explain_arguments(p, a, b, w)
 
-Warn about arguments of a Hermitian problem, whose eigenvalues are `w`, that hardly were meant or cannot be solved.
+Warn about arguments of a Hermitian problem, whose eigenvalues are `w`, that were probably not meant, or that cannot be solved.
 """
 function explain_arguments(p, a, b, w)
     policy = p.degeneracy

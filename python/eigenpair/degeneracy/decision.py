@@ -1,7 +1,7 @@
 """The decision of `check`: which eigenvalues form a cluster, what is rounding noise, and what is refused.
 
-For Hermitian problems, whole and subsets; general_decision.py has what is different for general ones. Mirrors
-csrc/degeneracy/hermitian_decision.cc; `tests/cases/decisions.txt` keeps the two equal.
+For Hermitian problems, whole and subsets; general_decision.py has what is different for general ones. The core
+decides likewise (csrc/degeneracy/gaps-inl.h); `tests/cases/decisions.txt` keeps the two equal.
 """
 
 from __future__ import annotations
