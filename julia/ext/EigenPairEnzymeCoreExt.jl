@@ -14,7 +14,8 @@ function EnzymeRules.augmented_primal(
     )
     Ω, pullback = EigenPair.value_and_pullback(f.val, map(x -> x.val, xs)...; options...)
     Ω̄ = zero_result(Ω)
-    primal = EnzymeRules.needs_primal(config) ? Ω : nothing
+    # A copy: Enzyme lets a program overwrite what it gets, and the pullback needs Ω as it is.
+    primal = EnzymeRules.needs_primal(config) ? copied(Ω) : nothing
     shadow = EnzymeRules.needs_shadow(config) ? Ω̄ : nothing
     return EnzymeRules.AugmentedReturn(primal, shadow, (Ω, Ω̄, pullback))
 end
@@ -28,6 +29,8 @@ function EnzymeRules.reverse(
     return map(_ -> nothing, xs)
 end
 
+copied(w::Array) = copy(w)
+copied(Ω) = typeof(Ω)(map(copy, arrays(Ω))...)
 zero_result(w::Array) = zero(w)
 zero_result(Ω) = typeof(Ω)(map(zero, arrays(Ω))...)
 arrays(w::Array) = (w,)

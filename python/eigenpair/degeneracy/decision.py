@@ -143,13 +143,16 @@ def second_order_factor(
     for a second derivative, through eigenvectors or (not `vectors`) eigenvalues alone; else 1. Shape `(…,)`.
 
     `weights`: the constant cotangents of the eigenvalues of a loss that is linear in them. Eigenvalues of equal weight
-    may be as close as they like: such a loss is a sum of traces over whole clusters.
+    may be as close as they like, since such a loss is a sum of traces over whole clusters; but not the same number:
+    at a tie, JAX's derivatives of `max`, `clip` or `abs` have equal weights too, and these have a kink there. The core
+    has no such exception, since it computes no second derivatives.
     """
     if not isinstance(policy, check) or w.shape[-1] < 2:
         return jnp.ones(w.shape[:-1], w.dtype)
     apart = jnp.diff(lax.stop_gradient(w), axis=-1) > second_order_width(policy, w, vectors) * scale
     if weights is not None:
-        apart = apart | (jnp.diff(lax.stop_gradient(weights), axis=-1) == 0)
+        linear = jnp.diff(lax.stop_gradient(weights), axis=-1) == 0
+        apart = apart | (linear & (jnp.diff(lax.stop_gradient(w), axis=-1) > 0))
     if policy.explain:
         explain_neighbours(subject, policy, lax.stop_gradient(w), apart, SECOND)
     return jnp.where(jnp.all(apart, axis=-1), w.dtype.type(1), w.dtype.type(jnp.nan))

@@ -118,14 +118,19 @@ class TangentMap:
                 fewer = {**params, given: tuple(flag and next(kept) for flag in params[given])}
                 totals = primitive.bind(*[t for t in tangents[:count] if not _is_zero(t)], *residuals, **fewer)
             if any(not _is_zero(t) for t in residual_tangents):
+                of_values_alone = params["outputs"][0] and not any(params["outputs"][1:])
+                weights = primals[0] if reverse and of_values_alone and not any(live) else None
+                linear = primals[:count]
+                if weights is not None:
+                    outputs, static = params["outputs"], dict(params["static"])
+                    linear = (
+                        _constant(weights, self._second_order(residuals, outputs=outputs, weights=None, **static)),
+                    )
                 _, moved = jax.jvp(
-                    lambda *rs: evaluate(*primals[:count], *rs, rule=rule_again, **params),
+                    lambda *rs: evaluate(*linear, *rs, rule=rule_again, **params),
                     tuple(residuals),
                     tuple(ad.instantiate_zeros(t) for t in residual_tangents),
                 )
-                of_values_alone = params["outputs"][0] and not any(params["outputs"][1:])
-                constant = reverse and of_values_alone and not any(live)
-                weights = primals[0] if constant else None
                 factors = self._factors(residuals, params, weights, one_by_one=wanted == "outputs")
                 moved = [
                     f.reshape(f.shape + (1,) * (m.ndim - f.ndim)).astype(m.dtype) * m
@@ -158,6 +163,22 @@ class TangentMap:
         ad.primitive_jvps[primitive] = jvp
         ad.primitive_transposes[primitive] = transpose
         batching.primitive_batchers[primitive] = batched(primitive, lambda params: sum(params[given]))
+
+
+@jax.custom_jvp
+def _constant(weights: Any, factor: Any) -> Any:
+    """`weights`, whose own derivatives are multiplied by `factor`: what holds for these weights only has no derivative
+    with respect to them."""
+    return weights
+
+
+@functools.partial(_constant.defjvp, symbolic_zeros=True)
+def _constant_jvp(primals: Arrays, tangents: Arrays) -> tuple[Any, Any]:
+    weights, factor = primals
+    tangent = tangents[0]
+    if isinstance(tangent, jax.custom_derivatives.SymbolicZero):
+        return weights, tangent
+    return _constant(weights, factor), tangent * factor[..., None].astype(tangent.dtype)
 
 
 def by_jit(primitive: Primitive, *static: str) -> Callable[..., Any]:
