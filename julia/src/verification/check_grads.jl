@@ -157,7 +157,7 @@ function judge(name, derivative, s::Slope, expected, size, ε, value)
         s.steady && s.growth < 2 ? :kink : :jump
     elseif abs((s.above + s.below) / 2 - s.value) > loose
         :undecided
-    elseif error <= max(1.0e-6, 4 * sqrt(ε)) || (error * scale <= 10 * s.uncertainty && s.uncertainty <= 1.0e-2 * scale)
+    elseif error <= max(1.0e-6, 4 * sqrt(ε)) || (error <= 1.0e-2 && error * scale <= 10 * s.uncertainty && s.uncertainty <= 1.0e-2 * scale)
         :right
     elseif s.uncertainty > 0.1 * error * scale
         :undecided

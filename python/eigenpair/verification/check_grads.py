@@ -262,7 +262,7 @@ def _judge(
     elif abs((s.above + s.below) / 2 - s.value) > loose:
         verdict = UNDECIDED
     elif error <= max(1e-6, 4 * math.sqrt(epsilon)) or (
-        error * scale <= 10 * s.uncertainty and s.uncertainty <= 1e-2 * scale
+        error <= 1e-2 and error * scale <= 10 * s.uncertainty and s.uncertainty <= 1e-2 * scale
     ):
         verdict = RIGHT
     elif s.uncertainty > 0.1 * error * scale:
