@@ -1,4 +1,9 @@
-"""Divided differences of a scalar function, accurate whether their arguments are far apart, close, or equal."""
+"""Divided differences of a scalar function, accurate whether their arguments are far apart, close, or equal.
+
+Those of eigenvalues follow from those of neighbours alone, so that a function is evaluated `O(n)` times: `f[λᵢ, λⱼ]` is
+a mean of the differences of the neighbours between `λᵢ` and `λⱼ`, and so is every other one. The weights are positive:
+nothing cancels. See `docs/derivations.md`, "Spectral functions".
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+
+from ..runtime.matrices import matmul, of_rank
 
 Function = Callable[[Array], Array]
 
@@ -70,6 +77,58 @@ def slope(f: Function, x: Array, y: Array) -> Array:
     rounding = jnp.where(gap == 0, jnp.inf, 8 * eps * (jnp.abs(end) + jnp.abs(through)) / jnp.abs(safe))
     mean, error = _mean(derivative(df), x, y, weighted=True)
     return _better((end - through) / safe, rounding, mean, error)
+
+
+# ---- of eigenvalues, from those of neighbours ------------------------------------------------------------------------
+
+
+def of_neighbours(f: Function, w: Array) -> tuple[Array, Array, Array]:
+    """`f[λₖ, λₖ₊₁]`, `f[λₖ, λₖ, λₖ₊₁]` and `f[λₖ, λₖ₊₁, λₖ₊₁]`, shape `(…, n − 1)` each."""
+    x, y = w[..., :-1], w[..., 1:]
+    return first(f, x, y), slope(f, y, x), slope(f, x, y)
+
+
+def first_of_all(derivative: Array, of_neighbours: Array, w: Array) -> Array:
+    """`f[λᵢ, λⱼ]`, shape `(…, n, n)`, from `f'(λᵢ)` and the differences of neighbours: the mean of these, weighted with
+    the gaps."""
+    ahead, _, after, before = _masks(w)
+    gap = jnp.abs(w[..., :, None] - w[..., None, :]).astype(of_neighbours.dtype)
+    steps = of_neighbours * jnp.diff(w, axis=-1).astype(of_neighbours.dtype)
+    total = matmul(jnp.where(after, steps[..., None, :], 0), before.astype(steps.dtype))
+    apart = gap != 0
+    upper = jnp.where(apart, total / jnp.where(apart, gap, 1), derivative[..., :, None])
+    # Exactly symmetric, whichever way rounding went.
+    upper = jnp.where(ahead, upper, 0)
+    diagonal = of_rank(jnp.eye(w.shape[-1], dtype=upper.dtype), upper.ndim) * derivative[..., :, None]
+    return upper + jnp.swapaxes(upper, -1, -2) + diagonal
+
+
+def slopes_of_all(half_second: Array, left: Array, right: Array, w: Array) -> Array:
+    """`∂f[λᵢ, λⱼ]/∂λⱼ = f[λᵢ, λⱼ, λⱼ]`, shape `(…, n, n)`, from `f''(λᵢ)/2` and the second differences of neighbours:
+    the mean of these, weighted with the integrals of `(t − λᵢ)/(λⱼ − λᵢ)²`."""
+    ahead, behind, after, before = _masks(w)
+    dtype = right.dtype
+    span = w[..., -1:] - w[..., :1]
+    # Only ratios of gaps matter, and squares would underflow.
+    gap = (w[..., None, :] - w[..., :, None]) / jnp.where(span > 0, span, 1)[..., None]
+    to_ends = [g.astype(dtype) for g in (gap[..., :-1], gap[..., 1:])]
+    steps = to_ends[0] * left[..., None, :] + to_ends[1] * right[..., None, :]
+    steps = steps * jnp.diagonal(gap, 1, -2, -1).astype(dtype)[..., None, :]
+    upward = matmul(jnp.where(after, steps, 0), before.astype(dtype))
+    downward = matmul(jnp.where(after, 0, -steps), (~before).astype(dtype))
+    apart = jnp.abs(gap) > jnp.sqrt(jnp.finfo(w.dtype).tiny)
+    square = jnp.where(apart, gap, 1).astype(dtype) ** 2
+    total = jnp.where(ahead, upward, jnp.where(behind, downward, 0))
+    return jnp.where(apart & (ahead | behind), total / square, half_second[..., :, None])
+
+
+def _masks(w: Array) -> tuple[Array, Array, Array, Array]:
+    """`i < j`, `i > j`, `i ≤ k` and `k < j`, for eigenvalues `i`, `j` and the gap after eigenvalue `k`."""
+    every = jnp.arange(w.shape[-1])
+    gaps = every[:-1]
+    i, j = every[:, None], every[None, :]
+    masks = (i < j, i > j, i <= gaps[None, :], gaps[:, None] < j)
+    return tuple(of_rank(mask, w.ndim + 1) for mask in masks)  # type: ignore[return-value]
 
 
 def second(slopes: Array, w: Array, k: Array) -> Array:

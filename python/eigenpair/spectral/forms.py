@@ -34,16 +34,21 @@ from ..runtime.matrices import matmul, of_rank
 from ..runtime.tangent_maps import batched, by_jit
 from . import divided_differences
 
-_SLOTS = 4
-
 
 class Jet(NamedTuple):
-    """What the forms know of a function `f`; `(…, n)` or `(…, n, n)` each."""
+    """What the forms know of a function `f`: its divided differences at each eigenvalue, `(…, n)`, and at neighbours
+    `λₖ, λₖ₊₁`, `(…, n − 1)`. All others follow from them, see `divided_differences`."""
 
     antiderivative: Array
     values: Array
-    first: Array
-    slopes: Array  # second differences follow from them, see `divided_differences.second`
+    derivative: Array
+    first: Array  # f[λₖ, λₖ₊₁]
+    half_second: Array  # f[λₖ, λₖ, λₖ]
+    left: Array  # f[λₖ, λₖ, λₖ₊₁]
+    right: Array  # f[λₖ, λₖ₊₁, λₖ₊₁]
+
+
+_SLOTS = len(Jet._fields)
 
 
 def closed(jet: Jet, a: Array, w: Array, v: Array) -> Array:
@@ -53,12 +58,12 @@ def closed(jet: Jet, a: Array, w: Array, v: Array) -> Array:
 
 
 def opened(jet: Jet, a: Array, w: Array, v: Array, step: int | None = None) -> Array:
-    """`V Diag(f) Vᴴ`, likewise. `step`: `f` is 1 on that many lowest eigenvalues and 0 above, and `slopes` only
-    scale."""
+    """`V Diag(f) Vᴴ`, likewise. `step`: `f` is 1 on that many lowest eigenvalues and 0 above, and the jet's
+    `derivative` is what its differences are multiplied with."""
     return _bind(_form_p, jet, (), (a, w, v), closed=False, step=step)
 
 
-# Operands: jet (4), directions, (a, w, v). Parameters: closed, step.
+# Operands: jet, directions, (a, w, v). Parameters: closed, step.
 _form_p = Primitive("eigenpair_spectral_form")
 # Operands: y, directions, (a, w, v). Results: the cotangent of the jet. Parameters: the same, and the jet's dtype.
 _dual_p = Primitive("eigenpair_spectral_dual")
@@ -101,32 +106,36 @@ def _promoted(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def _evaluate(*operands: Array, closed: bool, step: int | None) -> Array:
-    jet, directions, (_, w, v) = _split(operands, _SLOTS)
+    slots, directions, (_, w, v) = _split(operands, _SLOTS)
+    jet = Jet(*slots)
     if closed and not directions:
-        return jnp.sum(jet[0], axis=-1)
+        return jnp.sum(jet.antiderivative, axis=-1)
     inner = [_matmul(_adjoint(v), _matmul(e, v)) for e in directions]
     if not closed:
         return _outer(jet, inner, w, v, step)
     *used, last = inner
     if not used:
-        total = jnp.sum(_times(jet[1], jnp.diagonal(last, axis1=-2, axis2=-1)), axis=-1)
+        total = jnp.sum(_times(jet.values, jnp.diagonal(last, axis1=-2, axis2=-1)), axis=-1)
     else:
         total = jnp.sum(_times(_middle(jet, used, w, step), jnp.swapaxes(last, -1, -2)), axis=(-1, -2))
     # A real function of Hermitian matrices; the imaginary part is rounding.
-    return total if jnp.iscomplexobj(jet[1]) else jnp.real(total)
+    return total if jnp.iscomplexobj(jet.values) else jnp.real(total)
 
 
-def _outer(jet: Sequence[Array], inner: Sequence[Array], w: Array, v: Array, step: int | None) -> Array:
+def _outer(jet: Jet, inner: Sequence[Array], w: Array, v: Array, step: int | None) -> Array:
     if not inner:
-        return _matmul(_times(v, jet[1][..., None, :]), _adjoint(v))
+        return _matmul(_times(v, jet.values[..., None, :]), _adjoint(v))
     return _matmul(v, _matmul(_middle(jet, inner, w, step), _adjoint(v)))
 
 
-def _middle(jet: Sequence[Array], inner: Sequence[Array], w: Array, step: int | None) -> Array:
+def _middle(jet: Jet, inner: Sequence[Array], w: Array, step: int | None) -> Array:
     if len(inner) == 1:
-        return _times(jet[2], inner[0])
+        return _times(_first(jet, w, step), inner[0])
     x, y = inner
-    slopes = jet[3]
+    if step is None:
+        slopes = divided_differences.slopes_of_all(jet.half_second, jet.left, jet.right, w)
+    else:
+        slopes = jnp.broadcast_to(jet.derivative[..., None], (*jet.derivative.shape, w.shape[-1]))
 
     def add(total: Array, k: Array) -> tuple[Array, None]:
         difference = divided_differences.second(slopes, w, k) if step is None else slopes * _step_difference(w, k, step)
@@ -141,7 +150,14 @@ def _middle(jet: Sequence[Array], inner: Sequence[Array], w: Array, step: int | 
     return lax.scan(add, start, jnp.arange(w.shape[-1]))[0]
 
 
-def step_first(w: Array, step: int) -> Array:
+def _first(jet: Jet, w: Array, step: int | None) -> Array:
+    """First differences of all eigenvalues, `(…, n, n)`."""
+    if step is None:
+        return divided_differences.first_of_all(jet.derivative, jet.first, w)
+    return _step_first(w, step) * jet.derivative[..., None]
+
+
+def _step_first(w: Array, step: int) -> Array:
     """First differences of the step between eigenvalues `step` and `step + 1`."""
     below = jnp.arange(w.shape[-1]) < step
     across = below[:, None] != below[None, :]
@@ -151,7 +167,7 @@ def step_first(w: Array, step: int) -> Array:
 
 def _step_difference(w: Array, k: Array, step: int) -> Array:
     """Second differences of the step. Of three points, the one alone on its side has both gaps, and gives the sign."""
-    inverse = -step_first(w, step)
+    inverse = -_step_first(w, step)
     to_k = jnp.take(inverse, k, axis=-1)
     below = jnp.arange(w.shape[-1]) < step
     at_k, i, j = below[k], of_rank(below[:, None], inverse.ndim), of_rank(below, inverse.ndim)
@@ -166,8 +182,9 @@ def _step_difference(w: Array, k: Array, step: int) -> Array:
 def _evaluate_dual(*operands: Array, closed: bool, step: int | None, dtype: Any) -> Sequence[Array]:
     (y,), directions, matrix = _split(operands, 1)
     w = matrix[1]
-    shapes = [w.shape, w.shape, (*w.shape, w.shape[-1]), (*w.shape, w.shape[-1])]
-    jet = [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]
+    batch, n = w.shape[:-1], w.shape[-1]
+    sizes = Jet(n, n, n, n - 1, n, n - 1, n - 1)
+    jet = [jax.ShapeDtypeStruct((*batch, max(size, 0)), dtype) for size in sizes]
     form = lambda *slots: _evaluate(*slots, *directions, *matrix, closed=closed, step=step)  # noqa: E731
     out = jax.eval_shape(form, *jet)
     return list(jax.linear_transpose(form, *jet)(y.astype(out.dtype)))

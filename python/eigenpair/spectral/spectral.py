@@ -17,7 +17,7 @@ from ..runtime import arguments, engines, matrices
 from ..runtime.matrices import far_from_hermitian, of_rank
 from ..runtime.remedies import SPECTRAL, instead_of, with_remedies
 from . import divided_differences, pair
-from .forms import Jet, closed, opened, step_first
+from .forms import Jet, closed, opened
 
 __all__ = ["spectral_map", "spectral_projector", "spectral_sum"]
 
@@ -97,8 +97,8 @@ def spectral_projector(a: Any, k: int, b: Any = None, *, type: int = 1, hermitia
     w = problem.w
     honest = honest[..., None] * _gap_or_nan(w, k, problem.scale)
     values = of_rank(jnp.arange(n) < k, w.ndim).astype(w.dtype) * honest
-    scale = jnp.broadcast_to(honest[..., None], problem.v.shape)
-    jet = Jet(jnp.zeros_like(w), values, step_first(w, k) * scale, scale)
+    one, between = jnp.broadcast_to(honest, w.shape), jnp.zeros_like(w)[..., 1:]
+    jet = Jet(jnp.zeros_like(w), values, one, between, one, between, between)
     return problem.outside(opened(jet, problem.matrix, w, problem.v, step=k))
 
 
@@ -181,11 +181,10 @@ def _elementwise(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
 
 
 def _jet(antiderivative: Array, f: Callable[[Array], Array], w: Array) -> Jet:
-    x, y = jnp.broadcast_arrays(w[..., :, None], w[..., None, :])
-    difference = jnp.triu(divided_differences.first(f, x, y))
-    # Exactly symmetric, whichever way rounding went.
-    first = difference + jnp.swapaxes(jnp.triu(difference, 1), -1, -2)
-    return Jet(antiderivative, f(w), first, divided_differences.slope(f, x, y))
+    derivative = divided_differences.derivative(f)
+    half_second = divided_differences.derivative(derivative)(w) / 2
+    first, left, right = divided_differences.of_neighbours(f, w)
+    return Jet(antiderivative, f(w), derivative(w), first, half_second, left, right)
 
 
 def _gap_or_nan(w: Array, k: int, scale: Array) -> Array:

@@ -149,6 +149,44 @@ def test_differences_at_every_gap(name):
     np.testing.assert_allclose(divided_differences.slope(f, x, y), np.array(slope, float), rtol=1e-13)
 
 
+CHAIN = [-0.4, -0.4, -0.4 + 3e-16, 0.3, 0.3 + 2e-9, 0.3 + 2e-4, 0.35, 1.1, 2.4]
+
+
+@pytest.mark.parametrize("name", ["exp", "tanh", "shifted_exp"])
+def test_differences_follow_from_those_of_neighbours(name):
+    f, exact = {
+        "exp": (jnp.exp, mp.exp),
+        "tanh": (jnp.tanh, mp.tanh),
+        # The quotient of two values has lost seven digits.
+        "shifted_exp": (lambda x: jnp.exp(x) + 1e7, lambda x: mp.exp(x) + 10**7),
+    }[name]
+
+    def tables(w):
+        derivative = divided_differences.derivative(f)
+        first, left, right = divided_differences.of_neighbours(f, w)
+        half_second = divided_differences.derivative(derivative)(w) / 2
+        return (
+            divided_differences.first_of_all(derivative(w), first, w),
+            divided_differences.slopes_of_all(half_second, left, right, w),
+        )
+
+    def slope(x, y):
+        if x == y:
+            return mp.diff(exact, x, 2) / 2
+        return (mp.diff(exact, y) - (exact(y) - exact(x)) / (y - x)) / (y - x)
+
+    with mp.workdps(80):
+        w = [mp.mpf(x) for x in CHAIN]
+        first = [[(exact(y) - exact(x)) / (y - x) if x != y else mp.diff(exact, x) for y in w] for x in w]
+        slopes = [[slope(x, y) for y in w] for x in w]
+    for compiled in (tables, jax.jit(tables)):
+        found = compiled(jnp.asarray(CHAIN))
+        tolerance = 2e-14 if name != "shifted_exp" else 1e-8
+        np.testing.assert_allclose(found[0], np.array(first, float), rtol=tolerance)
+        np.testing.assert_allclose(found[1], np.array(slopes, float), rtol=5 * tolerance, atol=tolerance)
+        np.testing.assert_array_equal(found[0], found[0].T)
+
+
 def test_jumps_are_seen():
     a = np.diag([-1.0, 2.0, 3.0])
     np.testing.assert_allclose(ep.spectral_map(ep.functions.sign, a), np.diag([-1.0, 1.0, 1.0]))
