@@ -1,7 +1,9 @@
-"""The decision of `check`: which eigenvalues form a cluster, what is rounding noise, and what is refused.
+"""The decision about gaps: which eigenvalues form a cluster, what is divided by the gaps between the others, which
+entries of a cotangent are rounding noise, and what is refused.
 
 For Hermitian problems, whole and subsets; general_decision.py has what is different for general ones. The core
-decides likewise (csrc/degeneracy/gaps-inl.h); `tests/cases/decisions.txt` keeps the two equal.
+decides in the same way (csrc/degeneracy/gaps-inl.h); `tests/cases/decisions.txt` keeps the two equal.
+`docs/derivations.md`, "Degeneracy", has the reasons.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..runtime.matrices import identity
+from ..runtime.matrices import identity, matmul, norm
 from .explanations import BASIS, COUPLED, ORDER, SECOND, Subject, explain, explain_neighbours
-from .policies import Policy, check
+from .policies import Policy, broaden, check, mask
 
 # The same thresholds as in csrc/degeneracy/thresholds-inl.h.
 ROUNDING_OF_COTANGENT = 64.0
@@ -25,25 +27,92 @@ NEAR = 1e-3
 # Up to this order, computing a bound in vain is cheaper than a branch.
 SMALL = 8
 
+# ---- clusters and gaps --------------------------------------------------------------------------------------------
 
-def width(policy: check, w: Array) -> float:
-    """The largest gap inside a cluster, relative to the size of the problem."""
-    return policy.c * math.sqrt(w.shape[-1]) * float(jnp.finfo(w.dtype).eps)
+
+def cluster_width(policy: check, n: int, dtype: Any) -> float:
+    """The largest gap inside a cluster of a problem of order `n`, relative to the size of the problem."""
+    return policy.c * math.sqrt(n) * float(jnp.finfo(dtype).eps)
 
 
 def second_order_width(policy: check, w: Array, vectors: bool) -> float:
     """The same for second derivatives, which through eigenvectors divide by gaps twice."""
-    reach = width(policy, w)
-    return max(reach, math.sqrt(reach)) if vectors else reach
+    width = cluster_width(policy, w.shape[-1], w.dtype)
+    return max(width, math.sqrt(width)) if vectors else width
+
+
+def apart_from_next(policy: check, w: Array, scale: Array) -> Array:
+    """Which of the ascending eigenvalues, all but the last, share no cluster with the next; booleans `(…, n - 1)`."""
+    # With a NaN among them nothing is apart; such a matrix is NaN anyway.
+    return jnp.diff(w, axis=-1) > cluster_width(policy, w.shape[-1], w.dtype) * scale
 
 
 def clusters(policy: check, w: Array, scale: Array) -> Array:
     """Which of the ascending eigenvalues `(i, j)` share a cluster: booleans `(…, n, n)`, true on the diagonal."""
-    tol = width(policy, w) * scale
-    # With a NaN among them nothing is apart; such a matrix is NaN anyway.
-    apart = jnp.diff(w, axis=-1) > tol
+    apart = apart_from_next(policy, w, scale)
     label = jnp.concatenate([jnp.zeros_like(w[..., :1], int), jnp.cumsum(apart, axis=-1)], axis=-1)
     return label[..., :, None] == label[..., None, :]
+
+
+def inverse_gaps(policy: Policy, w: Array, scale: Array) -> Array:
+    """`F` of a Hermitian problem: `1/(λⱼ − λᵢ)` under the policy, 0 on the diagonal. Shape `(…, n, n)`."""
+    gap = w[..., None, :] - w[..., :, None]
+    if isinstance(policy, broaden):
+        # Divided twice, so that neither x² nor eps underflows on its own.
+        off = ~identity(w.shape[-1], gap.ndim)
+        safe = jnp.where(off & (gap != 0), gap, 1)
+        return jnp.where(off & (gap != 0), 1 / (safe + policy.eps / safe), 0)
+    if isinstance(policy, check):
+        dropped = clusters(policy, w, scale)
+    elif isinstance(policy, mask):
+        dropped = jnp.abs(gap) <= policy.tol
+    else:
+        dropped = jnp.zeros_like(gap, bool)
+    dropped = dropped | identity(w.shape[-1], gap.ndim)
+    return jnp.where(dropped, 0, 1 / jnp.where(dropped, 1, gap))
+
+
+# ---- what is rounding ---------------------------------------------------------------------------------------------
+
+
+def rounding_of_product(x: Array, x_bar: Array) -> Array:
+    """How far rounding reaches in the entries of `xᴴ x_bar`, in units of `√n·ε`; shape `(…, n, n)`.
+
+    The rounding errors that a loss leaves in its cotangent have one size in all columns, or are in proportion to the
+    vectors. The smaller of the two estimates is taken.
+    """
+    length, bar = norm(lax.stop_gradient(x), -2), norm(lax.stop_gradient(x_bar), -2)
+    other = jnp.swapaxes(length, -1, -2)
+    small, large = jnp.minimum(length, other), jnp.maximum(length, other)
+    relative = jnp.where(bar == 0, 0, bar / jnp.where(bar == 0, 1, length))
+    flat = large * jnp.max(bar, axis=-1, keepdims=True, initial=0)
+    scaled = small * jnp.max(relative, axis=-1, keepdims=True, initial=0) * large
+    return jnp.where(scaled < flat, scaled, flat)
+
+
+def rounding_of_form(x: Array, m: Array, y: Array | None = None) -> Array:
+    """How far rounding reaches in the entries of `xᴴ m y` (`y = x` when not given), in units of `√n·ε`: `|x|ᵀ |m| |y|`.
+
+    It follows `x` and `m` when both are scaled row by row, as in a graded problem.
+    """
+    left = jnp.abs(x)
+    return matmul(jnp.swapaxes(left, -1, -2), matmul(jnp.abs(m), left if y is None else jnp.abs(y)))
+
+
+def at_most_of(k_bar: Array, kappa: Array, largest: Any = 0) -> Array:
+    """`kappa`, limited so that half of the digits of the largest entry of `k_bar` count as exact; NaN where
+    `kappa` is not finite.
+
+    `largest`: a lower bound of entries that are not in `k_bar`.
+    """
+    largest = jnp.maximum(jnp.max(jnp.abs(lax.stop_gradient(k_bar)), axis=(-1, -2), keepdims=True, initial=0), largest)
+    most = largest / (ROUNDING_OF_COTANGENT * math.sqrt(jnp.finfo(k_bar.dtype).eps))
+    return jnp.minimum(finite_or_nan(kappa), finite_or_nan(most))
+
+
+def finite_or_nan(kappa: Array) -> Array:
+    """If the bound overflows, NaN, so that nothing passes the test."""
+    return jnp.where(jnp.isfinite(kappa), kappa, jnp.nan)
 
 
 def turning_and_mixing(k_bar: Array) -> tuple[Array, Array]:
@@ -51,6 +120,35 @@ def turning_and_mixing(k_bar: Array) -> tuple[Array, Array]:
     them."""
     adjoint = jnp.conj(jnp.swapaxes(k_bar, -1, -2))
     return jnp.abs(k_bar - adjoint) / 2, jnp.abs(k_bar + adjoint) / 2
+
+
+def noise_of(
+    policy: Policy, gap: Array, coupling: Array, mixing: Array, w_bar: Array | None, kappa: Array, scale: Array
+) -> Array | None:
+    """Two close eigenvalues `(i, j)` whose entry of the cotangent is rounding noise; `None` where no policy asks.
+
+    A loss that is symmetric in two close eigenvalues does not couple their vectors: that entry is zero but for
+    rounding. Divided by the small gap, the rounding error would dominate the gradient.
+    """
+    if not isinstance(policy, check):
+        return None
+    eps = math.sqrt(gap.shape[-1]) * jnp.finfo(gap.dtype).eps
+    small = NOISE_OF_COTANGENT * eps * kappa
+    near = jnp.abs(gap) <= NEAR * scale
+    symmetric = jnp.array(True)
+    if w_bar is not None:
+        split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
+        same = split <= ROUNDING_OF_COTANGENT * eps * jnp.max(jnp.abs(w_bar), axis=-1, initial=0)[..., None, None]
+        symmetric = same | (mixing <= small)
+    return lax.stop_gradient(near & (coupling <= small) & symmetric)
+
+
+def without_noise(noise: Array | None, x: Array) -> Array:
+    """`x` with the value 0 at noise. Its derivative stays: where a coupling is zero, its derivative need not be."""
+    return x if noise is None else jnp.where(noise, x - lax.stop_gradient(x), x)
+
+
+# ---- what is refused ----------------------------------------------------------------------------------------------
 
 
 def gradient_factor(
@@ -110,27 +208,6 @@ def columns_without_tangent(
     return jnp.any(wrong, axis=-2, keepdims=True)
 
 
-def noise_of(
-    policy: Policy, gap: Array, coupling: Array, mixing: Array, w_bar: Array | None, kappa: Array, scale: Array
-) -> Array | None:
-    """Two close eigenvalues `(i, j)` whose entry of the cotangent is rounding noise; `None` where no policy asks.
-
-    A loss that is symmetric in two close eigenvalues does not couple their vectors: that entry is zero but for
-    rounding. Divided by the small gap, the rounding error would dominate the gradient.
-    """
-    if not isinstance(policy, check):
-        return None
-    eps = math.sqrt(gap.shape[-1]) * jnp.finfo(gap.dtype).eps
-    small = NOISE_OF_COTANGENT * eps * kappa
-    near = jnp.abs(gap) <= NEAR * scale
-    symmetric = jnp.array(True)
-    if w_bar is not None:
-        split = jnp.abs(w_bar[..., :, None] - w_bar[..., None, :])
-        same = split <= ROUNDING_OF_COTANGENT * eps * jnp.max(jnp.abs(w_bar), axis=-1, initial=0)[..., None, None]
-        symmetric = same | (mixing <= small)
-    return lax.stop_gradient(near & (coupling <= small) & symmetric)
-
-
 def nan_if_any(wrong: Array, dtype: Any) -> Array:
     """NaN for matrices with a true entry, else 1; shape `(…, 1, 1)`."""
     return jnp.where(jnp.any(wrong, axis=(-1, -2), keepdims=True), dtype.type(jnp.nan), dtype.type(1))
@@ -172,7 +249,7 @@ def open_columns(policy: Policy, w: Array, outside: Array, scale: Array) -> Arra
     if not isinstance(policy, check):
         return None
     w, outside, scale = (lax.stop_gradient(x) for x in (w, outside, scale))
-    reach = (width(policy, w) * scale)[..., None]
+    reach = (cluster_width(policy, w.shape[-1], w.dtype) * scale)[..., None]
     # `not >` rather than `<=`: next to a NaN nothing is known.
     touched = jnp.any(~(jnp.abs(w[..., :, None] - outside[..., None, :]) > reach), axis=-1)
     return jnp.any(clusters(policy, w, scale) & touched[..., None, :], axis=-1)[..., None, :]

@@ -15,9 +15,9 @@ from jax import Array, lax
 
 from ..runtime.matrices import identity
 from . import decision
-from .decision import ROUNDING_OF_COTANGENT, nan_if_any, second_order_width, width
+from .decision import ROUNDING_OF_COTANGENT, cluster_width, nan_if_any, second_order_width
 from .explanations import BASIS, COUPLED, DEFECTIVE, ORDER, SECOND, Subject, explain
-from .policies import Policy, check
+from .policies import Policy, broaden, check, mask
 
 SUBJECT = Subject("eig")
 # Up to this condition number, a small coupling has a small effect.
@@ -46,7 +46,7 @@ def _close(w: Array, tol: Array) -> Array:
 def clusters(policy: check, w: Array, reach: Array) -> Array:
     """Which eigenvalues `(i, j)` share a cluster: those closer than `c·√n·ε` times the larger `reach`, and whatever is
     connected through such neighbours. Shape `(…, n, n)`, true on the diagonal."""
-    together = _close(w, width(policy, w) * reach) | identity(w.shape[-1], w.ndim + 1)
+    together = _close(w, cluster_width(policy, w.shape[-1], w.dtype) * reach) | identity(w.shape[-1], w.ndim + 1)
 
     def in_two_steps(now: Array) -> Array:
         counts = now.astype(jnp.float32)
@@ -63,6 +63,22 @@ def clusters(policy: check, w: Array, reach: Array) -> Array:
         return reached, jnp.any(reached != now)
 
     return lax.while_loop(lambda state: state[1], more, (together, jnp.any(together)))[0]
+
+
+def inverse_gaps(policy: Policy, w: Array, reach: Array) -> Array:
+    """`F` of a general problem: `1/(λⱼ − λᵢ)` under the policy, 0 on the diagonal. Shape `(…, n, n)`."""
+    gap = gaps(w)
+    size = jnp.abs(gap)
+    dropped = identity(w.shape[-1], gap.ndim)
+    if isinstance(policy, broaden):
+        dropped = dropped | (size == 0)
+        safe = jnp.where(dropped, 1, gap)
+        return jnp.where(dropped, 0, 1 / (safe + policy.eps / jnp.conj(safe)))
+    if isinstance(policy, check):
+        dropped = dropped | clusters(policy, lax.stop_gradient(w), lax.stop_gradient(reach))
+    elif isinstance(policy, mask):
+        dropped = dropped | (size <= policy.tol)
+    return jnp.where(dropped, 0, 1 / jnp.where(dropped, 1, gap))
 
 
 def nearly_parallel(policy: check, condition: Array) -> Array:

@@ -12,8 +12,8 @@ import jax.export
 from jax import Array, lax
 
 from ..degeneracy.policies import Policy, check, policy_of_call
-from ..degeneracy.rounding import norm
 from ..runtime import arguments, engines
+from ..runtime.matrices import norm
 from ..runtime.remedies import GENERAL, GENERAL_VALUES, with_remedies
 from .primitive import solve
 

@@ -14,11 +14,10 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..degeneracy.policies import Policy, check
-from ..degeneracy.refusals import tallied
-from ..degeneracy.rounding import largest_column
 from ..runtime import arguments, cuda, native
-from ..runtime.matrices import adjoint, finite_or_identity, matmul
-from ..runtime.tangent_maps import batched, by_jit
+from ..runtime.matrices import adjoint, finite_or_identity, largest_column, matmul
+from ..runtime.primitives import batched, by_jit
+from ..runtime.tangent_maps import tallied
 from .rule import conditioning, normalize, tangent_map
 
 # ---- forward ------------------------------------------------------------------------------------------------------

@@ -10,17 +10,17 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ..degeneracy.decision import finite_or_nan, rounding_of_form, rounding_of_product, without_noise
 from ..degeneracy.general_decision import (
     columns_without_tangent,
     gradient_factor,
     homogeneous,
+    inverse_gaps,
     noise_of,
     second_order_factor,
 )
-from ..degeneracy.inverse_gaps import general_inverse_gaps, without_noise
 from ..degeneracy.policies import Policy
-from ..degeneracy.rounding import finite_or_nan, norm, rounding_of_form, rounding_of_product
-from ..runtime.matrices import adjoint, diagonal_matrix, matmul, nan_columns, of_rank
+from ..runtime.matrices import adjoint, diagonal_matrix, matmul, nan_columns, norm, of_rank
 from ..runtime.tangent_maps import TangentMap
 
 # ---- the gauge ----------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def pushforward(
         pencil = matmul(adjoint(u), matmul(db, v))
         moved, dw = moved - pencil * alpha[..., None, :], dw - w * jnp.diagonal(pencil, axis1=-2, axis2=-1)
     dw = jnp.where(jnp.isinf(w), jnp.nan, dw)
-    turn = general_inverse_gaps(policy, w, reach) * moved
+    turn = inverse_gaps(policy, w, reach) * moved
     k = turn + diagonal_matrix(_phase(v, turn), v.dtype)
     lost = _columns_without_tangent(policy, da, db, residuals, moved, turn)
     results = [dw if lost is None else jnp.where(lost[..., 0, :], jnp.nan, dw)] if outputs[0] else []
@@ -167,7 +167,7 @@ def pullback(
     if k_bar is not None:
         kappa = finite_or_nan(kappa)
         k_bar = k_bar + matmul(adjoint(v), _phase_transpose(v, jnp.diagonal(k_bar, axis1=-2, axis2=-1)))
-        f = general_inverse_gaps(policy, w, reach)
+        f = inverse_gaps(policy, w, reach)
         noise = noise_of(policy, w, w_bar, k_bar, kappa, reach, condition)
         e = jnp.conj(f) * without_noise(noise, k_bar)
         m_bar = m_bar + e * jnp.conj(beta)[..., None, :]

@@ -1,7 +1,9 @@
-"""The primitive that solves Hermitian problems: lowerings, batching, forward rule. And solves by an engine."""
+"""The primitive that solves Hermitian problems, and its derivatives: by the rule in rule.py or, on a CPU, by the core.
+And solves by an engine."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,13 +16,11 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from ..degeneracy.policies import Policy, check
-from ..degeneracy.refusals import tallied
+from ..degeneracy.policies import Policy, broaden, check, mask, raw
 from ..runtime import cuda, engines, native
 from ..runtime.matrices import TRIANGLES, fusing, hermitian_part
-from ..runtime.tangent_maps import TangentMap, batched, by_jit
-from .core_rule import tangent_map
-from .residuals import shown, without_refusals
+from ..runtime.primitives import batched, by_jit
+from ..runtime.tangent_maps import TangentMap, tallied
 from .rule import bases, pullback, pullback_again, pushforward, scale_of, second_order
 from .xla import in_generic_basis, result_count, solve_by_xla
 
@@ -85,7 +85,159 @@ if native.has_cpu_kernels():
 
 batching.primitive_batchers[_solve_p] = batched(_solve_p)
 
+# ---- derivatives, by the core -------------------------------------------------------------------------------------
+
+# Forward, the core's products are for matrices that fit the cache; beyond, XLA's.
+FORWARD_LIMIT = 64
+# As the C ABI numbers them.
+_POLICIES = {check: 0, mask: 1, broaden: 2, raw: 3}
+_MASK_COUPLED = 1
+
+
+def on_cpu(
+    residuals: Sequence[Any],
+    *,
+    inputs: tuple[bool, ...],
+    outputs: tuple[bool, ...],
+    reverse: bool,
+    type: int,
+    triangle: str,
+    policy: Policy,
+) -> Any:
+    """A function `(linear, residuals)` that replaces the rule in JAX; `None` where the core is no faster, or where the
+    policy asks for explanations."""
+    n = residuals[1].shape[-1]
+    if n == 0 or not native.has_small_kernels() or (isinstance(policy, check) and policy.explain):
+        return None
+    if n > FORWARD_LIMIT and not reverse:
+        return None
+    given, wanted = (outputs, inputs) if reverse else (inputs, outputs)
+    # Only derivatives of vectors need the scale, and it costs more than the derivative of eigenvalues.
+    scaled = type > 0 and any((given if reverse else wanted)[1:])
+    attributes = {
+        "type": np.int32(type),
+        "triangle": np.int32(TRIANGLES[triangle]),
+        "policy": np.int32(_POLICIES[policy.__class__]),
+        "parameter": np.float64(next(iter(vars(policy).values()), 0)),
+        "options": np.int32(_options(policy)),
+        "reverse": np.int32(reverse),
+        "residuals": np.uint32(3 + 4 * (type >= 2) + 8 * scaled),
+        "given": _bits(given),
+        "wanted": _bits(wanted),
+    }
+
+    def kernel(linear: Sequence[Array], residuals: Sequence[Array]) -> Sequence[Array]:
+        # All share the batch of the linear arrays, but residuals may have it in parts only, as under jacrev.
+        batch = linear[0].shape[: -1 if reverse and given[0] else -2]
+        sizes = [(n,), (n, n)] + [(n, n)] * (type >= 2) + [(1,)] * scaled
+        kept = [jnp.broadcast_to(x, (*batch, *size)) for x, size in zip(residuals, sizes, strict=False)]
+        w, v = kept[:2]
+        results = [(1, v.dtype)] * 2 if reverse else [(0, w.dtype), (1, v.dtype), (1, v.dtype)]
+        return _rule_p.bind(
+            *kept,
+            *linear,
+            results=tuple(result for result, flag in zip(results, wanted, strict=True) if flag),
+            attributes=tuple(attributes.items()),
+        )
+
+    return kernel
+
+
+def _options(policy: Policy) -> int:
+    return _MASK_COUPLED * (isinstance(policy, check) and policy.coupled == "mask")
+
+
+def _bits(flags: Sequence[bool]) -> np.uint32:
+    return np.uint32(sum(1 << i for i, flag in enumerate(flags) if flag))
+
+
+# A call of the core as an operation of its own, which exists in lowered programs only. Its parameter `results` names,
+# for each result, an operand of the same shape, spread in the same way, and a type.
+_rule_p = Primitive("eigenpair_hermitian_rule")
+_rule_p.multiple_results = True
+
+
+@_rule_p.def_abstract_eval
+def _rule_abstract(*avals: Any, results: Any, attributes: Any) -> list[Any]:
+    return [avals[like].update(dtype=dtype) for like, dtype in results]
+
+
+def _lower_rule(ctx: Any, *operands: Any, results: Any, attributes: Any) -> Any:
+    return native.lowering("eigenpair_hermitian_rule", **dict(attributes))(ctx, *operands)
+
+
+mlir.register_lowering(_rule_p, _lower_rule)
+
+# ---- eigenvectors as residuals and as results ---------------------------------------------------------------------
+# They are the same arrays with other tangents. Under `check`, the tangent of an eigenvector is NaN where the
+# perturbation couples it with others of its cluster: there the vector has no derivative. But a projector on the whole
+# cluster has one, and so have second derivatives of eigenvalues, in which the vectors appear as residuals. Residuals
+# take the tangent in which the vectors of a cluster do not turn into each other. A rule that needs more of them than
+# that returns NaN, by `TangentMap`'s `second_order`.
+
+# Operands: residuals, then the operands of the problem. Results: the residuals from the second one on that are vectors.
+_shown_p = Primitive("eigenpair_shown")
+_shown_p.multiple_results = True
+
+
+def without_refusals(policy: Policy) -> Policy:
+    """The policy under which residuals are computed."""
+    return dataclasses.replace(policy, coupled="mask") if isinstance(policy, check) else policy
+
+
+def shown(
+    vectors: Sequence[Array],
+    tangent_map: TangentMap,
+    residuals: Sequence[Array],
+    operands: Sequence[Array],
+    outputs: tuple[bool, ...],
+    static: Any,
+) -> Sequence[Array]:
+    """`vectors`, residuals themselves, with tangents under the caller's policy; `outputs` marks them for the map."""
+    if without_refusals(static["policy"]) == static["policy"]:
+        return vectors
+    return _shown_p.bind(
+        *residuals,
+        *operands,
+        kept=len(residuals),
+        rule=tangent_map,
+        outputs=outputs,
+        static=tuple(static.items()),
+    )
+
+
+def _evaluate(*values: Any, outputs: tuple[bool, ...], **_: Any) -> list[Any]:
+    return list(values[1 : 1 + sum(outputs)])
+
+
+_shown_p.def_impl(_evaluate)
+_shown_p.def_abstract_eval(_evaluate)
+mlir.register_lowering(_shown_p, lambda ctx, *values, **params: _evaluate(*values, **params))
+batching.primitive_batchers[_shown_p] = batched(_shown_p)
+
+
+def _shown_jvp(
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    kept: int,
+    rule: TangentMap,
+    outputs: tuple[bool, ...],
+    static: Any,
+) -> tuple[Sequence[Array], Sequence[Any]]:
+    results = _shown_p.bind(*primals, kept=kept, rule=rule, outputs=outputs, static=static)
+    moved = [None if isinstance(t, ad.Zero) else t for t in tangents[kept:]]
+    moved += [None] * (2 - len(moved))
+    if all(t is None for t in moved):
+        return results, [ad.Zero(jax.typeof(x).to_tangent_aval()) for x in results]
+    return results, rule(moved, primals[:kept], outputs=outputs, **dict(static))
+
+
+ad.primitive_jvps[_shown_p] = _shown_jvp
+
 # ---- derivatives --------------------------------------------------------------------------------------------------
+
+tangent_map = TangentMap("eigenpair_hermitian", pushforward, pullback, second_order, pullback_again, on_cpu)
 
 
 def _jvp(

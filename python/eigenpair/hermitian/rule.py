@@ -23,26 +23,21 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ..degeneracy.decision import (
+    at_most_of,
     clusters,
     columns_without_tangent,
     gradient_factor,
+    inverse_gaps,
     noise_of,
+    rounding_of_form,
+    rounding_of_product,
     second_order_factor,
     turning_and_mixing,
+    without_noise,
 )
 from ..degeneracy.explanations import Subject
-from ..degeneracy.inverse_gaps import inverse_gaps, without_noise
 from ..degeneracy.policies import Policy, check
-from ..degeneracy.rounding import at_most_of, norm, rounding_of_form, rounding_of_product
-from ..runtime.matrices import (
-    adjoint,
-    diagonal_matrix,
-    hermitian_part,
-    hermitian_part_transpose,
-    identity,
-    matmul,
-    nan_columns,
-)
+from ..runtime.matrices import adjoint, diagonal_matrix, hermitian_part, identity, matmul, nan_columns, norm
 
 
 class RuleOfType(NamedTuple):
@@ -175,6 +170,16 @@ def finished(gradients: Sequence[Array], factor: Array | None, triangle: str) ->
     """Gradients of the entries that `triangle` reads, in JAX's convention, refused where the factor is NaN."""
     results = [jnp.conj(hermitian_part_transpose(x, triangle)) for x in gradients]
     return results if factor is None else [x * factor.astype(x.dtype) for x in results]
+
+
+def hermitian_part_transpose(x: Array, triangle: str) -> Array:
+    """The transpose of `hermitian_part` at a Hermitian `x`: the gradient of the entries that `triangle` reads."""
+    if triangle == "hermitian":
+        return x / 2 + adjoint(x) / 2
+    strict = (
+        jnp.tril(x, -1) + adjoint(jnp.triu(x, 1)) if triangle == "lower" else jnp.triu(x, 1) + adjoint(jnp.tril(x, -1))
+    )
+    return jnp.where(identity(x.shape[-1], x.ndim), jnp.real(x).astype(x.dtype), strict)
 
 
 # ---- whole spectra ------------------------------------------------------------------------------------------------

@@ -20,11 +20,11 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..degeneracy.policies import Policy, check, raw
-from ..degeneracy.refusals import tallied
 from ..runtime import native
 from ..runtime.matrices import TRIANGLES, hermitian_part
-from ..runtime.tangent_maps import batched, by_jit
-from .residuals import shown, without_refusals
+from ..runtime.primitives import batched, by_jit
+from ..runtime.tangent_maps import tallied
+from .primitive import shown, without_refusals
 from .rule import scale_of
 from .subset_rule import tangent_map
 from .xla import solve_by_xla

@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
-from ..degeneracy.inverse_gaps import generic_rotation
+from ..degeneracy.decision import clusters
 from ..degeneracy.policies import Policy, check
 from ..elementwise import solver
 from ..elementwise.pair import cholesky, solve_triangular
-from ..runtime.matrices import adjoint, all_finite, finite_part, hermitian_part, matmul
+from ..runtime.matrices import adjoint, all_finite, finite_part, hermitian_part, identity, matmul, of_rank
 from .rule import bases, scale_of
 
 
@@ -89,5 +90,21 @@ def in_generic_basis(
     w, v, *u = results
     a, *b = (hermitian_part(x, triangle) for x in operands)
     scale = scale_of(type, a, b[0] if b else None, w, *bases(type, v, u[0] if u else None))
-    turn = generic_rotation(policy, w, scale, v.dtype)
+    turn = _generic_rotation(policy, w, scale, v.dtype)
     return [w, *(matmul(x, turn) for x in (v, *u))]
+
+
+def _generic_rotation(policy: check, w: Array, scale: Array, dtype: Any) -> Array:
+    """A unitary that mixes each cluster and nothing else: one reflection per cluster, at a fixed vector of no
+    symmetry."""
+    n = w.shape[-1]
+    same = clusters(policy, w, scale)
+    k = np.arange(1, n + 1)
+    vector = 1 + np.modf(k * (np.sqrt(5) - 1) / 2)[0]
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        vector = vector * np.exp(2j * np.pi * np.modf(k * np.sqrt(2))[0])
+    inside = same & (jnp.sum(same, axis=-1, keepdims=True) > 1)
+    squares = of_rank(jnp.asarray(np.abs(vector) ** 2, w.dtype), same.ndim)
+    length = jnp.sum(jnp.where(same, squares, 0), axis=-1, keepdims=True)
+    dyad = of_rank(jnp.asarray(2 * np.outer(vector, np.conj(vector)), dtype), same.ndim)
+    return identity(n, same.ndim, dtype) - jnp.where(inside, dyad / length.astype(dtype), 0)

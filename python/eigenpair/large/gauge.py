@@ -12,13 +12,20 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..degeneracy.decision import clusters, columns_without_tangent, open_columns, policy_of_whole, second_order_factor
+from ..degeneracy.decision import (
+    at_most_of,
+    clusters,
+    columns_without_tangent,
+    inverse_gaps,
+    open_columns,
+    policy_of_whole,
+    rounding_of_product,
+    second_order_factor,
+)
 from ..degeneracy.explanations import Subject
-from ..degeneracy.inverse_gaps import inverse_gaps
 from ..degeneracy.policies import Policy, check
-from ..degeneracy.rounding import at_most_of, norm, rounding_of_product
 from ..hermitian.rule import inner_pullback
-from ..runtime.matrices import adjoint, diagonal_matrix, hermitian_part, identity, matmul, nan_columns
+from ..runtime.matrices import adjoint, diagonal_matrix, hermitian_part, identity, matmul, nan_columns, norm
 from ..runtime.tangent_maps import TangentMap
 
 _SUBJECT = Subject("eigsh")

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ..degeneracy.decision import cluster_width
 from ..degeneracy.policies import Policy, broaden, check, mask, policy_of_call
 from . import gauge, host, host_eigenpairs, krylov, lobpcg, messages
 from .basis import noise
@@ -228,7 +229,6 @@ def scale_of_clusters(policy: Policy, found: Frame, scale: Array) -> Array:
     """The size that makes clusters as wide as rounding and residuals reach, shape `(1,)`."""
     if not isinstance(policy, check):
         return scale
-    n = found.rows.shape[-1]
-    width = policy.c * math.sqrt(n) * float(jnp.finfo(scale.dtype).eps)
+    width = cluster_width(policy, found.rows.shape[-1], scale.dtype)
     fixed = lax.stop_gradient(found)
     return jnp.maximum(scale, 2 * jnp.max(fixed.residuals * fixed.lengths) / width)

@@ -61,22 +61,25 @@ def matmul(x: Array, y: Array) -> Array:
     return jnp.matmul(x, y, precision=lax.Precision.HIGHEST)
 
 
+def norm(x: Array, axis: int | tuple[int, ...]) -> Array:
+    """2-norm over `axis` (kept), safe from overflow and underflow of the squares."""
+    x = jnp.abs(x)
+    size = jnp.max(x, axis=axis, keepdims=True, initial=0)
+    safe = jnp.where((size > 0) & jnp.isfinite(size), size, 1)
+    return safe * jnp.sqrt(jnp.sum((x / safe) ** 2, axis=axis, keepdims=True))
+
+
+def largest_column(x: Array) -> Array:
+    """Largest column norm of each matrix, shape `(…, 1, 1)`."""
+    return jnp.max(norm(x, -2), axis=-1, keepdims=True, initial=0)
+
+
 def hermitian_part(x: Array, triangle: str = "hermitian") -> Array:
     """The Hermitian matrix that `triangle` of `x` stands for. Linear, so it also carries tangents."""
     if triangle == "hermitian":
         return x / 2 + adjoint(x) / 2
     strict = jnp.tril(x, -1) if triangle == "lower" else jnp.triu(x, 1)
     return jnp.where(identity(x.shape[-1], x.ndim), jnp.real(x).astype(x.dtype), strict + adjoint(strict))
-
-
-def hermitian_part_transpose(x: Array, triangle: str) -> Array:
-    """The transpose of `hermitian_part` at a Hermitian `x`: the gradient of the entries that `triangle` reads."""
-    if triangle == "hermitian":
-        return x / 2 + adjoint(x) / 2
-    strict = (
-        jnp.tril(x, -1) + adjoint(jnp.triu(x, 1)) if triangle == "lower" else jnp.triu(x, 1) + adjoint(jnp.tril(x, -1))
-    )
-    return jnp.where(identity(x.shape[-1], x.ndim), jnp.real(x).astype(x.dtype), strict)
 
 
 def far_from_hermitian(x: Array, place: Callable[[Array], Array] = lambda x: x) -> Array:

@@ -14,13 +14,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax import Array, lax
+from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from ..degeneracy.refusals import gradients_and_count, matrices_only
+from ..degeneracy.policies import Policy, check
 from . import native
 from .matrices import fusing
+from .primitives import batched, by_jit, with_results
 
 Arrays = Sequence[Any]
 Rule = Callable[..., Sequence[Any]]
@@ -45,7 +47,7 @@ class TangentMap:
 
     `inputs` and `outputs` are tuples of booleans: what is present. Linear arrays carry all batch axes in front;
     residuals may have axes of size 1 there; the first two are eigenvalues and eigenvectors. There are two inputs, or
-    three with a tally (see `eigenpair.degeneracy.refusals`), which the rules do not see.
+    three with a tally (see below), which the rules do not see.
     """
 
     def __init__(
@@ -59,8 +61,8 @@ class TangentMap:
     ):
         self._second_order = second_order
         self._on_cpu = on_cpu
-        self._forward_p = _primitive(f"{name}_tangent")
-        self._backward_p = _primitive(f"{name}_cotangent")
+        self._forward_p = with_results(f"{name}_tangent")
+        self._backward_p = with_results(f"{name}_cotangent")
         self._define(self._forward_p, forward, forward, self._backward_p, "inputs", "outputs")
         self._define(self._backward_p, backward, backward_again or backward, self._forward_p, "outputs", "inputs")
 
@@ -99,10 +101,10 @@ class TangentMap:
                 return list(rule(linear, residuals, **options))
 
             if reverse:
-                return gradients_and_count(
+                return _gradients_and_count(
                     lambda asked: compute(linear, asked), inputs, linear, residuals, static["policy"]
                 )
-            moved = matrices_only(linear, residuals[1])
+            moved = _matrices_only(linear, residuals[1])
             return compute(moved, tuple(x is not None for x in moved))
 
         on_cpu = functools.partial(evaluate, kernels=self._on_cpu)
@@ -165,78 +167,6 @@ class TangentMap:
         batching.primitive_batchers[primitive] = batched(primitive, lambda params: sum(params[given]))
 
 
-@jax.custom_jvp
-def _constant(weights: Any, factor: Any) -> Any:
-    """`weights`, whose own derivatives are multiplied by `factor`: what holds for these weights only has no derivative
-    with respect to them."""
-    return weights
-
-
-@functools.partial(_constant.defjvp, symbolic_zeros=True)
-def _constant_jvp(primals: Arrays, tangents: Arrays) -> tuple[Any, Any]:
-    weights, factor = primals
-    tangent = tangents[0]
-    if isinstance(tangent, jax.custom_derivatives.SymbolicZero):
-        return weights, tangent
-    return _constant(weights, factor), tangent * factor[..., None].astype(tangent.dtype)
-
-
-def by_jit(primitive: Primitive, *static: str) -> Callable[..., Any]:
-    """Defines the eager evaluation of a primitive: its jitted `bind`, which is returned. `static`: its parameters."""
-    compiled = jax.jit(primitive.bind, static_argnames=static)
-    # A second function with an entry of its own in JAX's cache: the first may be waiting for this one.
-    once_more = jax.jit(functools.partial(primitive.bind), static_argnames=static)
-
-    def impl(*operands: Any, **params: Any) -> Any:
-        config: Any = jax.config
-        if not (config.jax_disable_jit or config.jax_debug_nans or config.jax_debug_infs):
-            return compiled(*operands, **params)
-        # Under these settings JAX runs jitted functions without compiling: `bind` would call this one again, forever.
-        with jax.disable_jit(False), jax.debug_nans(False), jax.debug_infs(False):
-            results = once_more(*operands, **params)
-        _refuse_special(primitive.name, jax.tree.leaves(results))
-        return results
-
-    primitive.def_impl(impl)
-    return compiled
-
-
-def _refuse_special(name: str, results: Arrays) -> None:
-    """Raises JAX's error if `jax_debug_nans` or `jax_debug_infs` is set and finds something."""
-    for part in (np.asarray(shard.data) for result in results for shard in result.addressable_shards):
-        for setting, kind, found in (("jax_debug_nans", "nan", np.isnan), ("jax_debug_infs", "inf", np.isinf)):
-            if getattr(jax.config, setting) and found(part).any():
-                raise FloatingPointError(f"invalid value ({kind}) encountered in {name}")
-
-
-def batched(primitive: Primitive, full: Callable[[dict[str, Any]], int] | None = None) -> Callable[..., Any]:
-    """The batching rule of a primitive whose operands and results all carry their batch axes in front.
-
-    The first `full(params)` operands (all, when not given) must have the whole batch shape; the others may have axes
-    of size 1.
-    """
-
-    def batch(operands: Arrays, axes: Sequence[Any], **params: Any) -> tuple[Any, Any]:
-        size = next(x.shape[d] for x, d in zip(operands, axes, strict=True) if d is not None)
-        count = len(operands) if full is None else full(params)
-        moved = []
-        for index, (x, d) in enumerate(zip(operands, axes, strict=True)):
-            if d is not None:
-                moved.append(jnp.moveaxis(x, d, 0))
-            else:
-                moved.append(jnp.broadcast_to(x, (size, *x.shape)) if index < count else x[None])
-        results = primitive.bind(*moved, **params)
-        return (list(results), [0] * len(results)) if primitive.multiple_results else (results, 0)
-
-    return batch
-
-
-def _primitive(name: str) -> Primitive:
-    primitive = Primitive(name)
-    primitive.multiple_results = True
-    return primitive
-
-
 def _is_zero(x: Any) -> bool:
     return x is None or type(x) is ad.Zero
 
@@ -249,3 +179,87 @@ def _spread(values: Arrays, present: Sequence[bool]) -> tuple[Any, ...]:
 
 def _freeze(static: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple(sorted(static.items()))
+
+
+@jax.custom_jvp
+def _constant(weights: Any, factor: Any) -> Any:
+    """`weights`, whose own derivatives are multiplied by `factor`: what holds for these weights only has no derivative
+    with respect to them."""
+    return weights
+
+
+@functools.partial(_constant.defjvp, symbolic_zeros=True)
+def _constant_jvp(primals: Arrays, tangents: Arrays) -> tuple[Any, Any]:
+    weights, factor = primals
+    tangent = tangents[0]
+    if isinstance(tangent, SymbolicZero):
+        return weights, tangent
+    return _constant(weights, factor), tangent * factor[..., None].astype(tangent.dtype)
+
+
+# ---- refused gradients: zeros in their place, and their number ----------------------------------------------------
+
+
+# The number of refused gradients leaves the pure function as the gradient of a *tally*, an argument of zeros that no
+# value depends on. To a `TangentMap` it is a third input: its tangent is ignored, and its cotangent is the number.
+
+
+def _gradients_and_count(
+    compute: Callable[[tuple[bool, ...]], Arrays],
+    inputs: tuple[bool, ...],
+    cotangents: Arrays,
+    residuals: Arrays,
+    policy: Policy,
+) -> list[Array]:
+    """The gradients from `compute` of the matrices among `inputs`, zeros where the policy wants them, and the number of
+    refused matrices for the tally."""
+    matrices, tally = inputs[:2], inputs[2:] == (True,)
+    zero = isinstance(policy, check) and policy.refused == "zero"
+    if not (tally or zero):
+        return list(compute(matrices))
+    gradients = list(compute(matrices if any(matrices) else (True, False)))
+    refused = _refused(gradients, cotangents, residuals[0], policy)
+    if zero:
+        gradients = [jnp.where(refused[..., None, None], 0, x) for x in gradients]
+    counts = [refused.astype(jnp.finfo(gradients[0].dtype).dtype)] if tally else []
+    return (gradients if any(matrices) else []) + counts
+
+
+def _refused(gradients: Arrays, cotangents: Arrays, w: Array, policy: Policy) -> Array:
+    """Which matrices have a gradient that is NaN, but a solution and cotangents that are not; `(…,)`."""
+    batch = gradients[0].shape[:-2]
+    if not isinstance(policy, check):
+        return jnp.zeros(batch, bool)
+    # Where one gradient of a matrix is refused, all are.
+    result = jnp.any(jnp.isnan(lax.stop_gradient(gradients[0])), axis=(-1, -2))
+    result = result & ~jnp.any(jnp.isnan(lax.stop_gradient(w)), axis=-1)
+    for x in cotangents:
+        if x is not None:
+            result = result & jnp.all(jnp.isfinite(lax.stop_gradient(x)), axis=tuple(range(len(batch), x.ndim)))
+    return result
+
+
+def _matrices_only(linear: Arrays, like: Array) -> Arrays:
+    """The tangents without that of the tally; zeros if there are no others."""
+    if len(linear) < 3:
+        return linear
+    a, b, tally = linear
+    if a is None and b is None:
+        a = jnp.zeros((*tally.shape, like.shape[-2], like.shape[-2]), like.dtype)
+    return a, b
+
+
+def tallied(solve: Callable[..., Arrays], jvp: Callable[..., Any], tally: Array, operands: Arrays) -> list[Array]:
+    """`solve(*operands)` with the forward rule `jvp(operands, tangents, tally)`, tangents `None` where zero."""
+
+    @jax.custom_jvp
+    def call(tally: Array, *operands: Array) -> list[Array]:
+        return list(solve(*operands))
+
+    @functools.partial(call.defjvp, symbolic_zeros=True)
+    def _(primals: Arrays, tangents: Arrays) -> tuple[list[Array], list[Array]]:
+        of_tally, *moved = (None if isinstance(t, SymbolicZero) else t for t in tangents)
+        results, results_moved = jvp(primals[1:], moved, of_tally)
+        return list(results), list(results_moved)
+
+    return call(tally, *operands)

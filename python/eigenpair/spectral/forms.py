@@ -31,7 +31,7 @@ from jax.interpreters import ad, batching, mlir
 
 from ..runtime import native
 from ..runtime.matrices import matmul, of_rank
-from ..runtime.tangent_maps import batched, by_jit
+from ..runtime.primitives import batched, by_jit
 from . import divided_differences
 
 

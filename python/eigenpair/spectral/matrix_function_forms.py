@@ -26,7 +26,7 @@ from jax.interpreters import ad, batching, mlir
 
 from ..runtime import native
 from ..runtime.matrices import adjoint, matmul
-from ..runtime.tangent_maps import batched, by_jit
+from ..runtime.primitives import batched, by_jit
 from . import triangular
 
 _METHODS = {"sqrt": triangular.sqrt, "log": triangular.log, "sign": triangular.sign}
@@ -82,7 +82,7 @@ def _split(operands: Sequence[Any], leading: int) -> tuple[Sequence[Any], Sequen
     return operands[:leading], operands[leading:-_MATRIX], operands[-_MATRIX:]
 
 
-# ---- values ----------------------------------------------------------------------------------------------------------
+# ---- values -------------------------------------------------------------------------------------------------------
 
 
 def _evaluate(*operands: Array, method: str) -> Array:
@@ -173,7 +173,7 @@ def _evaluate_dual(*operands: Array, method: str, count: int) -> Sequence[Array]
     return list(jax.vjp(linear, *jet)[1](y))
 
 
-# ---- transformations -------------------------------------------------------------------------------------------------
+# ---- transformations ----------------------------------------------------------------------------------------------
 
 
 def _is_zero(x: Any) -> bool:

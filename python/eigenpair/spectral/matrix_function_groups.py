@@ -19,10 +19,9 @@ from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
 from ..degeneracy.policies import check
-from ..degeneracy.rounding import norm
 from ..general.primitive import solve_with_dual
-from ..runtime.matrices import adjoint, diagonal_matrix, finite_or_identity, identity, matmul
-from ..runtime.tangent_maps import by_jit
+from ..runtime.matrices import adjoint, diagonal_matrix, finite_or_identity, identity, matmul, norm
+from ..runtime.primitives import by_jit
 from . import triangular
 from .matrix_function_forms import Reduced
 from .named_functions import RESOLVED, not_grouped, without_groups
@@ -99,7 +98,7 @@ def _schur(a: Array) -> tuple[Array, Array]:
     return lax.platform_dependent(a, cpu=on_cpu, default=nowhere)
 
 
-# ---- groups and their circles ----------------------------------------------------------------------------------------
+# ---- groups and their circles -------------------------------------------------------------------------------------
 
 
 def _on_circle(radius: Array) -> Array:
@@ -263,7 +262,7 @@ def _linked(near: Array) -> Array:
     return lax.while_loop(lambda state: state[1], more, (near, jnp.any(near)))[0]
 
 
-# ---- is it needed anywhere? ------------------------------------------------------------------------------------------
+# ---- is it needed anywhere? ---------------------------------------------------------------------------------------
 
 # Whether any entry is true, over the whole batch, under `vmap` too: what no matrix of it needs is then not computed.
 _anywhere_p = Primitive("eigenpair_anywhere")

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from ..degeneracy.policies import check
-from ..degeneracy.rounding import norm
-from ..runtime.matrices import diagonal_matrix, identity
+from ..runtime.matrices import diagonal_matrix, identity, norm
 from . import triangular
 
 RESOLVED = 1e-3  # a result with a larger relative error is none

@@ -3,7 +3,6 @@ functions"."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from ..degeneracy.decision import apart_from_next
 from ..degeneracy.explanations import CUT, Subject, explain_asymmetry, explain_neighbours
 from ..degeneracy.policies import check, explains, policy_of_call
 from ..runtime import arguments, engines, matrices
@@ -192,8 +192,7 @@ def _gap_or_nan(w: Array, k: int, scale: Array) -> Array:
     n = w.shape[-1]
     if k in (0, n):
         return jnp.ones((*w.shape[:-1], 1), w.dtype)
-    tol = check().c * math.sqrt(n) * jnp.finfo(w.dtype).eps * scale[..., 0]
-    apart = w[..., k] - w[..., k - 1] > tol
+    apart = apart_from_next(check(), w, scale)[..., k - 1]
     policy = policy_of_call(None)
     if explains(policy):
         of_pairs = jnp.ones((*w.shape[:-1], n - 1), bool).at[..., k - 1].set(apart)

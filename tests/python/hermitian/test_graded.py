@@ -7,7 +7,7 @@ import pytest
 from eigenpair import eigh, eigvalsh, native, spectral_projector
 from eigenpair.degeneracy import check
 from eigenpair.general import rule as general_rules
-from eigenpair.hermitian import core_rule as core
+from eigenpair.hermitian import primitive
 from eigenpair.hermitian import rule as rules
 from problems import eps, hermitian, inner, random, unitary, with_spectrum
 
@@ -145,7 +145,7 @@ def test_a_basis_beside_a_long_vector(type, dtype, rule):
                 assert np.isnan(jax.grad(of_pair)(*pair)).all()
 
 
-# ---- the rules themselves, in bases of no matrix -------------------------------------------------------------------
+# ---- the rules themselves, in bases of no matrix ------------------------------------------------------------------
 
 
 def by_core_and_jax(linear, kept, type, policy=RULES["core"]):
@@ -159,7 +159,7 @@ def by_core_and_jax(linear, kept, type, policy=RULES["core"]):
     }
     given = [jnp.asarray(x)[None] for x in linear if x is not None]
     kept = [jnp.asarray(x)[None] for x in kept]
-    kernel = core.on_cpu(kept, reverse=True, **static)
+    kernel = primitive.on_cpu(kept, reverse=True, **static)
     optional = [None if x is None else jnp.asarray(x)[None] for x in linear]
     return jax.jit(kernel)(given, kept), rules.pullback(optional, kept, **static)
 
@@ -236,7 +236,7 @@ def test_sizes_whose_squares_overflow_or_vanish(dtype, n):
                     assert np.isnan(answer[0]).any() == turns
 
 
-# ---- subsets and general problems ----------------------------------------------------------------------------------
+# ---- subsets and general problems ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

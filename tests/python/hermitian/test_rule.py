@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from eigenpair import native
 from eigenpair.degeneracy import broaden, check, mask, raw
-from eigenpair.hermitian import core_rule as core
+from eigenpair.hermitian import primitive
 from eigenpair.hermitian import rule as rules
 from problems import DTYPES, adjoint, eps, generator, random, unitary
 
@@ -51,7 +51,7 @@ def _compiled(reverse, static):
     rule, flags = (rules.pullback, "outputs") if reverse else (rules.pushforward, "inputs")
 
     def by_core_and_by_jax(linear, kept):
-        kernel = core.on_cpu(kept, reverse=reverse, **static)
+        kernel = primitive.on_cpu(kept, reverse=reverse, **static)
         assert kernel is not None
         given = iter(linear)
         return kernel(linear, kept), rule([next(given) if flag else None for flag in static[flags]], kept, **static)
@@ -179,7 +179,7 @@ def test_same_bits_at_any_place_of_the_batch(dtype, triangle):
         def gradient(order, given=(dw, dv), kept=(w, v), static=static):
             linear = [jnp.asarray(x[order]) for x in given]
             residuals_ = [jnp.asarray(x[order]) for x in kept]
-            kernel = core.on_cpu(residuals_, reverse=True, triangle=triangle, **static)
+            kernel = primitive.on_cpu(residuals_, reverse=True, triangle=triangle, **static)
             return np.asarray(jax.jit(kernel)(linear, residuals_)[0])
 
         order = rng.permutation(len(w))
@@ -204,5 +204,5 @@ def test_who_asks_for_an_explanation_gets_it():
     """The core says no more than yes or no."""
     static = {"inputs": (True, False), "outputs": (True, True, False), "reverse": True, "type": 0}
     kept = (jnp.zeros(2), jnp.eye(2))
-    assert core.on_cpu(kept, triangle="lower", policy=check(explain=True), **static) is None
-    assert core.on_cpu(kept, triangle="lower", policy=check(), **static) is not None
+    assert primitive.on_cpu(kept, triangle="lower", policy=check(explain=True), **static) is None
+    assert primitive.on_cpu(kept, triangle="lower", policy=check(), **static) is not None

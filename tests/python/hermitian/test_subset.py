@@ -10,8 +10,8 @@ import pytest
 import scipy.linalg
 from eigenpair import eigh, eigvalsh, fix_gauge
 from eigenpair.degeneracy import check, mask
-from eigenpair.hermitian.complement import _complement_by_xla, complement_p
 from eigenpair.hermitian.subset import _solve_by_xla, _solve_p
+from eigenpair.hermitian.subset_rule import _complement_by_xla, complement_p
 from finite_differences import assert_gradient
 from problems import TYPES, adjoint, eps, moduli, of_matrices, problem, random, unitary, with_spectrum
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from eigenpair import eigh, eigvalsh
 from eigenpair.degeneracy import check, mask, raw
-from eigenpair.hermitian.complement import _complement_by_xla, complement_p
 from eigenpair.hermitian.subset import _solve_by_xla, _solve_p
+from eigenpair.hermitian.subset_rule import _complement_by_xla, complement_p
 from finite_differences import assert_gradient, assert_tangent, derivative
 from problems import adjoint, eps, moduli, positive, problem, random, spoiled, unitary
 
