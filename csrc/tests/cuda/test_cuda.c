@@ -17,7 +17,7 @@ static void all_solved(const problem_data* data) {
     CHECK(data->problem.info[k] == 0, "info[%lld] = %d (%s)", (long long)k, data->problem.info[k],
           describe(&data->spec));
   }
-  judge(data);
+  check_solutions(data);
 }
 
 TEST(every_kind_of_problem) {
@@ -156,7 +156,7 @@ TEST(one_failure_leaves_its_neighbours_alone) {
     solve(&opened, &data);
     const int32_t* info = data.problem.info;
     CHECK(info[0] == 0 && info[1] != 0 && info[2] == 0, "info %d, %d, %d (type %d)", info[0], info[1], info[2], type);
-    judge(&data);
+    check_solutions(&data);
     free_problem(&data);
   }
   close_cuda(&opened);

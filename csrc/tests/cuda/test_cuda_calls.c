@@ -174,7 +174,7 @@ TEST(errors_are_reported_and_leave_nothing_behind) {
     opened.fake->failing = NULL;
     CHECK(solve_hermitian(&opened, &data.problem, NULL) == EIGENPAIR_OK, "after %s: %s", cases[i].routine,
           eigenpair_last_error());
-    judge(&data);
+    check_solutions(&data);
     free_problem(&data);
     eigenpair_cuda_close(opened.cuda);
     opened = open_cuda(FAKE_CUDA);
@@ -192,7 +192,7 @@ TEST(ten_thousand_calls_need_one_handle) {
     const eigenpair_status status = solve_hermitian(&opened, &data.problem, &streams[0]);
     REQUIRE(status == EIGENPAIR_OK, "call %d: %s", i, eigenpair_last_error());
   }
-  judge(&data);
+  check_solutions(&data);
   CHECK(atomic_load(&opened.fake->solvers_made) == 1, "%d handles were made", atomic_load(&opened.fake->solvers_made));
   CHECK(atomic_load(&opened.fake->queries) == 1, "%d queries", atomic_load(&opened.fake->queries));
   CHECK(eigenpair_cuda_idle_handles(opened.cuda) == 1, "%lld idle",
@@ -269,7 +269,7 @@ static void* work(void* context) {
     void* stream = &streams[(arguments->index + i) % 3];
     CHECK(solve_hermitian(arguments->opened, &data.problem, stream) == EIGENPAIR_OK, "%s", eigenpair_last_error());
   }
-  judge(&data);
+  check_solutions(&data);
   free_problem(&data);
   return NULL;
 }

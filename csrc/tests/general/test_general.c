@@ -100,7 +100,7 @@ static Z times(const general* g, const void* matrix, const void* x, int adjoint,
 }
 
 /* Residual, unit norm, and the gauge, of one set of vectors. */
-static void judge_vectors(const general* g, const void* x, int adjoint, int64_t k, int64_t j) {
+static void check_vectors(const general* g, const void* x, int adjoint, int64_t k, int64_t j) {
   const double tolerance = 100 * (double)g->n * (double)g->n * epsilon(g->dtype);
   const Z w = adjoint ? conj(eigenvalue(g, k, j)) : eigenvalue(g, k, j);
   double norm = 0, largest = 0;
@@ -122,7 +122,7 @@ static void judge_vectors(const general* g, const void* x, int adjoint, int64_t 
         (long long)j, name(g));
 }
 
-static void judge_general(const general* g) {
+static void check_general(const general* g) {
   for (int64_t k = 0; k < g->batch; ++k) {
     CHECK(g->problem.info[k] == EIGENPAIR_INFO_OK, "info[%lld] = %d (%s)", (long long)k, g->problem.info[k], name(g));
     for (int64_t j = 0; j < g->n; ++j) {
@@ -133,8 +133,8 @@ static void judge_general(const general* g) {
         const Z partner = eigenvalue(g, k, cimag(w) < 0 ? j + 1 : j - 1);
         CHECK(partner == conj(w), "w[%lld] of a real matrix has no conjugate beside it (%s)", (long long)j, name(g));
       }
-      if (g->problem.v) judge_vectors(g, g->problem.v, 0, k, j);
-      if (g->problem.vl) judge_vectors(g, g->problem.vl, 1, k, j);
+      if (g->problem.v) check_vectors(g, g->problem.v, 0, k, j);
+      if (g->problem.vl) check_vectors(g, g->problem.vl, 1, k, j);
       for (int64_t m = 0; g->problem.u && m < g->n; ++m) {
         Z product = 0;
         double size = 1;
@@ -173,11 +173,11 @@ TEST(every_general_problem) {
     for (int code = 0; code < 4 * 2 * 2 * 4; ++code) {
       general all = make_general(code % 4, code / 4 % 2, code / 8 % 2, RIGHT | LEFT | DUAL, sizes[code / 16], 2);
       run(handle, &all, 1);
-      judge_general(&all);
+      check_general(&all);
       for (int wants = 0; wants < 4; ++wants) {
         general less = make_general(code % 4, code / 4 % 2, code / 8 % 2, wants, sizes[code / 16], 2);
         run(handle, &less, 1);
-        judge_general(&less);
+        check_general(&less);
         free_general(&less);
       }
       free_general(&all);

@@ -18,7 +18,7 @@ static void all_solved(const problem_data* data) {
     CHECK(data->problem.info[k] == EIGENPAIR_INFO_OK, "info[%lld] = %d (%s)", (long long)k, data->problem.info[k],
           describe(&data->spec));
   }
-  judge(data);
+  check_solutions(data);
 }
 
 TEST(one_matrix_shared_by_the_batch) {
@@ -92,7 +92,7 @@ static void spoil_one(const eigenpair_lapack* lapack, problem_spec spec, harm wh
   if (spec.type != 0) memcpy(spoiled.b_before, spoiled.b_stored, spoiled.b_bytes);
   run(lapack, &clean);
   run(lapack, &spoiled);
-  judge(&spoiled);
+  check_solutions(&spoiled);
   const int32_t expected =
       what == NEGATIVE_B || what == ZERO_B ? EIGENPAIR_INFO_NOT_POSITIVE_DEFINITE : EIGENPAIR_INFO_NOT_FINITE;
   for (int64_t k = 0; k < kBatch; ++k) {

@@ -16,7 +16,7 @@ static void solve(const eigenpair_lapack* lapack, const subset_data* d, int32_t 
 TEST(every_complement) {
   const struct {
     int64_t n, first, count;
-  } parts[] = {{1, 0, 1}, {2, 1, 1}, {7, 0, 2}, {7, 3, 3}, {7, 6, 1}, {7, 0, 7}, {33, 14, 4}};
+  } subsets[] = {{1, 0, 1}, {2, 1, 1}, {7, 0, 2}, {7, 3, 3}, {7, 6, 1}, {7, 0, 7}, {33, 14, 4}};
   FOR_EACH_LAPACK(lapack) {
     eigenpair_lapack* handle = lend(lapack, 0);
     for (int code = 0; code < 4 * 3 * 2 * 2 * 7; ++code) {
@@ -24,8 +24,8 @@ TEST(every_complement) {
       spec.triangle = code / 4 % 3;
       spec.layout = code / 12 % 2;
       spec.type = code / 24 % 2;
-      spec.n = parts[code / 48].n;
-      subset_data d = make_subset(spec, parts[code / 48].first, parts[code / 48].count);
+      spec.n = subsets[code / 48].n;
+      subset_data d = make_subset(spec, subsets[code / 48].first, subsets[code / 48].count);
       const size_t element = element_bytes(spec.dtype), n = (size_t)spec.n;
       const size_t bytes = 3 * n * (n + 4 + (spec.type ? n : 0)) * element, of_y = 3 * n * (size_t)d.count * element;
       void *factor = malloc(bytes), *y = malloc(of_y);
@@ -33,7 +33,7 @@ TEST(every_complement) {
       memcpy(factor, d.problem.factor, bytes);
       memcpy(y, d.y, of_y);
       solve_complement(handle, &d, 1);
-      judge_complement(&d);
+      check_complement(&d);
       CHECK(memcmp(factor, d.problem.factor, bytes) == 0, "the factor was modified (%s)", describe_subset(&d));
       CHECK(memcmp(y, d.y, of_y) == 0, "y was modified (%s)", describe_subset(&d));
       free(factor);
@@ -60,8 +60,8 @@ TEST(equal_eigenvalues) {
       d.problem.a = d.whole.problem.a;
       d.problem.b = d.whole.problem.b;
       solve(handle, &d, 1);
-      judge_subset(&d);
-      judge_complement(&d);
+      check_subset(&d);
+      check_complement(&d);
       free_subset(&d);
     }
     eigenpair_lapack_destroy(handle);

@@ -14,7 +14,7 @@ static void solve(const eigenpair_lapack* lapack, const problem_data* data) {
     CHECK(data->problem.info[k] == EIGENPAIR_INFO_OK, "info[%lld] = %d (%s)", (long long)k, data->problem.info[k],
           describe(&data->spec));
   }
-  judge(data);
+  check_solutions(data);
 }
 
 /* The eigenvalues of two solutions of one problem agree to rounding. */

@@ -23,7 +23,7 @@ static int have_kernels(void) {
 }
 
 static int is_single(int32_t dtype) { return dtype == EIGENPAIR_FLOAT32 || dtype == EIGENPAIR_COMPLEX64; }
-static int parts(int32_t dtype) { return dtype >= EIGENPAIR_COMPLEX64 ? 2 : 1; }
+static int reals_per_entry(int32_t dtype) { return dtype >= EIGENPAIR_COMPLEX64 ? 2 : 1; }
 
 static double get(const void* data, int32_t dtype, int64_t i) {
   return is_single(dtype) ? ((const float*)data)[i] : ((const double*)data)[i];
@@ -48,9 +48,9 @@ static void copy_pair(int32_t dtype, int32_t layout, int64_t start, const void* 
   for (int64_t i = 0; i < kOrder; ++i) {
     for (int64_t j = kFirst; j <= kSecond; ++j) {
       const int64_t place = start + (layout == EIGENPAIR_ROW_MAJOR ? i * kOrder + j : i + j * kOrder);
-      for (int k = 0; k < parts(dtype); ++k) {
-        const double x = get(from, dtype, place * parts(dtype) + k);
-        put(to, dtype, place * parts(dtype) + k, k == 1 && conjugate ? -x : x);
+      for (int k = 0; k < reals_per_entry(dtype); ++k) {
+        const double x = get(from, dtype, place * reals_per_entry(dtype) + k);
+        put(to, dtype, place * reals_per_entry(dtype) + k, k == 1 && conjugate ? -x : x);
       }
     }
   }
@@ -69,7 +69,7 @@ static void fill(data* d, int32_t dtype, int32_t layout, int conjugated, int all
   }
   void* const all[] = {d->v, d->u, d->dv, d->du};
   for (int m = 0; m < 4; ++m) {
-    for (int64_t i = 0; i < kBatch * kSquare * parts(dtype); ++i) put(all[m], dtype, i, uniform(&seed) / 5);
+    for (int64_t i = 0; i < kBatch * kSquare * reals_per_entry(dtype); ++i) put(all[m], dtype, i, uniform(&seed) / 5);
   }
   /* The third matrix has two close eigenvalues in different clusters, whose vectors only rounding errors turn. */
   put(d->w, dtype, 2 * kOrder + kSecond, 1 + kFirst + 1e-5);
@@ -81,7 +81,7 @@ static void fill(data* d, int32_t dtype, int32_t layout, int conjugated, int all
 }
 
 static void agree(const data* d, const eigenpair_hermitian_rule* rule, int turn) {
-  const int64_t count = kSquare * parts(rule->dtype);
+  const int64_t count = kSquare * reals_per_entry(rule->dtype);
   for (int which = 0; which < 2; ++which) {
     if ((which == 0 ? rule->da : rule->db) == NULL) continue;
     const void *found = which == 0 ? d->da[0] : d->db[0], *expected = which == 0 ? d->da[1] : d->db[1];

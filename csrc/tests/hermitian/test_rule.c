@@ -155,7 +155,7 @@ TEST(forward_and_reverse_are_transposes) {
   }
 }
 
-TEST(clusters_are_judged) {
+TEST(clusters_are_decided) {
   if (!have_kernels()) return;
   enum { n = 4, square = n * n, batch = 3 };
   double w[batch * n], v[batch * square] = {0}, dv[batch * square], gradient[batch * square];

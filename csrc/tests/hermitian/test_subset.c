@@ -13,7 +13,7 @@ static void all_solved(const subset_data* d) {
     CHECK(d->problem.info[k] == EIGENPAIR_INFO_OK, "info[%lld] = %d (%s)", (long long)k, d->problem.info[k],
           describe_subset(d));
   }
-  judge_subset(d);
+  check_subset(d);
 }
 
 /* All eigenvalues of the same matrices, by the driver for whole spectra, which test_hermitian.c tests. */
@@ -54,7 +54,7 @@ static double frobenius(const double complex* a, int64_t n) {
 }
 
 /* That these are the right eigenvalues, and that the edges are. */
-static void judge_places(const eigenpair_lapack* lapack, const subset_data* d) {
+static void check_places(const eigenpair_lapack* lapack, const subset_data* d) {
   const problem_spec* spec = &d->whole.spec;
   const int64_t n = spec->n;
   const problem_data whole = all_values(lapack, d);
@@ -90,7 +90,7 @@ static void judge_places(const eigenpair_lapack* lapack, const subset_data* d) {
 static void every_problem_of_type(int32_t type) {
   const struct {
     int64_t n, first, count;
-  } parts[] = {{1, 0, 1}, {2, 0, 1}, {2, 1, 1}, {2, 0, 2}, {7, 0, 2}, {7, 3, 3}, {7, 5, 2}, {7, 0, 7}, {33, 14, 4}};
+  } subsets[] = {{1, 0, 1}, {2, 0, 1}, {2, 1, 1}, {2, 0, 2}, {7, 0, 2}, {7, 3, 3}, {7, 5, 2}, {7, 0, 7}, {33, 14, 4}};
   FOR_EACH_LAPACK(lapack) {
     eigenpair_lapack* handle = lend(lapack, 0);
     for (int code = 0; code < 4 * 3 * 2 * 3 * 9; ++code) {
@@ -98,11 +98,11 @@ static void every_problem_of_type(int32_t type) {
       spec.triangle = code / 4 % 3;
       spec.layout = code / 12 % 2;
       spec.want = code / 24 % 3;
-      spec.n = parts[code / 72].n;
-      subset_data d = make_subset(spec, parts[code / 72].first, parts[code / 72].count);
+      spec.n = subsets[code / 72].n;
+      subset_data d = make_subset(spec, subsets[code / 72].first, subsets[code / 72].count);
       solve_subset(handle, &d, 1);
       all_solved(&d);
-      judge_places(handle, &d);
+      check_places(handle, &d);
       free_subset(&d);
     }
     eigenpair_lapack_destroy(handle);
@@ -133,7 +133,7 @@ TEST(blocks_and_equal_eigenvalues) {
       d.problem.a = d.whole.problem.a;
       solve_subset(handle, &d, 1);
       all_solved(&d);
-      judge_places(handle, &d);
+      check_places(handle, &d);
       free_subset(&d);
     }
     eigenpair_lapack_destroy(handle);

@@ -124,7 +124,7 @@ TEST(every_spectrum_alone) {
         store_matrices(&data[values]);
         REQUIRE(eigenpair_hermitian(none, &data[values].problem, 1) == EIGENPAIR_OK, "%s", eigenpair_last_error());
         CHECK(data[values].problem.info[0] == EIGENPAIR_INFO_OK, "%s", describe(&data[values].spec));
-        judge(&data[values]);
+        check_solutions(&data[values]);
       }
       eigenpair_lapack_destroy(none);
       free_problem(&data[0]);
@@ -143,8 +143,8 @@ TEST(every_spectrum_at_every_size) {
       problem_data values = mixed_spectra(spec);
       solve(&data, 1);
       solve(&values, 1);
-      judge(&data);
-      judge(&values);
+      check_solutions(&data);
+      check_solutions(&values);
       for (int64_t k = 0; k < spec.batch; ++k) {
         CHECK(data.problem.info[k] == EIGENPAIR_INFO_OK, "info[%lld] = %d (%s)", (long long)k, data.problem.info[k],
               describe(&data.spec));

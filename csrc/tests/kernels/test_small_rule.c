@@ -57,7 +57,7 @@ static Z* sum_of_products(const Z* m, const Z* x, const Z* other, const Z* y, in
 
 /* The derivatives of A x = y w, of the definition of the dual basis, and of U^H V = I, with the phase of parallel
  * transport. Together they determine the tangents. */
-static void judge_forward(const rule_data* d) {
+static void check_forward(const rule_data* d) {
   const problem_spec* spec = &d->solved.spec;
   const int64_t n = spec->n, square = n * n;
   const int type = spec->type;
@@ -119,7 +119,7 @@ TEST(forward_satisfies_the_equations) {
       rule_data d = make_rule(spec_for(code, n), 0);
       apply_rule(&d, 1);
       CHECK(d.refused[0] == 0, "refused (%s)", describe(&d.solved.spec));
-      judge_forward(&d);
+      check_forward(&d);
       free_rule(&d);
     }
   }

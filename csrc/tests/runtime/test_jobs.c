@@ -65,7 +65,7 @@ TEST(same_bits_on_1_2_and_7_threads) {
     for (int i = 0; i < kBatchCount; ++i) {
       problem_data alone = make_problem(kBatches[i]);
       run_on(handle, &alone, 1);
-      judge(&alone);
+      check_solutions(&alone);
       for (int32_t threads = 2; threads <= kMaxThreads; threads += 5) {
         problem_data together = make_problem(kBatches[i]), by_core = make_problem(kBatches[i]);
         run_on(handle, &together, threads);
@@ -97,7 +97,7 @@ TEST(workers_that_come_after_finish) {
     CHECK(lapack->get_threads == NULL || lapack->get_threads() == 1, "LAPACK has %d threads", lapack->get_threads());
     CHECK(eigenpair_job_finish(job) == EIGENPAIR_OK, "%s", eigenpair_last_error());
     CHECK(lapack->get_threads == NULL || lapack->get_threads() == 2, "LAPACK has %d threads", lapack->get_threads());
-    judge(&data);
+    check_solutions(&data);
     free_problem(&data);
     eigenpair_lapack_destroy(handle);
     pthread_t late[2];
@@ -140,7 +140,7 @@ TEST(helpers_alone) {
     pthread_join(start(work_and_release, job), NULL);
     CHECK(data.problem.info[data.spec.batch - 1] == EIGENPAIR_INFO_OK, "work() left chunks unclaimed");
     CHECK(eigenpair_job_finish(job) == EIGENPAIR_OK, "%s", eigenpair_last_error());
-    judge(&data);
+    check_solutions(&data);
     free_problem(&data);
     eigenpair_lapack_destroy(handle);
   }

@@ -45,7 +45,7 @@ void store_matrices(problem_data* data);
 
 /* CHECKs that the inputs have not changed, that nothing was written past the outputs, and the results of matrices whose
  * info is OK: residual, normalization, order, dual basis. */
-void judge(const problem_data* data);
+void check_solutions(const problem_data* data);
 
 /* The k-th matrix has the same outputs, bit for bit, as in another solution of the same size and wants. */
 int same_bits(const problem_data* x, int64_t k, const problem_data* y, int64_t m);

@@ -143,10 +143,10 @@ static int nan_from(const void* output, int32_t dtype, int64_t k, int64_t each) 
 
 int subset_is_nan(const subset_data* d, int64_t k) {
   const int32_t dtype = d->whole.spec.dtype;
-  const int64_t parts = is_complex(dtype) ? 2 : 1;
+  const int64_t reals_per_entry = is_complex(dtype) ? 2 : 1;
   return nan_from(d->problem.w, dtype, k, d->count) && nan_from(d->problem.edges, dtype, k, 3) &&
-         nan_from(d->problem.v, dtype, k, parts * d->whole.spec.n * d->count) &&
-         nan_from(d->problem.factor, dtype, k, parts * (int64_t)factor_elements(d));
+         nan_from(d->problem.v, dtype, k, reals_per_entry * d->whole.spec.n * d->count) &&
+         nan_from(d->problem.factor, dtype, k, reals_per_entry * (int64_t)factor_elements(d));
 }
 
 int complement_is_nan(const subset_data* d, int64_t k) {

@@ -22,10 +22,10 @@ void free_subset(subset_data* data);
 void solve_subset(const eigenpair_lapack* lapack, const subset_data* data, int32_t threads);
 void solve_complement(const eigenpair_lapack* lapack, const subset_data* data, int32_t threads);
 
-/* CHECK memory as `judge` does, and the results of matrices whose info is OK: residual, normalization, order; for the
- * complement, the equation of each column and that it is orthogonal to the eigenvectors. */
-void judge_subset(const subset_data* data);
-void judge_complement(const subset_data* data);
+/* CHECK memory as `check_solutions` does, and the results of matrices whose info is OK: residual, normalization and
+ * order; for the complement, the equation of each column and that it is orthogonal to the eigenvectors. */
+void check_subset(const subset_data* data);
+void check_complement(const subset_data* data);
 
 /* The k-th matrix has the same outputs, bit for bit, as the m-th of another solution, except for the factor. */
 int same_subset_bits(const subset_data* x, int64_t k, const subset_data* y, int64_t m);

@@ -40,7 +40,7 @@ static void vanishes(double error, double scale, const subset_data* d, int64_t k
         describe_subset(d));
 }
 
-static void judge_one(const subset_data* d, int64_t k) {
+static void check_eigenpairs(const subset_data* d, int64_t k) {
   const int64_t n = d->whole.spec.n, count = d->count;
   double* w = malloc((size_t)count * sizeof *w);
   for (int64_t j = 0; j < count; ++j) {
@@ -68,22 +68,22 @@ static void judge_one(const subset_data* d, int64_t k) {
   free(w);
 }
 
-void judge_subset(const subset_data* d) {
+void check_subset(const subset_data* d) {
   const problem_spec* spec = &d->whole.spec;
   const int64_t n = spec->n, batch = spec->batch, factor = n * (n + 4) + (spec->type != 0 ? n * n : 0);
   const size_t element = element_bytes(spec->dtype), real = real_bytes(spec->dtype);
-  judge(&d->whole); /* that the matrices have not changed; none of its own outputs says OK */
+  check_solutions(&d->whole); /* that the matrices have not changed; none of its own outputs says OK */
   CHECK(is_intact(d->problem.w, batch * d->count, real) && is_intact(d->problem.edges, batch * 3, real) &&
             is_intact(d->problem.v, batch * n * d->count, element) &&
             is_intact(d->problem.factor, batch * factor, element) && is_intact(d->problem.info, batch, sizeof(int32_t)),
         "an output was written past its end (%s)", describe_subset(d));
   for (int64_t k = 0; k < batch; ++k) {
-    if (d->problem.info[k] == EIGENPAIR_INFO_OK) judge_one(d, k);
+    if (d->problem.info[k] == EIGENPAIR_INFO_OK) check_eigenpairs(d, k);
   }
 }
 
 /* (A - w_j B) x_j = y_j - B V V^H y_j and V^H B x_j = 0, which determine x. */
-static void judge_columns(const subset_data* d, int64_t k) {
+static void check_columns(const subset_data* d, int64_t k) {
   const int64_t n = d->whole.spec.n, count = d->count;
   const Z* a = matrix(d, d->whole.a, d->whole.spec.shared_a, k);
   const Z* b = matrix(d, d->whole.b, d->whole.spec.shared_b, k);
@@ -112,12 +112,12 @@ static void judge_columns(const subset_data* d, int64_t k) {
   free(v), free(x), free(y), free(ax), free(bx), free(bv);
 }
 
-void judge_complement(const subset_data* d) {
+void check_complement(const subset_data* d) {
   const int64_t n = d->whole.spec.n, batch = d->whole.spec.batch;
   CHECK(is_intact(d->complement.x, batch * n * d->count, element_bytes(d->complement.dtype)) &&
             is_intact(d->y, batch * n * d->count, element_bytes(d->complement.dtype)),
         "an output was written past its end (%s)", describe_subset(d));
   for (int64_t k = 0; k < batch; ++k) {
-    if (d->problem.info[k] == EIGENPAIR_INFO_OK) judge_columns(d, k);
+    if (d->problem.info[k] == EIGENPAIR_INFO_OK) check_columns(d, k);
   }
 }

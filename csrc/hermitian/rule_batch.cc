@@ -1,4 +1,4 @@
-// The job that computes first derivatives of Hermitian problems.
+// The rule for a batch: checks of its description, the kernel for the size, and what a matrix costs.
 #include <algorithm>
 
 #include "hermitian/large_rule.h"

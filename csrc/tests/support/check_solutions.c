@@ -55,7 +55,7 @@ static void agree(const Z* x, const Z* y, double scale, const problem_data* data
         describe(&data->spec));
 }
 
-static void judge_vectors(const problem_data* data, int64_t k, const double* w) {
+static void check_vectors(const problem_data* data, int64_t k, const double* w) {
   const problem_spec* spec = &data->spec;
   const int64_t n = spec->n;
   const Z* a = data->a + (spec->shared_a ? 0 : k * n * n);
@@ -88,7 +88,7 @@ static void judge_vectors(const problem_data* data, int64_t k, const double* w) 
   free(v), free(dual), free(left), free(right), free(one), free(gram);
 }
 
-static void judge_memory(const problem_data* data) {
+static void check_memory(const problem_data* data) {
   const problem_spec* spec = &data->spec;
   const char* text = describe(spec);
   CHECK(memcmp(data->a_stored, data->a_before, data->a_bytes) == 0, "A was modified (%s)", text);
@@ -103,10 +103,10 @@ static void judge_memory(const problem_data* data) {
         "an output was written past its end (%s)", text);
 }
 
-void judge(const problem_data* data) {
+void check_solutions(const problem_data* data) {
   const problem_spec* spec = &data->spec;
   const int64_t n = spec->n;
-  judge_memory(data);
+  check_memory(data);
   double* w = malloc((size_t)(n + 1) * sizeof *w);
   for (int64_t k = 0; k < spec->batch && n > 0; ++k) {
     if (data->problem.info != NULL && data->problem.info[k] != EIGENPAIR_INFO_OK) continue;
@@ -115,7 +115,7 @@ void judge(const problem_data* data) {
       CHECK(isfinite(w[i]) && (i == 0 || w[i] >= w[i - 1]), "w[%lld] = %g is out of order (matrix %lld; %s)",
             (long long)i, w[i], (long long)k, describe(spec));
     }
-    if (data->problem.v != NULL) judge_vectors(data, k, w);
+    if (data->problem.v != NULL) check_vectors(data, k, w);
   }
   free(w);
 }
@@ -141,12 +141,12 @@ int same_bits(const problem_data* x, int64_t k, const problem_data* y, int64_t m
 
 int all_nan(const problem_data* data, int64_t k) {
   const int32_t dtype = data->spec.dtype;
-  const int64_t n = data->spec.n, parts = is_complex(dtype) ? 2 : 1;
+  const int64_t n = data->spec.n, reals_per_entry = is_complex(dtype) ? 2 : 1;
   int nan = 1;
   for (int64_t i = 0; i < n; ++i) nan &= isnan(get_real(data->problem.w, dtype, k * n + i));
-  for (int64_t i = 0; i < parts * n * n; ++i) {
-    if (data->problem.v != NULL) nan &= isnan(get_real(data->problem.v, dtype, k * parts * n * n + i));
-    if (data->problem.u != NULL) nan &= isnan(get_real(data->problem.u, dtype, k * parts * n * n + i));
+  for (int64_t i = 0; i < reals_per_entry * n * n; ++i) {
+    if (data->problem.v != NULL) nan &= isnan(get_real(data->problem.v, dtype, k * reals_per_entry * n * n + i));
+    if (data->problem.u != NULL) nan &= isnan(get_real(data->problem.u, dtype, k * reals_per_entry * n * n + i));
   }
   return nan;
 }
