@@ -31,7 +31,7 @@ class Subject(NamedTuple):
     first: int = 0
 
 
-# Why two eigenvalues of a cluster have no derivative, as numbers that a computation can return.
+# Why two eigenvalues have no derivative, as numbers that a computation can return; the same as in the C ABI.
 BASIS, ORDER, COUPLED, DEFECTIVE, SECOND, CUT, EDGE = 1, 2, 3, 4, 5, 6, 7
 
 _WHAT = {
@@ -41,7 +41,8 @@ _WHAT = {
     CUT: "the result",
     EDGE: "the derivative",
 }
-_WHY = {
+# The core's texts, word for word (`eigenpair_reason_text`); tests/python/runtime/test_abi.py compares them.
+REASONS = {
     BASIS: "they are one cluster, and the loss depends on the choice of its eigenvectors, which is arbitrary",
     ORDER: "they are one cluster, and the loss tells them apart, by their order alone, in a way that has no derivative",
     COUPLED: "they are one cluster, and the perturbation couples their eigenvectors, which turn at once, so that their "
@@ -51,7 +52,7 @@ _WHY = {
     SECOND: "they are too close for a second derivative, which divides by their distance twice or depends on how they "
     "split",
     CUT: "they are one cluster, so that there is no projector that separates them",
-    EDGE: "they are one cluster, of which subset_by_index asks for one part only, and the loss uses its eigenvectors",
+    EDGE: "they are one cluster, of which the subset has only a part, and the loss uses its eigenvectors",
 }
 
 _OF_MATRIX = "write it with spectral_map, spectral_sum or spectral_projector"
@@ -113,7 +114,7 @@ def _warn_of_pairs(subject: Subject, policy: check, w: Any, reasons: Any) -> Non
         policy,
         f"{_WHAT.get(why, 'the gradient')} of {subject.function} is NaN for {_matrices(count)}: eigenvalues "
         f"{subject.first + i} and {subject.first + j}"
-        f"{_of(batch)}, {values[i]!s} and {values[j]!s}, differ by {abs(values[i] - values[j]):.1e}; {_WHY[why]}. "
+        f"{_of(batch)}, {values[i]!s} and {values[j]!s}, differ by {abs(values[i] - values[j]):.1e}; {REASONS[why]}. "
         f"{_advice(subject.function, why)}.",
     )
 

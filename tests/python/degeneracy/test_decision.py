@@ -1,5 +1,6 @@
 """The core and the JAX frontend decide alike: `tests/cases/decisions.txt`, and random inputs."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from decision_by_core import decide
 from eigenpair import native
-from eigenpair.degeneracy import check, decision, general_decision
+from eigenpair.degeneracy import broaden, check, decision, general_decision, mask, raw
 from eigenpair.degeneracy.explanations import Subject
 
 needs_kernels = pytest.mark.skipif(not native.has_cpu_kernels(), reason=f"no kernels: {native.why_no_kernels()}")
@@ -21,10 +22,18 @@ CODES = {
 FIRST_DROPPED = 16
 
 
-def decided_by_jax(general, mode, coupled, w, k, sizes, dw, reach, condition, scale=None):
-    """Gaps dropped or refused, `(n, n)`; vectors without a tangent, `(n,)`; whether anything is refused."""
+POLICIES = {"check": check, "mask": mask, "broaden": broaden, "raw": raw}
+
+
+def decided_by_jax(
+    general, mode, policy, w, k=None, sizes=None, dw=None, *, reach=None, condition=None, scale=None, edges=None,
+    order=None, vectors=False,
+):  # fmt: skip
+    """Gaps dropped or refused, `(n, n)`; eigenvalues or vectors without a derivative, `(n,)`, or `None` where JAX says
+    nothing of single ones; whether anything is refused."""
     n = len(w)
-    policy = check(coupled=coupled)
+    if not isinstance(policy, check):
+        return gaps_dropped_by_jax(general, policy, w, scale), np.zeros(n, bool), False
     w = jnp.asarray(w, complex if general else float)
     k = None if k is None else jnp.asarray(k)
     dw = None if dw is None else jnp.asarray(dw, w.dtype)
@@ -35,18 +44,24 @@ def decided_by_jax(general, mode, coupled, w, k, sizes, dw, reach, condition, sc
         gap, scale = jnp.abs(general_decision.gaps(w)), jnp.max(reach)
     else:
         scale = jnp.max(jnp.abs(w), keepdims=True) if scale is None else jnp.asarray([scale])
+        policy = decision.policy_of_whole(policy, order or n, n)
         inside = decision.clusters(policy, w, scale)
         gap = w[None, :] - w[:, None]
+    if mode == "second":
+        return second_order_by_jax(general, policy, w, reach, scale, edges, vectors)
+    lost = np.zeros(n, bool)
+    if edges is not None:  # columns of a cluster that goes on outside of the subset
+        lost = np.asarray(decision.open_columns(policy, w, jnp.asarray(edges), scale))[0]
     if mode == "forward":
         bound = jnp.where(general_decision.nearly_parallel(policy, condition), jnp.nan, sizes) if general else sizes
-        lost = decision.columns_without_tangent(policy, Subject("eigh"), w, inside & off, k, lambda: bound)
-        lost = np.zeros(n, bool) if lost is None else np.asarray(lost)[0]
+        coupled = decision.columns_without_tangent(policy, Subject("eigh"), w, inside & off, k, lambda: bound)
+        lost = lost if coupled is None else lost | np.asarray(coupled)[0]
         return np.asarray(inside) & off, lost, lost.any()
     dropped = inside
     if k is not None:
         size = jnp.abs(k)
         turning, mixing = (jnp.maximum(size, size.T),) * 2 if general else decision.turning_and_mixing(k)
-        noise = decision.noise_of(policy, gap, turning, mixing, dw, sizes, jnp.reshape(scale, (1, 1)))
+        noise = decision.is_noise(policy, gap, turning, mixing, dw, sizes, jnp.reshape(scale, (1, 1)))
         if general:
             noise &= general_decision._larger(condition) < general_decision.WELL_CONDITIONED
         dropped = dropped | noise
@@ -56,7 +71,27 @@ def decided_by_jax(general, mode, coupled, w, k, sizes, dw, reach, condition, sc
         factor = None
     else:
         factor = decision.gradient_factor(policy, Subject("eigh"), w, dw, k, sizes, scale)
-    return np.asarray(dropped) & off, None, factor is not None and bool(np.isnan(np.asarray(factor)).any())
+    refused = lost.any() or (factor is not None and bool(np.isnan(np.asarray(factor)).any()))
+    return np.asarray(dropped) & off, None if edges is None else lost, refused
+
+
+def gaps_dropped_by_jax(general, policy, w, scale):
+    module = general_decision if general else decision
+    f = module.inverse_gaps(policy, jnp.asarray(w, complex if general else float), scale)
+    return (np.asarray(f) == 0) & ~np.eye(len(w), dtype=bool)
+
+
+def second_order_by_jax(general, policy, w, reach, scale, edges, vectors):
+    """JAX says only whether the whole matrix has second derivatives."""
+    if general:
+        factor = general_decision.second_order_factor(policy, w, reach, vectors)
+    else:
+        if edges is not None:
+            n = len(w)
+            w = jnp.concatenate([jnp.asarray(edges[:1]), w, jnp.asarray(edges[1:])])
+            policy = decision.policy_of_whole(policy, n, len(w))
+        factor = decision.second_order_factor(policy, Subject("eigh"), w, scale, vectors)
+    return None, None, bool(np.isnan(np.asarray(factor)))
 
 
 def numbers(text, shape=(-1,)):
@@ -89,17 +124,18 @@ def test_table(fields):
     np.testing.assert_array_equal(found[0][upper], expected)
     np.testing.assert_array_equal(found[0].T[upper], expected)
     np.testing.assert_array_equal(found[1], [CODES[word] for word in lost.split()])
-    if policy == "check" and mode != "second" and edges is None:
-        coupled = "mask" if int(options) & 1 else "nan"
-        compare(
-            found, decided_by_jax(general, mode, coupled, w, k, sizes, dw, arrays.get("reach"), arrays.get("condition"))
-        )
+    chosen = POLICIES[policy](*[float(parameter)] * (policy != "raw"))
+    if int(options) & 1:
+        chosen = dataclasses.replace(chosen, coupled="mask")
+    given = {"edges": edges, "order": order, "vectors": bool(int(options) & 2)}
+    compare(found, decided_by_jax(general, mode, chosen, w, k, sizes, dw, **arrays, **given))
 
 
 def compare(of_core, of_jax):
     reasons, lost, refused = of_core
     dropped, lost_of_jax, refused_of_jax = of_jax
-    np.testing.assert_array_equal(reasons != 0, dropped)
+    if dropped is not None:
+        np.testing.assert_array_equal(reasons != 0, dropped)
     assert refused == refused_of_jax
     if lost_of_jax is not None:
         np.testing.assert_array_equal(lost != 0, lost_of_jax)
@@ -141,7 +177,10 @@ def test_random_inputs(general, mode):
             reach=reach,
             condition=condition,
         )
-        compare(found, decided_by_jax(general, mode, coupled, w, k, jnp.asarray(sizes), dw, reach, condition))
+        policy = check(coupled=coupled)
+        compare(
+            found, decided_by_jax(general, mode, policy, w, k, jnp.asarray(sizes), dw, reach=reach, condition=condition)
+        )
         refusals += found[2]
     assert 5 < refusals < 55
 

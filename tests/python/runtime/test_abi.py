@@ -1,5 +1,5 @@
-"""The C ABI as it is written more than once: `csrc/problems.inc` and `eigenpair.h` against Python's list of targets,
-Julia's structs and entry points, and the structs of the tests."""
+"""What is written in more than one language: `csrc/problems.inc` and `eigenpair.h` against Python's list of targets,
+Julia's structs and entry points, and the structs of the tests; the core's explanations of NaN against Python's."""
 
 import ctypes
 import re
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from decision_by_core import Decision
+from eigenpair.degeneracy import explanations
 from eigenpair.runtime import native
 
 ROOT = Path(__file__).parents[3]
@@ -83,3 +84,23 @@ def test_version_of_julia():
 def test_struct_of_the_tests():
     found = [(name, kind) for name, kind in Decision._fields_]
     assert found == [(name, CTYPES[kind]) for name, kind in fields("eigenpair_decision")]
+
+
+REASONS = dict(re.findall(r"EIGENPAIR_REASON_(\w+) = (\d+)", HEADER))
+EXPLAINED = [name for name, number in REASONS.items() if 0 < int(number) < int(REASONS["CLUSTER"])]
+
+
+def test_every_reason_is_explained():
+    assert len(EXPLAINED) >= 7
+    assert set(explanations.REASONS) == {int(REASONS[name]) for name in EXPLAINED}
+
+
+@pytest.mark.skipif(native.library_path() is None, reason="the core was not built")
+@pytest.mark.parametrize("name", EXPLAINED)
+def test_explanations_of_core(name):
+    """JAX runs without the core too, so Python has the texts once more, word for word."""
+    text_of = ctypes.CDLL(str(native.library_path())).eigenpair_reason_text
+    text_of.restype = ctypes.c_char_p
+    number = getattr(explanations, name)
+    assert number == int(REASONS[name])
+    assert text_of(number).decode() == explanations.REASONS[number]
