@@ -53,7 +53,8 @@ def eigh(a: Array, vectors: bool, *, by_entries: bool = False) -> tuple[list[Arr
 
 
 def _scaling(a: Array) -> Array:
-    """A power of two that brings the largest entry of each matrix away from over- and underflow; 1 for almost all."""
+    """A power of two that keeps the largest entry of each matrix from overflow and underflow; 1 for almost all
+    matrices."""
     limits = jnp.finfo(a.dtype)
     size = jnp.max(jnp.abs(a), axis=(-1, -2))
     large, small = 2.0 ** (limits.maxexp - 8), 2.0 ** (limits.minexp // 2)

@@ -13,9 +13,9 @@ from .operators import combine, inner, lengths, scaled
 Map = Callable[[Array], Array]
 
 
-def noise(seed: Any, like: Array) -> Array:
-    """Rows without structure, of about unit length, spread over devices as `like` is. The bits of a counter, mixed:
-    less to compile than a generator whose numbers have to be good."""
+def random_rows(seed: Any, like: Array) -> Array:
+    """Random rows of about unit length, with the shape and the sharding of `like`. The bits of a counter are mixed,
+    which compiles faster than JAX's generator; nothing here needs better random numbers."""
     n = like.shape[-1]
     real = jnp.finfo(like.dtype).dtype
 
@@ -37,8 +37,8 @@ def orthonormalized(x: Array, against: Array, b: Map | None, seed: Any) -> Array
     """An orthonormal basis of the rows of `x`, orthogonal to those of `against` (orthonormal, or zero). Directions that
     are lost in rounding become random ones.
 
-    Twice by Gram matrices, which need no more of devices that share a vector than sums. A. Stathopoulos and K. Wu,
-    *A block orthogonalization procedure with constant synchronization requirements* (2002).
+    By Gram matrices, twice: devices that share a vector only have to add up sums. A. Stathopoulos and K. Wu, *A block
+    orthogonalization procedure with constant synchronization requirements* (2002).
     """
     eps = jnp.finfo(x.dtype).eps
     size = lengths(x)
@@ -49,9 +49,9 @@ def orthonormalized(x: Array, against: Array, b: Map | None, seed: Any) -> Array
         gram = inner(x if b is None else b(x), x)
         d, u = jnp.linalg.eigh((gram + jnp.conj(gram).T) / 2)
         largest = jnp.max(d)
-        # What the first projection leaves of a vector of unit length may be rounding and nothing else.
+        # The first projection may leave only rounding errors of a vector of unit length.
         kept = (d > 1e2 * eps * largest) & (largest > jnp.where(count == 0, (1e3 * eps) ** 2, 0))
         x = combine(scaled(1 / jnp.sqrt(jnp.where(kept, d, 1)), jnp.conj(u).T), x)
-        return jnp.where(kept[:, None], x, jnp.where(count < 2, noise(seed + 7919 * count, x), 0))
+        return jnp.where(kept[:, None], x, jnp.where(count < 2, random_rows(seed + 7919 * count, x), 0))
 
     return lax.fori_loop(0, 3, attempt, x)

@@ -14,7 +14,8 @@ from .operators import Operator, common_dtype, lengths, products, safe_lengths, 
 
 
 def small(plan_k: int, which: str, a: Operator, b: Operator | None, dtype: Any) -> Found:
-    """A problem so small that a basis would fill it: its matrix is formed and diagonalized."""
+    """Eigenpairs of a problem so small that a Krylov basis would span the whole space: its matrix is formed and
+    diagonalized."""
     n = a.form.n
     times_a = products(a, dtype)
     eye = jnp.eye(n, dtype=dtype)

@@ -37,7 +37,7 @@ Map = Callable[[Array], Array]
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """All that is static."""
+    """What a compiled program depends on: everything but the arrays."""
 
     forms: tuple[Form, Form | None, Form | None]  # A, B, preconditioner
     k: int
@@ -53,7 +53,7 @@ class Spec:
 
 
 class Parameters(NamedTuple):
-    """All that JAX sees."""
+    """The arrays of a problem, which JAX traces and differentiates."""
 
     a: Any
     b: Any
@@ -115,7 +115,7 @@ def _frame_jvp(
 
 
 def _gram(x: Array, y: Array) -> Array:
-    """`XᴴY` of what the rows stand for."""
+    """`XᴴY`, where the columns of `X` and `Y` are the rows of `x` and `y`."""
     return combine(jnp.conj(x), y.T)
 
 
@@ -175,7 +175,7 @@ def outside(spec: Spec, parameters: Parameters, result: Frame, y: Array) -> Arra
         moved = times_a(inside) - combine(matrix.T, times_b(inside))
         return moved - dual(moved) + shift * combine(inner(times_b(x), v), bv)
 
-    # Below, plain numbers: a solver is not differentiated.
+    # From here on values alone: the solver itself is not differentiated.
     fixed = lax.stop_gradient((parameters, result))
     w = jnp.real(jnp.diagonal(fixed[1].matrix))
     gap = jnp.minimum(jnp.abs(w - lax.stop_gradient(low)), jnp.abs(lax.stop_gradient(high) - w))
@@ -239,7 +239,7 @@ class _Solver(NamedTuple):
             x, iterations = minres(system, y, tol, most, m)
             x = primal(x)
         lost = lengths(y - system(x))
-        # A preconditioner measures residuals in a norm of its own.
+        # With a preconditioner, MINRES measures residuals in the preconditioner's norm.
         slack = 30 if m is None else 1e3
         good = lost <= slack * tol[:, 0] * (lengths(y) + size * lengths(x))
         messages.of_derivative(self.spec.function, good, lost, lengths(y), iterations)

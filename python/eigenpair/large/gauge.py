@@ -1,4 +1,4 @@
-"""From a frame to eigenvectors: the rule inside the subspace, where gaps are divided by, under the policies of
+"""From a frame to eigenvectors: the rule inside the subspace, which divides by gaps under the policies of
 `eigenpair.degeneracy`."""
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _turning_columns(
     f, moved = lax.stop_gradient(f), lax.stop_gradient(moved)
 
     def kappa() -> Array:
-        # An error in the vectors, of the size of scale over gap, and what it makes of the perturbation.
+        # How much an error in the vectors, of size scale/gap, changes the entries of the perturbation.
         largest = jnp.max(jnp.abs(moved), axis=(-1, -2), keepdims=True, initial=0)
         gap = jnp.min(jnp.abs(w[..., :, None] - edges[..., None, :]), axis=-1)[..., None, :]
         turn = norm(f * moved, -2) + largest / jnp.where(gap > 0, gap, jnp.inf)

@@ -92,8 +92,8 @@ def eigs(
     size = fixed.scale[0] + (0 if metric is None else jnp.abs(w) * fixed.scale[1])
     converged = (fixed.residuals <= spec.tol * size) & fixed.complete
     messages.of_solution("eigs", converged, fixed.complete, fixed.residuals, spec.tol * size, fixed.iterations)
-    honest = jnp.where(jnp.all(converged) & _distinct(policy, fixed, size), 1, jnp.nan).astype(w.real.dtype)
-    small = _stopped_if(honest, found.matrix)
+    factor = jnp.where(jnp.all(converged) & _distinct(policy, fixed, size), 1, jnp.nan).astype(w.real.dtype)
+    small = _with_derivative_factor(factor, found.matrix)
     solved: Any = api.eig(small, left=True, degeneracy=policy)
     w, q_left, q_right = solved
     answer = jnp.where(jnp.all(converged), 1, jnp.nan).astype(w.dtype)
@@ -121,20 +121,20 @@ def _complex(name: str, value: Any) -> complex:
 
 
 @jax.custom_jvp
-def _stopped_if(honest: Array, x: Array) -> Array:
-    """`x`; its derivative is NaN where `honest` is."""
+def _with_derivative_factor(factor: Array, x: Array) -> Array:
+    """`x`, with a derivative that is multiplied by `factor`, 1 or NaN."""
     return x
 
 
-@_stopped_if.defjvp
-def _stopped_if_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    honest, x = primals
-    return x, tangents[1] * honest.astype(x.dtype)
+@_with_derivative_factor.defjvp
+def _with_derivative_factor_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
+    factor, x = primals
+    return x, tangents[1] * factor.astype(x.dtype)
 
 
 def _distinct(policy: Policy, found: GeneralFrame, size: Array) -> Array:
-    """Whether rounding leaves the eigenvalues apart, or so close that the small problem sees that they are one cluster.
-    Between the two, conditioning decides, and nothing is known."""
+    """Whether every two eigenvalues are clearly apart, or so close that `eig` of the small problem takes them for one
+    cluster. In between, rounding errors of the large problem may exceed the gap, and `eig` cannot know."""
     if not isinstance(policy, check):
         return jnp.array(True)
     w = jnp.diagonal(found.matrix)

@@ -14,7 +14,7 @@ from jax import Array, lax
 from ..degeneracy.decision import cluster_width
 from ..degeneracy.policies import Policy, broaden, check, mask, policy_of_call
 from . import gauge, host, host_eigenpairs, krylov, lobpcg, messages
-from .basis import noise
+from .basis import random_rows
 from .dense import small
 from .frame import Frame, Parameters, Spec, frame, operators
 from .krylov_state import Found
@@ -66,24 +66,23 @@ def eigsh(
     - `preconditioner`: a Hermitian positive definite approximation of `A⁻¹`, given as `operator` is. It serves the
         solve and the derivatives, and is not differentiated.
     - `solver`: `"krylov"` (thick-restart block Krylov, on the device), `"lobpcg"` (the same, with a preconditioner),
-        `"arpack"`,
-        `"primme"` (on the host, for matrices); chosen by what is given unless said, see `EigshResult.solver`.
+        `"arpack"`, `"primme"` (on the host, for matrices); by default chosen by what is given, see
+        `EigshResult.solver`.
     - `degeneracy`: what derivatives do where eigenvalues coincide, see `eigenpair.degeneracy`: `check()` or `raw()`.
     - `progress`, `callback`: a line on the standard error, and a function `(iteration, eigenvalues, residuals)`, in
         each iteration.
     - `n`, `dtype`: of the vectors of a function, unless `v0` says them.
 
-    **Returns:** `EigshResult`, which unpacks to `(eigenvalues, eigenvectors)`. A pair that has not converged is NaN,
-    and all are if the
-    search for missed copies of repeated eigenvalues has not come to its end; a `ConvergenceWarning` says why.
+    **Returns:** `EigshResult`, which unpacks to `(eigenvalues, eigenvectors)`. An eigenpair that has not converged is
+    NaN. All are NaN if the search for missed copies of repeated eigenvalues did not finish. A `ConvergenceWarning` says
+    why.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled; `ValueError` if the
     operator is seen not to be Hermitian.
 
     A call that is not traced can be interrupted. The derivatives of eigenvalues need no further solve, those of
-    eigenvectors
-    one linear system for each, by MINRES. Inside a cluster of eigenvalues the law is that of `eigh`; the cluster that
-    `k` cuts in two has no derivatives of eigenvectors. See `docs/large.md`.
+    eigenvectors one linear system for each, by MINRES. Inside a cluster of eigenvalues the rules are those of `eigh`. A
+    cluster that `k` cuts in two has no derivatives of eigenvectors. See `docs/large.md`.
     """
     policy = policy_of_call(degeneracy)
     if isinstance(policy, (mask, broaden)) or (isinstance(policy, check) and policy.generic_basis):
@@ -95,13 +94,13 @@ def eigsh(
         choose=choose, block_of=block_of,
     )  # fmt: skip
     found = framed(spec, parameters)
-    w, v, converged, scale = judged(spec, found)
+    w, v, converged, scale = checked_solution(spec, found)
     cluster = scale_of_clusters(policy, found, scale)
     w, v = gauge.eigenvectors(policy, found.matrix, found.rows.T, found.edges, cluster)
-    honest = jnp.where(converged, 1, jnp.nan).astype(w.dtype)
+    factor = jnp.where(converged, 1, jnp.nan).astype(w.dtype)
     return EigshResult(
-        w * honest,
-        v * honest.astype(v.dtype)[None, :],
+        w * factor,
+        v * factor.astype(v.dtype)[None, :],
         found.residuals / found.lengths,
         found.iterations,
         converged,
@@ -112,7 +111,7 @@ def eigsh(
 def choose(
     a: Operator, b: Operator | None, m: Operator | None, sigma: float | None, which: str, named: str | None
 ) -> tuple[str, str]:
-    """The solver, and why it."""
+    """The solver to use, and the reason for the choice."""
     matrices = a.form.explicit and (b is None or b.form.explicit)
     ends = which in ("SA", "LA")
     if sigma is not None:
@@ -141,7 +140,7 @@ def choose(
     if m is not None and ends:
         return "lobpcg", "there is a preconditioner"
     if isinstance(a.form, Sparse) and b is None and jax.default_backend() == "cpu" and a.form.n >= HOST_FROM:
-        # Products with a sparse matrix are SciPy's faster work.
+        # SciPy multiplies by a sparse matrix faster than XLA.
         if ends and host_eigenpairs.has_primme():
             return "primme", "a sparse matrix on CPU"
         return "arpack", "a sparse matrix on CPU" + (", primme not being installed" if ends else "")
@@ -159,7 +158,7 @@ def block_of(n: int, k: int) -> int:
 
 
 def framed(spec: Spec, parameters: Parameters) -> Frame:
-    """The frame, once the operators have been seen to be Hermitian."""
+    """The frame, after a check that the operators are Hermitian."""
     a, b, _ = operators(spec, parameters)
     eager = not traced(parameters)
     wrong = jnp.array(False)
@@ -178,9 +177,9 @@ def framed(spec: Spec, parameters: Parameters) -> Frame:
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
 def _asymmetric(form: Any, parameters: Any, dtype: str) -> Array:
-    """Whether two products say that an operator is not Hermitian. NaN is not judged here."""
+    """Whether products with two random vectors show that an operator is not Hermitian. NaN does not show it."""
     precision = jnp.dtype(dtype)
-    both = noise(3, jnp.zeros((2, form.n), precision))
+    both = random_rows(3, jnp.zeros((2, form.n), precision))
     y = products(Operator(form, parameters), precision)(both)
     gram = inner(y, both)
     size = jnp.sqrt(jnp.sum(jnp.abs(y) ** 2) * jnp.sum(jnp.abs(both) ** 2))
@@ -189,7 +188,7 @@ def _asymmetric(form: Any, parameters: Any, dtype: str) -> Array:
 
 
 def solve(spec: Spec, parameters: Parameters) -> Found:
-    """What the chosen solver finds."""
+    """The eigenpairs, by the chosen solver."""
     a, b, _ = operators(spec, parameters)
     eager = not traced(parameters)
     if spec.solver in ("arpack", "primme"):
@@ -213,8 +212,9 @@ def _small_problem(spec: Spec, parameters: Parameters) -> Found:
 _small = jax.jit(_small_problem, static_argnums=0)
 
 
-def judged(spec: Spec, found: Frame) -> tuple[Array, Array, Array, Array]:
-    """Eigenvalues, vectors, which of them may be believed, and the size of what rounding comes from, `(1,)`."""
+def checked_solution(spec: Spec, found: Frame) -> tuple[Array, Array, Array, Array]:
+    """Eigenvalues, vectors, which of them have converged, and the scale of rounding errors, `(1,)`. Warns about the
+    others."""
     w = jnp.real(jnp.diagonal(found.matrix))
     fixed = lax.stop_gradient(found)
     size = fixed.scale[0] + (0 if spec.forms[1] is None else jnp.abs(lax.stop_gradient(w)) * fixed.scale[1])
@@ -226,7 +226,7 @@ def judged(spec: Spec, found: Frame) -> tuple[Array, Array, Array, Array]:
 
 
 def scale_of_clusters(policy: Policy, found: Frame, scale: Array) -> Array:
-    """The size that makes clusters as wide as rounding and residuals reach, shape `(1,)`."""
+    """The scale with which clusters are as wide as the errors from rounding and from residuals, shape `(1,)`."""
     if not isinstance(policy, check):
         return scale
     width = cluster_width(policy, found.rows.shape[-1], scale.dtype)

@@ -29,7 +29,7 @@ from .linear_systems import minres
 
 
 def solve(spec: Spec, parameters: Parameters, traced: bool) -> Found:
-    """What ARPACK or PRIMME finds, as JAX arrays."""
+    """The eigenpairs by ARPACK or PRIMME, as JAX arrays."""
     real = jnp.finfo(spec.dtype).dtype
     n, k = spec.forms[0].n, spec.k
     shapes = Found(

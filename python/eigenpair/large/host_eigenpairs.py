@@ -33,7 +33,7 @@ def has_primme() -> bool:
 
 
 class HostProblem:
-    """What both libraries are asked."""
+    """A problem, for either library."""
 
     def __init__(self, spec: Spec, a: Matrix, b: Matrix | None):
         self.spec, self.a, self.b = spec, a, b
@@ -46,7 +46,7 @@ class HostProblem:
         """`B x`."""
         return x if self.b is None else self.b @ x
 
-    def without(self, v: Any, x: Any) -> Any:
+    def projected_out(self, v: Any, x: Any) -> Any:
         """`x − V VᴴBx`."""
         return x - v @ (v.conj().T @ self.times_b(x))
 
@@ -101,9 +101,9 @@ def _plain(problem: HostProblem, v: Any, k: int, which: str, tol: float, v0: Any
         problem.products += 1
         x = x.reshape(-1)
         if v.shape[1]:
-            x = problem.without(v, x)
+            x = problem.projected_out(v, x)
         y = problem.a @ x + problem.dtype.type(move) * x
-        return problem.without(v, y) if v.shape[1] else y
+        return problem.projected_out(v, y) if v.shape[1] else y
 
     operator = linalg.LinearOperator((problem.n, problem.n), matvec=product, dtype=problem.dtype)
     ncv = min(problem.n - 1, max(2 * k + 1, 20))
@@ -125,7 +125,7 @@ def _shifted(problem: HostProblem, factor: Factor, v: Any, k: int, tol: float, v
         if v.shape[1]:
             x = x - problem.times_b(v @ (v.conj().T @ x))
         y = factor.solve(x)
-        return problem.without(v, y) if v.shape[1] else y
+        return problem.projected_out(v, y) if v.shape[1] else y
 
     shape = (problem.n, problem.n)
     operator = linalg.LinearOperator(shape, matvec=inverse, dtype=problem.dtype)
@@ -154,7 +154,8 @@ def _order(spec: Spec, w: Any) -> Any:
 
 
 def _displaces(spec: Spec, theta: Any, w: Any, reach: float) -> Any:
-    """Which of the eigenvalues `theta` should have been wanted instead of one of `w`, by more than `reach`."""
+    """Which of the eigenvalues `theta` the search has missed: they are wanted more than one of `w`, by more than
+    `reach`."""
     if spec.sigma is not None:
         return np.abs(theta - spec.sigma) < np.max(np.abs(w - spec.sigma)) - reach
     if spec.which == "SA":
@@ -169,7 +170,7 @@ def _displaces(spec: Spec, theta: Any, w: Any, reach: float) -> Any:
 
 
 def eigenpairs(spec: Spec, a: Matrix, b: Matrix | None, start: Any) -> Found:
-    """The wanted eigenpairs, searched for missed ones.
+    """The wanted eigenpairs, after a search for missed ones.
 
     **Raises:** `Singular`, `Indefinite`.
     """
@@ -200,7 +201,7 @@ def eigenpairs(spec: Spec, a: Matrix, b: Matrix | None, start: Any) -> Found:
         order = _order(spec, w)[:k]
         w, x, r = w[order], x[:, order], r[order]
         for _ in range(3):
-            # Inverse iteration takes off what a projected solve leaves.
+            # Inverse iteration removes the errors that a projected solve leaves.
             rough = r > spec.tol / 4 * problem.scale[0] * np.linalg.norm(x, axis=0)
             if factor is None or not np.any(rough):
                 break
@@ -220,7 +221,7 @@ def eigenpairs(spec: Spec, a: Matrix, b: Matrix | None, start: Any) -> Found:
             break
         x = np.concatenate([x, news], axis=1)
     if complete and factor is not None:
-        complete = _counted(problem, factor, w, edges)
+        complete = _inertia_agrees(problem, factor, w, edges)
     order = np.argsort(w)
     w, x, r = w[order], x[:, order], r[order]
     return Found(
@@ -230,8 +231,8 @@ def eigenpairs(spec: Spec, a: Matrix, b: Matrix | None, start: Any) -> Found:
 
 
 def _beyond(problem: HostProblem, w: Any, x: Any, attempt: int) -> tuple[Any, Any, bool]:
-    """Searches at random, orthogonal to `x`: eigenvectors that should have been among the wanted ones, the edges of
-    what was left out, and whether the search came to its end."""
+    """Searches from random vectors orthogonal to `x`. Returns eigenvectors that should have been among the wanted ones,
+    the eigenvalues next to the wanted ones, and whether the search finished."""
     spec = problem.spec
     edges = [-np.inf, np.inf]
     news = [np.zeros((problem.n, 0), problem.dtype)]
@@ -240,12 +241,12 @@ def _beyond(problem: HostProblem, w: Any, x: Any, attempt: int) -> tuple[Any, An
     for side, use in zip(("SA", "LA"), selection.sides(spec.which), strict=True):
         if not use:
             continue
-        y, tol = problem.without(x, problem.random(100 + attempt)), 1e-2
+        y, tol = problem.projected_out(x, problem.random(100 + attempt)), 1e-2
         while True:
             y = _plain(problem, x, 1, side, tol, y)
             if y.shape[1] == 0:
                 return news[0], tuple(edges), False
-            theta, y, r = problem.ritz(problem.without(x, y))
+            theta, y, r = problem.ritz(problem.projected_out(x, y))
             known = r[0] <= max(2 * spec.tol * size, OF_GAP * np.min(np.abs(theta[0] - w)))
             if known or tol <= spec.tol / 4:
                 break
@@ -253,29 +254,29 @@ def _beyond(problem: HostProblem, w: Any, x: Any, attempt: int) -> tuple[Any, An
         sure = sure and bool(known)
         if _displaces(spec, theta, w, 4 * spec.tol * size)[0]:
             y = _plain(problem, x, 1, side, spec.tol / 4, y)  # no less accurate than the others
-            news.append(problem.without(x, y))
+            news.append(problem.projected_out(x, y))
         edges[1 if side == "SA" else 0] = float(theta[0])
     return np.concatenate(news, axis=1), tuple(edges), sure
 
 
 def _beyond_by_factor(problem: HostProblem, factor: Factor, w: Any, x: Any, attempt: int) -> tuple[Any, Any, bool]:
-    """The same with a factorization: two more eigenvalues on any side of σ."""
+    """The same with a factorization: finds two more eigenvalues on either side of σ."""
     spec = problem.spec
     sigma: Any = spec.sigma
     count = min(2, problem.n - x.shape[1] - 1)
-    y = problem.without(x, problem.random(100 + attempt, count))
+    y = problem.projected_out(x, problem.random(100 + attempt, count))
     y = _shifted(problem, factor, x, count, 1e-10, y)
     if y.shape[1] == 0:
         return y, (-np.inf, np.inf), False
-    theta, y, r = problem.ritz(problem.without(x, y))
+    theta, y, r = problem.ritz(problem.projected_out(x, y))
     size = problem.scale[0] + (0 if problem.b is None else problem.scale[1] * np.abs(theta))
     sure = bool(np.all(r <= np.sqrt(np.finfo(w.dtype).eps) * size * np.linalg.norm(y, axis=0)))
     missed = _displaces(spec, theta, w, 1e-9 * float(np.max(np.abs(w - sigma))))
     if np.any(missed):
-        y = problem.without(x, _shifted(problem, factor, x, count, 0.0, y))  # no less accurate than the others
+        y = problem.projected_out(x, _shifted(problem, factor, x, count, 0.0, y))  # no less accurate than the others
         theta, y, _ = problem.ritz(y)
         missed = _displaces(spec, theta, w, 0.0)
-    # Where nothing was found on one side of σ, there is nothing as far as the other reaches.
+    # If nothing was found on one side of σ, there is nothing within the distance searched on the other side.
     far = float(np.max(np.abs(theta - sigma)))
     above, below = theta[theta >= sigma], theta[theta < sigma]
     edges = (float(np.max(below)) if below.size else sigma - far, float(np.min(above)) if above.size else sigma + far)
@@ -291,9 +292,9 @@ def _require_definite(b: Matrix) -> None:
         raise Indefinite
 
 
-def _counted(problem: HostProblem, factor: Factor, w: Any, edges: Any) -> bool:
-    """Whether the inertia of two more factorizations agrees with how many eigenvalues were found, where these are
-    cheap."""
+def _inertia_agrees(problem: HostProblem, factor: Factor, w: Any, edges: Any) -> bool:
+    """Whether the number of eigenvalues found agrees with the inertia of two more factorizations. True where these are
+    too expensive."""
     spec = problem.spec
     sigma: Any = spec.sigma
     if factor.fill > CHEAP_FILL * problem.n or factor.negative is None:

@@ -102,14 +102,14 @@ class _Side:
 
 
 def urgency(w: Any, sigma: Any, which: str) -> Any:
-    """The eigenvalues wanted most have the lowest."""
+    """A number for each eigenvalue, lowest for those wanted most."""
     if sigma is not None:
         return np.abs(w - sigma)
     return {"LM": -np.abs(w), "LR": -w.real, "SR": w.real, "LI": -w.imag, "SI": w.imag}[which]
 
 
 def eigenpairs(a: Matrix, b: Matrix | None, k: int, sigma: Any, which: str, tol: float, most: int) -> FoundGeneral:
-    """The wanted eigenpairs of complex matrices, searched for missed ones.
+    """The wanted eigenpairs of complex matrices, after a search for missed ones.
 
     **Raises:** `Singular`.
     """

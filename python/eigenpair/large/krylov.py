@@ -1,11 +1,9 @@
 """A thick-restart block Krylov method with full orthogonalization, on the device.
 
-One step multiplies a block of `p` vectors and orthogonalizes the result against the whole basis; a cycle takes
-`steps` of them and
-keeps the `r` Ritz vectors that are wanted most. Once the `k` wanted ones have converged, another *pass* begins: a
-random block,
-orthogonal to what was found, is iterated until the next eigenvalue beyond has come out. A copy of a repeated
-eigenvalue that was missed comes out as well, and takes its place. The last pass is the one that changes nothing.
+One step multiplies a block of `p` vectors and orthogonalizes the result against the whole basis; a cycle takes `steps`
+of them and keeps the `r` Ritz vectors that are wanted most. Once the `k` wanted ones have converged, another *pass*
+begins: a random block, orthogonal to what was found, is iterated until the next eigenvalue has converged. A missed copy
+of a repeated eigenvalue converges as well, and takes its place. The last pass is the one that changes nothing.
 
 K. Wu and H. Simon, *Thick-restart Lanczos method for large symmetric eigenvalue problems* (2000), in blocks, with the
 projected matrix computed rather than inferred.
@@ -23,7 +21,7 @@ import numpy as np
 from jax import Array, lax
 
 from . import selection
-from .basis import noise, orthonormalized
+from .basis import orthonormalized, random_rows
 from .krylov_state import OF_GAP, PASSES, Found, Map, Plan, State
 from .linear_systems import conjugate_gradients
 from .operators import Operator, combine, inner, lengths, products, safe_lengths, scaled
@@ -46,7 +44,7 @@ class _Problem(NamedTuple):
 
         def solve(x: Array) -> Array:
             y, solved = conjugate_gradients(times_b, x, 4 * eps, 2000)
-            # Rounding may keep a system from the last digit; what is far from it is an indefinite B.
+            # Rounding may prevent the last digits. A residual that is much larger means that B is indefinite.
             close = lengths(x - times_b(y)) <= 1e4 * eps * (lengths(x) + lengths(y))
             return jnp.where((solved | close)[:, None], y, jnp.nan)
 
@@ -90,7 +88,8 @@ def begin(plan: Plan, problem: _Problem, start: Array, given: int) -> State:
 
 
 def _new_pass(plan: Plan, problem: _Problem, state: State, x: Array, theta: Array) -> State:
-    """Judges `x`, and starts anew from it: with its residuals if they are too large, else at random."""
+    """Checks the residuals of `x` and begins a pass: from these residuals if they are too large, else from random
+    vectors."""
     ax, bx = problem.a(x), problem.times_b(x)
     r = ax - scaled(theta, bx)
     residuals, length = safe_lengths(r), lengths(x)
@@ -99,13 +98,13 @@ def _new_pass(plan: Plan, problem: _Problem, state: State, x: Array, theta: Arra
     allowed = plan.tol * (scale[0] + jnp.abs(theta) * (0 if problem.b is None else scale[1])) * length
     poor = ~(residuals <= allowed)
     seed = 100 + state.passes
-    spread = noise(seed, jnp.zeros((plan.block, plan.k), theta.dtype))
+    spread = random_rows(seed, jnp.zeros((plan.block, plan.k), theta.dtype))
     weights = jnp.where(poor & (residuals > 0), 1 / jnp.where(residuals > 0, residuals, 1), 0)
     directions = combine((spread * weights[None, :]).astype(x.dtype), r)
-    random = noise(seed, state.basis[: plan.block])
+    random = random_rows(seed, state.basis[: plan.block])
     block = jnp.where(jnp.any(poor), directions, random)
     first = orthonormalized(block, x, problem.b, seed + 1)
-    # Seen from the wanted ones: how far Ritz values of a pass may move without having changed.
+    # A pass has changed nothing if no wanted Ritz value has moved by more than a multiple of its tolerance.
     still = jnp.all(jnp.abs(jnp.sort(theta) - jnp.sort(state.previous)) <= 16 * jnp.max(allowed / length))
     broken = ~jnp.all(jnp.isfinite(residuals))
     basis = state.basis.at[: plan.k].set(x).at[plan.k : plan.kept].set(0)
@@ -126,7 +125,7 @@ def _new_pass(plan: Plan, problem: _Problem, state: State, x: Array, theta: Arra
 
 
 def cycle(plan: Plan, problem: _Problem, state: State) -> State:
-    """A cycle of steps and a restart."""
+    """One cycle: steps, then a restart."""
     m, p, r = plan.capacity, plan.block, plan.kept
     seed = 1000 + 100 * state.cycle
 
@@ -202,8 +201,8 @@ def cycle(plan: Plan, problem: _Problem, state: State) -> State:
 def _guards(
     plan: Plan, theta: Array, estimate: Array, allowed: Array, order: Array, free: Array
 ) -> tuple[Array, Array]:
-    """Whether what was left out is known well enough to say that it belongs there, and its edges: the highest, which
-    may lie below wanted ones, and the lowest, which may lie above."""
+    """Whether the eigenvalues that were left out are known well enough to say that they are not wanted, and the nearest
+    of them: the highest, which may lie below wanted ones, and the lowest, which may lie above."""
     wanted = theta[order[: plan.k]]
 
     def known(index: Array) -> Array:

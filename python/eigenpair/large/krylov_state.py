@@ -10,14 +10,15 @@ from jax import Array
 
 Map = Callable[[Array], Array]
 
-# A guard, the first eigenvalue that was not asked for, has to be known to a part of its distance to those that were.
+# A guard is the first eigenvalue that was not asked for. Its error must be at most this part of its distance to the
+# wanted ones.
 OF_GAP = 0.05
 PASSES = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """All that is static."""
+    """What a compiled program depends on."""
 
     k: int
     which: str
@@ -51,7 +52,7 @@ class State(NamedTuple):
     alive: Array  # (kept,), which of the first rows are not zero
     scale: Array  # (2,), sizes of A and B
     residuals: Array  # (k,), absolute; estimates until a pass has ended
-    edges: Array  # (2,), what is nearest below and above among the eigenvalues that were left out
+    edges: Array  # (2,), the nearest eigenvalues below and above that were left out
     previous: Array  # (k,), the wanted eigenvalues when this pass began
     searching: Array  # whether this pass began at random
     passes: Array

@@ -1,11 +1,10 @@
 """LOBPCG: a block of vectors improved by preconditioned residuals and the last directions, on the device.
 
 A. Knyazev, *Toward the optimal preconditioned eigensolver* (2001), with the basis of U. Hetmaniuk and R. Lehoucq
-(2006): the Ritz
-vectors `X`, the last directions `P` and the new ones `W` are kept orthonormal, so that the projected matrix stays well
-conditioned. The block holds more vectors than are wanted. After these have converged, the others start again at
-random, until the
-first eigenvalue beyond has come out; as in `_krylov`, the last such pass is the one that changes nothing.
+(2006): the Ritz vectors `X`, the last directions `P` and the new ones `W` are kept orthonormal, so that the projected
+matrix stays well conditioned. The block holds more vectors than are wanted. After these have converged, the others
+start again at random, until the next eigenvalue has converged; as in `krylov`, the last such pass is the one that
+changes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import numpy as np
 from jax import Array, lax
 
 from . import selection
-from .basis import noise, orthonormalized
+from .basis import orthonormalized, random_rows
 from .krylov_state import OF_GAP, PASSES, Found
 from .operators import Operator, combine, inner, lengths, products, safe_lengths, scaled
 
@@ -30,7 +29,7 @@ Map = Callable[[Array], Array]
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """All that is static."""
+    """What a compiled program depends on."""
 
     k: int
     which: str
@@ -107,7 +106,7 @@ def _rayleigh_ritz(x: Array, ax: Array, alive: Array, which: str) -> tuple[Array
 def begin(plan: Plan, problem: _Problem, start: Array) -> State:
     """From `start`, `(k, n)`."""
     real = jnp.finfo(start.dtype).dtype
-    extra = noise(5, jnp.zeros((plan.block - plan.k, start.shape[1]), start.dtype) + 0 * start[:1])
+    extra = random_rows(5, jnp.zeros((plan.block - plan.k, start.shape[1]), start.dtype) + 0 * start[:1])
     x = jnp.concatenate([start, extra])
     x = orthonormalized(x, jnp.zeros_like(x[:1]), problem.b, 6)
     ax = problem.a(x)
@@ -148,7 +147,7 @@ def step(plan: Plan, problem: _Problem, state: State) -> State:
     # The vectors beyond start again at random, and the last directions with them.
     fresh = ended & ~complete
     beyond = (jnp.arange(m) >= k)[:, None]
-    directions = jnp.where(fresh & beyond, noise(11 + state.passes, x), problem.m(r))
+    directions = jnp.where(fresh & beyond, random_rows(11 + state.passes, x), problem.m(r))
     p, ap = (jnp.where(fresh, 0, y) for y in (p, ap))
     kept = jnp.where(fresh & beyond, 0, x), jnp.where(fresh & beyond, 0, ax)
     basis = jnp.concatenate([kept[0], p])

@@ -1,4 +1,4 @@
-"""What is said when an answer is NaN: a warning when the computation runs, under `jit` too."""
+"""Warnings that say why an answer is NaN. They come when the computation runs, under `jit` too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _warn(message: str) -> None:
 
 
 def of_derivative(function: str, good: Array, lost: Array, size: Array, iterations: Array) -> None:
-    """Of the linear systems behind eigenvectors' derivatives."""
+    """Warns about linear systems of eigenvectors' derivatives that were not solved."""
     _when(~jnp.all(good), functools.partial(_of_derivative, function), good, lost, size, iterations)
 
 
@@ -46,7 +46,7 @@ def _of_derivative(function: str, good: Any, lost: Any, size: Any, iterations: A
 def of_solution(
     function: str, converged: Array, complete: Array, residuals: Array, allowed: Array, iterations: Array
 ) -> None:
-    """Of the eigenpairs themselves."""
+    """Warns about eigenpairs that have not converged."""
     _when(
         ~jnp.all(converged),
         functools.partial(_of_solution, function),
@@ -80,7 +80,7 @@ def _of_solution(function: str, converged: Any, complete: Any, residuals: Any, a
 
 
 def of_symmetry(function: str, name: str, wrong: Array) -> None:
-    """Of an operator that is not Hermitian."""
+    """Warns about an operator that is not Hermitian."""
     _when(wrong, functools.partial(_of_symmetry, function, name), wrong)
 
 

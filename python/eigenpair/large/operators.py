@@ -60,7 +60,7 @@ class Form:
 
     @property
     def explicit(self) -> bool:
-        """Whether the entries of the matrix are at hand."""
+        """Whether the entries of the matrix are known."""
         return False
 
     def apply(self, parameters: Parameters, x: Array) -> Array:
@@ -161,7 +161,7 @@ class Operator(NamedTuple):
 
 
 def split(name: str, value: Any, n: int | None, dtype: Any) -> Operator:
-    """The operator that `value` is: a matrix, dense or sparse, a lineax operator, or a function.
+    """`value` as an operator: a matrix, dense or sparse, a lineax operator, or a function.
 
     **Raises:** `TypeError` or `ValueError` naming the argument.
     """

@@ -8,8 +8,8 @@ import numpy as np
 
 
 class SameFunction:
-    """A jaxpr by what it computes: equations with their variables numbered, parameters compared by value, and what
-    cannot be compared by identity."""
+    """A jaxpr that equals every other one that computes the same: variables are compared by their numbers, parameters
+    by value, and what has no value to compare by identity."""
 
     def __init__(self, key: Any, alive: Any):
         self._key, self._alive, self._hash = key, alive, hash(key)
@@ -28,7 +28,7 @@ class SameFunction:
 
 
 def program_key(jaxpr: Any, alive: list[Any]) -> Any:
-    """What two programs have in common exactly when they compute the same; arrays in it are kept in `alive`."""
+    """A key that two programs share exactly when they compute the same; arrays in it are kept in `alive`."""
     numbers: dict[Any, int] = {}
 
     def number(v: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A long solve can be watched: by a bar, or by a function of the caller's."""
+"""Watching a long solve: a progress bar, or a function of the caller's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments are judged here, before anything is compiled."""
+"""Checks of arguments, before anything is compiled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from ..degeneracy.policies import Policy, check
 from ..runtime.arguments import array
 from . import operators
-from .basis import noise
+from .basis import random_rows
 from .frame import Parameters, Spec
 from .operators import Operator
 from .progress import watch
@@ -28,7 +28,8 @@ def traced(*trees: Any) -> bool:
 
 
 def no_zeros(function: str, policy: Policy) -> None:
-    """Refuses a policy that makes gradients zero: of an operator, the part outside of the cluster would be left."""
+    """Refuses `check(refused="zero")`: of an operator's gradient, only the part inside the cluster would become
+    zero."""
     if isinstance(policy, check) and policy.refused == "zero":
         raise ValueError(f'degeneracy: {function} has no check(refused="zero"); a refused gradient is NaN')
 
@@ -60,7 +61,7 @@ def number(name: str, value: Any) -> float:
 
 
 def tolerance(value: Any, dtype: Any) -> float:
-    """`tol`, or what is reached without effort in that precision."""
+    """`tol`, or the default for that precision."""
     eps = float(jnp.finfo(dtype).eps)
     if value is None:
         return eps**0.8
@@ -95,7 +96,7 @@ def start(v0: Any, n: int, k: int, dtype: Any, block: int) -> tuple[Any, int]:
     count = k if given > block else block
     rows = jnp.zeros((0, n), dtype) if rows is None else rows[:count]
     if rows.shape[0] < count:
-        more = noise(7, jnp.zeros((count - rows.shape[0], n), dtype))
+        more = random_rows(7, jnp.zeros((count - rows.shape[0], n), dtype))
         rows = jnp.concatenate([rows, more])
     return rows, given
 

@@ -9,7 +9,8 @@ WHICH = ("SA", "LA", "LM", "BE")
 
 
 def urgency(which: str, theta: Array, alive: Array) -> Array:
-    """The wanted ones have the lowest. `theta` is ascending but for dead entries, which come last anywhere."""
+    """A number for each Ritz value, lowest for those wanted most. `theta` is ascending except for dead entries, which
+    always come last."""
     if which == "SA":
         key = theta
     elif which == "LA":
@@ -30,5 +31,6 @@ def edges(which: str, theta: Array, free: Array) -> tuple[Array, Array]:
 
 
 def sides(which: str) -> tuple[bool, bool]:
-    """Whether what was left out can come close to the wanted ones with its lowest and with its highest member."""
+    """Whether the lowest, and whether the highest, of the eigenvalues that were left out can be next to a wanted
+    one."""
     return which != "LA", which != "SA"

@@ -15,7 +15,7 @@ from ..degeneracy.policies import check
 from ..runtime import arguments
 from ..runtime.matrices import adjoint, matmul
 from ..spectral import spectral
-from .hermitian import block_of, choose, framed, judged, scale_of_clusters
+from .hermitian import block_of, checked_solution, choose, framed, scale_of_clusters
 from .request import request
 
 __all__ = ["SpectralProjector", "spectral_projector", "spectral_sum"]
@@ -25,8 +25,8 @@ __all__ = ["SpectralProjector", "spectral_projector", "spectral_sum"]
 class SpectralProjector:
     """`P = V Vᴴ` with an orthonormal basis `V` of the subspace (`VᴴBV = I` of a pair), never formed.
 
-    `P @ x` for a vector `(n,)` or vectors `(n, m)`, `P.diagonal()`, `P.todense()`. The basis itself is kept from
-    sight: only what does not depend on its choice has a derivative.
+    `P @ x` for a vector `(n,)` or vectors `(n, m)`, `P.diagonal()`, `P.todense()`. The basis itself is hidden: only
+    what does not depend on its choice has a derivative.
     """
 
     def __init__(self, frame: Array):
@@ -100,7 +100,7 @@ def spectral_sum(f: Callable[[Array], Array], operator: Any, k: int, **options: 
 
 
 def _subspace(function: str, operator: Any, k: int, options: dict[str, Any]) -> tuple[Array, Array]:
-    """`Λ` and `V`, NaN unless they are right."""
+    """`Λ` and `V`; NaN if an eigenpair has not converged, or if `k` cuts a cluster."""
     known = dict.fromkeys(
         ("b", "sigma", "v0", "tol", "max_iterations", "preconditioner", "solver", "callback", "n", "dtype")
     )
@@ -112,12 +112,12 @@ def _subspace(function: str, operator: Any, k: int, options: dict[str, Any]) -> 
         function, operator, k, which=None, choose=choose, block_of=block_of, **{**known, **options}
     )
     found = framed(spec, parameters)
-    w, rows, converged, scale = judged(spec, found)
+    w, rows, converged, scale = checked_solution(spec, found)
     policy = check()
     w = lax.stop_gradient(w)
     reach = scale_of_clusters(policy, found, scale)
     wide = policy_of_whole(policy, spec.forms[0].n, spec.k)
     cut = jnp.any(open_columns(wide, w, lax.stop_gradient(found.edges), reach))  # type: ignore[arg-type]
-    honest = jnp.where(jnp.all(converged) & ~cut, 1, jnp.nan).astype(w.dtype)
-    honest = honest.astype(rows.dtype)
-    return found.matrix * honest, rows.T * honest
+    factor = jnp.where(jnp.all(converged) & ~cut, 1, jnp.nan).astype(w.dtype)
+    factor = factor.astype(rows.dtype)
+    return found.matrix * factor, rows.T * factor

@@ -48,7 +48,7 @@ def _mean(g: Function, x: Array, y: Array, weighted: bool) -> tuple[Array, Array
 
 
 def _better(quotient: Array, rounding: Array, mean: Array, error: Array) -> Array:
-    """The mean where the quotient's rounding is the greater evil, and the two do not contradict each other.
+    """The mean where its error is smaller than the quotient's rounding error, and the two do not contradict each other.
 
     They do where `f` jumps between the points, as `sign` does: its derivative knows nothing of it.
     """

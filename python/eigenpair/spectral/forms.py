@@ -1,9 +1,8 @@
 """The multilinear forms behind derivatives of spectral functions, as JAX primitives.
 
-A scalar function enters as a *jet*: its values and divided differences at the eigenvalues. Everything is linear in
-the jet, and the derivative with respect to the matrix only moves on to the next entry of it. So eigenvalues and
-vectors stay constants, no gap is ever divided by, and what the function closes over is differentiated through the jet
-like anything else.
+A scalar function enters as a *jet*: its values and divided differences at the eigenvalues. Everything is linear in the
+jet, and the derivative with respect to the matrix only moves on to the next entry of it. So eigenvalues and vectors
+stay constants, nothing is divided by a gap, and what the function closes over is differentiated through the jet.
 
 With `X = Vᴴ E V` and `f` the function, `F` an antiderivative of it:
 
@@ -143,7 +142,7 @@ def _middle(jet: Jet, inner: Sequence[Array], w: Array, step: int | None) -> Arr
         pair += jnp.take(y, k, axis=-1)[..., :, None] * jnp.take(x, k, axis=-2)[..., None, :]
         return total + _times(difference, pair), None
 
-    # Rather than plain zeros, which would not vary over a mesh as the sum does.
+    # Not plain zeros: these would not vary over a mesh as the sum does.
     start = 0 * (x + y + slopes.astype(np.promote_types(slopes.dtype, x.dtype)))
     if w.shape[-1] == 0:
         return start
@@ -166,7 +165,8 @@ def _step_first(w: Array, step: int) -> Array:
 
 
 def _step_difference(w: Array, k: Array, step: int) -> Array:
-    """Second differences of the step. Of three points, the one alone on its side has both gaps, and gives the sign."""
+    """Second differences of the step. Of three points, one is alone on its side of the step. The formula has its gaps
+    to the other two; its side gives the sign."""
     inverse = -_step_first(w, step)
     to_k = jnp.take(inverse, k, axis=-1)
     below = jnp.arange(w.shape[-1]) < step
@@ -231,7 +231,7 @@ def _jvp(
 
 
 def _as(x: Array, aval: Any) -> Array:
-    """A cotangent for an operand of that type: the pairing sees the real part of a real one."""
+    """A cotangent in the type of its operand: of a real operand, only the real part of the cotangent counts."""
     if not jnp.issubdtype(aval.dtype, jnp.complexfloating):
         x = jnp.real(x)
     return x.astype(aval.dtype)

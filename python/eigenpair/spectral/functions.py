@@ -85,7 +85,7 @@ def _bisected(electrons: Array, beta: Array, matrices: tuple[Array, ...], type: 
 
     electrons, beta, *matrices = (lax.stop_gradient(x) for x in (electrons, beta, *matrices))  # type: ignore[assignment]
     w = eigvalsh(*matrices, type=type or 1)
-    # Of equal eigenvalues it would be this much above them.
+    # If all eigenvalues were equal, μ would be this much above them.
     above = jnp.log(electrons / (w.shape[-1] - electrons)) / beta
 
     def halve(_: Any, bracket: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -1,8 +1,8 @@
-"""What a function of a general matrix is computed from: eigenvectors where they are good for it, else the Schur form
-and groups of eigenvalues around each of which the function is expanded. See `docs/derivations.md`, "Functions of
+"""What a function of a general matrix is computed from: eigenvectors where these are well conditioned, else the Schur
+form and groups of eigenvalues around each of which the function is expanded. See `docs/derivations.md`, "Functions of
 general matrices".
 
-All of this is constant for derivatives but the coefficients of the expansion, which know what `f` closes over.
+For derivatives, all of this is constant except the coefficients of the expansion, which depend on what `f` closes over.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from .named_functions import RESOLVED, not_grouped, without_groups
 
 Function = Callable[[Array], Array]
 
-# Groups are what gaps smaller than these hold together, in units of the spread of the matrix. Tried all, one taken.
+# Eigenvalues closer than one of these, in units of the spread of the matrix, form a group. All are tried, and the best
+# is taken.
 _GAPS = (1e-4, 1e-3, 1e-2, 0.1, math.inf)
 # Radii of the circles on which `f` is read, in the same units: dense where singularities usually are.
 _CIRCLES = np.concatenate([4 * 0.5 ** (np.arange(12) / 2), 0.06 * 0.5 ** np.arange(10), 4e-5 * 0.25 ** np.arange(6)])
@@ -37,8 +38,8 @@ _UNIT = 4  # the circle of radius 1
 
 
 class Problem(NamedTuple):
-    """A matrix made ready: `uncertain` is how far rounding reaches in every eigenvalue, `(…, n)`; `finite` is 1, or
-    NaN where the matrix is not finite, `(…,)`."""
+    """A matrix and what its functions are computed from: `uncertain` is how far rounding reaches in every eigenvalue,
+    `(…, n)`; `finite` is 1, or NaN where the matrix is not finite, `(…,)`."""
 
     matrix: Reduced
     uncertain: Array
@@ -56,7 +57,7 @@ def prepared(a: Array, f: Function, method: str) -> Problem:
     size = norm(constant, (-2, -1))[..., 0]
     rounding = check().c * math.sqrt(n) * eps
     uncertain = rounding * size * condition
-    # What the Schur form costs is worth more where it takes no series.
+    # With the Schur form, a named function needs no series, so its eigenvectors must be better to be preferred.
     good = eps ** (-0.2 if method == "taylor" else -0.1)
     whole = norm(u, (-2, -1)) * norm(v, (-2, -1)) <= n * good
     rest = matmul(v * w[..., None, :], adjoint(u)) - constant.astype(dtype)
@@ -78,7 +79,7 @@ def prepared(a: Array, f: Function, method: str) -> Problem:
 
     parts = _if(_anywhere(hard), reduce, nothing)
     q, t, same, center, radius, trust = (lax.stop_gradient(x) for x in parts)
-    # What is not looked at must not be in the way of derivatives: NaN times 0.
+    # Values that are not used must be finite, since in derivatives they are multiplied by 0.
     split = hard[..., None]
     w, uncertain = jnp.where(split, center, w), jnp.where(split, 0, uncertain)
     v, u = (jnp.where(split[..., None], one, x) for x in (v, u))
@@ -175,7 +176,8 @@ def _grouping(t: Array, width: Array) -> _Grouping:
     same = _linked(jnp.abs(w[..., :, None] - w[..., None, :]) <= width * spread[..., None])
     among = same.astype(w.real.dtype)
     members = jnp.sum(among, axis=-1)
-    # By differences, so that the center of equal eigenvalues is these; of all in a group, that of the first is taken.
+    # By differences, so that the center of equal eigenvalues is exactly that value. All members take the center
+    # computed by the first.
     differences = jnp.where(same, w[..., None, :] - w[..., :, None], 0)
     center = w + jnp.sum(differences, axis=-1) / members.astype(w.dtype)
     center = jnp.take_along_axis(center, jnp.argmax(same, axis=-1), axis=-1)
@@ -205,13 +207,13 @@ def _read(groups: _Grouping, values: Array) -> _Reading:
     growth = jnp.maximum(1, groups.inside[..., None] / radii) ** (groups.members[..., None] - 1)
     error = groups.condition[..., None] * noise * growth
     error = jnp.where((radii >= 1.6 * groups.reach[..., None]) & (error < jnp.inf), error, jnp.inf)
-    # Of circles that are as good as each other the wider: derivatives divide by the radius.
+    # Of equally good circles the wider, since derivatives divide by the radius.
     chosen = jnp.argmin(error * jnp.maximum(1, spread / radii), axis=-1)[..., None]
     radius, error, growth, noise = (
         jnp.take_along_axis(x, chosen, axis=-1)[..., 0] for x in (radii, error, growth, noise)
     )
     series = jnp.take_along_axis(series, chosen[..., None], axis=-2)[..., 0, : count // 2]
-    # On both sides of every direction stand what is above the diagonal, and a projector.
+    # Every direction is multiplied from both sides by a projector and by what is above the diagonal.
     near = 1 / radius + 1 / groups.gap
     errors = [error, *((groups.condition * growth) ** (k + 1) * noise * near**k for k in (1, 2))]
     bounds = jnp.stack([jnp.max(e, axis=-1) for e in errors], axis=-1)
@@ -244,14 +246,14 @@ def _best(t: Array, tried: _Reading) -> tuple[Array, Array, Array, Array]:
         return jnp.take_along_axis(x, best.reshape(1, *best.shape, *[1] * (x.ndim - best.ndim - 1)), axis=0)[0]
 
     same, center, radius, _, errors, sizes = (taken(x) for x in tried)
-    # A function that varies with the spectrum, if it is not even larger.
+    # The size of a function that varies by as much as the spectrum does, if `f` itself is no larger.
     size = norm(t, (-2, -1))[..., 0]
     sizes = jnp.maximum(sizes, sizes[..., :1] / jnp.concatenate([jnp.ones_like(size), size, size**2], axis=-1))
     return same, center, radius, jnp.where(errors <= RESOLVED * sizes, 1, jnp.nan).astype(t.dtype)
 
 
 def _linked(near: Array) -> Array:
-    """What chains of `near` connect."""
+    """Which eigenvalues are connected by a chain of near ones."""
 
     def more(state: tuple[Array, Array]) -> tuple[Array, Array]:
         now, _ = state

@@ -155,7 +155,7 @@ def _derivatives(f: Function) -> tuple[Function, Function, Function]:
 
 
 def _known(g: Function, orders: Array, problem: Problem, real: bool) -> Array:
-    """1, or NaN where `g` changes too much within what is known of an eigenvalue; shape `(…,)`."""
+    """1, or NaN where `g` changes too much within the uncertainty of an eigenvalue; shape `(…,)`."""
     w, uncertain = lax.stop_gradient(problem.matrix.w), problem.uncertain
     g0 = lax.stop_gradient(g(w))
     changes = []

@@ -13,11 +13,11 @@ from ..degeneracy.policies import check
 from ..runtime.matrices import diagonal_matrix, identity, norm
 from . import triangular
 
-RESOLVED = 1e-3  # a result with a larger relative error is none
+RESOLVED = 1e-3  # a result with a larger relative error is NaN
 
 
 def not_grouped(t: Array) -> tuple[Array, Array, Array]:
-    """No groups: every eigenvalue for itself."""
+    """No groups: each eigenvalue is one of its own."""
     w = triangular.diagonal(t)
     return jnp.broadcast_to(identity(t.shape[-1], t.ndim), t.shape), w, jnp.ones_like(w.real)
 
@@ -26,8 +26,9 @@ def not_grouped(t: Array) -> tuple[Array, Array, Array]:
 def without_groups(t: Array, method: str, real: bool) -> tuple[Array, Array]:
     """`T`, and 1 or NaN: whether eigenvalues are known to be on this side of the cut (or of the imaginary axis).
 
-    Rounding reaches as far in an eigenvalue as its condition number says, or as in a defective one of as many as are
-    closer to it than the cut, whichever is less. Of a real matrix, a negative eigenvalue has no imaginary part.
+    The error of an eigenvalue is the lesser of two estimates: by its condition number, and as of a defective eigenvalue
+    whose multiplicity is the number of eigenvalues closer to it than the cut. Of a real matrix, a negative eigenvalue
+    has no imaginary part.
     """
     n = t.shape[-1]
     w = triangular.diagonal(t)

@@ -1,6 +1,6 @@
 """Hermitian pairs brought to one matrix in the metric of `B`, differentiably at any degeneracy.
 
-With the solution `V` at hand, constant for derivatives, the pair in its basis is `(Λ, I)` at first order 0, and the
+In the basis of the solution `V`, a constant for derivatives, the pair is `(Λ, I)` plus a first-order change, and the
 square root of a matrix near `I` is a series. So no factor of `B` is ever differentiated. See `docs/derivations.md`,
 "Spectral functions".
 """
@@ -64,7 +64,7 @@ def pair(a: Array, b: Array, type: int) -> Problem:
     return Problem(matrix, w, one, _known(v, matmul(v, root)), scale)
 
 
-# What is known need not be computed: of an argument without a tangent, nothing is left in the compiled program.
+# The value of `x` is known. Only its derivatives are computed, and nothing at all if the argument has no tangent.
 
 
 @jax.custom_jvp

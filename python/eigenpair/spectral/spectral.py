@@ -35,12 +35,12 @@ def spectral_map(
         `jax.numpy`. What it closes over is differentiated too. Complex values are allowed (`lambda x: jnp.exp(-1j * x
         * t)`).
     - `a`: `(…, n, n)`, Hermitian. Small deviations are ignored, such as rounding or the steps of finite differences. A
-        matrix that is far from Hermitian, its skew-Hermitian part more than a hundredth of it, was hardly meant: all is
-        NaN for it.
+        matrix that is far from Hermitian (its skew-Hermitian part is more than a hundredth of it) gives NaN, since it
+        is hardly what was meant.
     - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`.
     - `type`: the problem and the normalization of `V`, as for `eigh`: `VᴴBV = I` in types 1 and 2, `VᴴB⁻¹V = I` in
         type 3.
-    - `hermitian_part`: the Hermitian parts are meant, however much there is beside them.
+    - `hermitian_part`: take the Hermitian part of any matrix, without that check.
 
     **Returns:** `(…, n, n)`, Hermitian when `f` is real; NaN for a `b` that is not positive definite.
 
@@ -119,7 +119,7 @@ def _problem(function: str, operands: tuple[Array, ...], type: int, hermitian_pa
 
 
 def _arguments_of(f: Any, a: Any, b: Any, type: Any) -> tuple[Callable[[Array], Array], tuple[Array, ...], int]:
-    """`f` elementwise, once it has been seen to take a number to a number, and the matrices as arrays."""
+    """`f` elementwise, after a check that it maps a number to a number, and the matrices as arrays."""
     if callable(a) and not callable(f):
         raise TypeError("a and f are in each other's place; the order is f, a")
     operands, type = _matrices_of(a, b, type)
@@ -152,7 +152,7 @@ def _arguments_of(f: Any, a: Any, b: Any, type: Any) -> tuple[Callable[[Array], 
 
 
 def _part_and_factor(function: str, a: Array, hermitian_part: Any) -> tuple[Array, Array]:
-    """The Hermitian part of `a`, and 1, or NaN where something else must have been meant; shape `(…,)`."""
+    """The Hermitian part of `a`, and 1, or NaN where `a` is far from Hermitian; shape `(…,)`."""
     a = engines.placed(a)
     factor = jnp.ones(a.shape[:-2], jnp.finfo(a.dtype).dtype)
     if not arguments.flag("hermitian_part", hermitian_part):

@@ -115,7 +115,7 @@ def log(t: Array) -> Array:
     for node, weight in zip((_NODES + 1) / 2, _WEIGHTS / 2, strict=True):
         total += float(weight) * solve(one + float(node) * x, x)
     total *= jnp.ldexp(jnp.ones(count.shape, total.real.dtype), count).astype(t.dtype)[..., None, None]
-    # Differences to 1 have lost digits; the diagonal is known better.
+    # Subtracting 1 has lost digits of the diagonal, which is computed anew here.
     return jnp.where(identity(t.shape[-1], t.ndim), diagonal_matrix(jnp.log(diagonal(t)), t.dtype), total)
 
 
