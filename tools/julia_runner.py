@@ -101,18 +101,18 @@ def _find() -> Julia:
     named = os.environ.get("EIGENPAIR_JULIA_PROJECT")
     if named:
         packages = named if named.startswith("@") else str(Path(named).resolve())
-        return _judge(Julia(executable, packages), f"EIGENPAIR_JULIA_PROJECT={named}")
+        return _usable(Julia(executable, packages), f"EIGENPAIR_JULIA_PROJECT={named}")
     default = Julia(executable, "@v#.#")
-    if _judge(default, ""):
+    if _usable(default, ""):
         return default
     installed = Julia(executable, str(INSTALLED))
-    if INSTALLED.exists() and _judge(installed, ""):
+    if INSTALLED.exists() and _usable(installed, ""):
         return installed
-    return _install(executable) or _judge(installed, str(INSTALLED))
+    return _install(executable) or _usable(installed, str(INSTALLED))
 
 
-def _judge(julia: Julia, place: str) -> Julia:
-    """`julia` itself if it will do."""
+def _usable(julia: Julia, place: str) -> Julia:
+    """`julia` itself if its version and its packages are what the tests need; else one that says why not."""
     projects = [PACKAGE / "Project.toml", PACKAGE / "test" / "Project.toml"]
     done = julia.run("-e", PROBE, *projects, capture_output=True, text=True)
     if done.returncode != 0:

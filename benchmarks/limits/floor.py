@@ -24,12 +24,12 @@ def compile_c(source: pathlib.Path, target: pathlib.Path, *flags: str) -> pathli
         raise RuntimeError("there is no C compiler")
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(f".{os.getpid()}")  # two runs at once must not read each other's halves
-        command = [*compiler.split(), "-O2", str(source), "-o", str(partial), *flags]
+        unfinished = target.with_suffix(f".{os.getpid()}")  # two runs at once must not read each other's halves
+        command = [*compiler.split(), "-O2", str(source), "-o", str(unfinished), *flags]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(f"{source.name} does not compile: {done.stderr.strip().splitlines()[-1]}")
-        partial.replace(target)
+        unfinished.replace(target)
     return target
 
 

@@ -27,7 +27,7 @@ GROUPS = {
     "single": "One matrix",
     "batch": "Batches",
     "generalized": "Generalized problems, A v = λ B v",
-    "partial": "Part of the spectrum",
+    "subset": "Subset of the spectrum",
     "overhead": "Calls of small functions",
     "threads": "One thread against two",
     "startup": "Import, compilation, memory",
@@ -106,10 +106,10 @@ def cases(mode: str, threads: int) -> list[Case]:
     )
     add("generalized", both, [(4, many)], generalized=True)
     if full:
-        add("partial", ("forward", "values", "grad_values", "grad_vectors"), (1024,), subset=(0, 15))
+        add("subset", ("forward", "values", "grad_values", "grad_vectors"), (1024,), subset=(0, 15))
     else:
         n = 5 if smoke else 256
-        add("partial", ("forward", "grad_vectors"), (n,), subset=(0, 1 if smoke else 15))
+        add("subset", ("forward", "grad_vectors"), (n,), subset=(0, 1 if smoke else 15))
     jitted = () if mode == "quick" else both  # among the single matrices anyway
     add("overhead", (*jitted, *("eager_" + t for t in both)), (2, 4, 8) if full else (4,))
     for count in (1, 2):

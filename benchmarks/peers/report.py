@@ -139,15 +139,15 @@ def _table(cases: list[dict[str, Any]]) -> str:
 
 
 def _targets(cases: list[dict[str, Any]]) -> str:
-    verdicts = targets.verdicts(cases)
-    if not verdicts:
+    outcomes = targets.outcomes(cases)
+    if not outcomes:
         return ""
     by_id = {case["id"]: case for case in cases}
     lines = [
-        f"## Aims\n\n{sum(v.met for v in verdicts)} of {len(verdicts)} are met.",
+        f"## Aims\n\n{sum(v.met for v in outcomes)} of {len(outcomes)} are met.",
         "\n| what | n | against | aim | measured (quartiles) | met |\n|---|---:|---|---:|---:|---|",
     ]
-    for v in verdicts:
+    for v in outcomes:
         case = by_id[v.target.case]
         unit = " s" if not v.against else " ×"
         sign = "≤" if v.target.at_most else "≥"

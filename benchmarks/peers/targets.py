@@ -52,7 +52,7 @@ def targets() -> Iterator[Target]:
         yield Target("generalized/forward/10000×4", peer, 4)
     yield Target("generalized/grad_values/10000×4", "jax.numpy", 4)
     for task in ("forward", "grad_vectors"):
-        yield Target(f"partial/{task}/1024, 16 of them", ALL_OF_IT, 2)
+        yield Target(f"subset/{task}/1024, 16 of them", ALL_OF_IT, 2)
         for n in BATCH:
             size = f"{2_000 if n == 32 else 10_000}×{n}"
             bound = 20 if (n, task) == (4, "grad_vectors") else 1
@@ -64,7 +64,7 @@ def targets() -> Iterator[Target]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """Median and quartiles of what was measured."""
 
     target: Target
@@ -78,8 +78,8 @@ class Verdict:
         return self.median <= self.target.bound if self.target.at_most else self.median >= self.target.bound
 
 
-def verdicts(cases: list[dict[str, Any]]) -> list[Verdict]:
-    """Of the targets whose cases were measured."""
+def outcomes(cases: list[dict[str, Any]]) -> list[Outcome]:
+    """One for each target whose case was measured."""
     by_id = {case["id"]: case for case in cases}
     found = []
     for target in targets():
@@ -89,13 +89,13 @@ def verdicts(cases: list[dict[str, Any]]) -> list[Verdict]:
         name = floor(contenders) if target.against == FLOOR else target.against
         if name == "":
             s = contenders[OURS]
-            found.append(Verdict(target, "", s["median"], s["low"], s["high"]))
+            found.append(Outcome(target, "", s["median"], s["low"], s["high"]))
         elif name in contenders:
             r = contenders[name]["ratio"]  # the contender's time divided by ours
             values = (r["median"], r["low"], r["high"])
             if target.at_most:
                 values = (1 / r["median"], 1 / r["high"], 1 / r["low"])
-            found.append(Verdict(target, name, *values))
+            found.append(Outcome(target, name, *values))
     return found
 
 

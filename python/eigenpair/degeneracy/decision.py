@@ -122,7 +122,7 @@ def turning_and_mixing(k_bar: Array) -> tuple[Array, Array]:
     return jnp.abs(k_bar - adjoint) / 2, jnp.abs(k_bar + adjoint) / 2
 
 
-def noise_of(
+def is_noise(
     policy: Policy, gap: Array, coupling: Array, mixing: Array, w_bar: Array | None, kappa: Array, scale: Array
 ) -> Array | None:
     """Two close eigenvalues `(i, j)` whose entry of the cotangent is rounding noise; `None` where no policy asks.
@@ -143,7 +143,7 @@ def noise_of(
     return lax.stop_gradient(near & (coupling <= small) & symmetric)
 
 
-def without_noise(noise: Array | None, x: Array) -> Array:
+def zero_at_noise(noise: Array | None, x: Array) -> Array:
     """`x` with the value 0 at noise. Its derivative stays: where a coupling is zero, its derivative need not be."""
     return x if noise is None else jnp.where(noise, x - lax.stop_gradient(x), x)
 

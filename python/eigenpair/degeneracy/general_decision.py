@@ -93,14 +93,14 @@ def _larger(condition: Array) -> Array:
     return jnp.maximum(condition[..., :, None], condition[..., None, :])
 
 
-def noise_of(
+def is_noise(
     policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: Array, reach: Array, condition: Array
 ) -> Array | None:
-    """Entries of `K̄` that are rounding noise, as `decision.noise_of`; `None` where a policy does not ask."""
+    """Entries of `K̄` that are rounding noise, as `decision.is_noise`; `None` where a policy does not ask."""
     size = jnp.abs(k_bar)
     coupling = jnp.maximum(size, jnp.swapaxes(size, -1, -2))
     scale = jnp.max(reach, axis=-1)[..., None, None]
-    found = decision.noise_of(policy, jnp.abs(gaps(w)), coupling, coupling, w_bar, kappa, scale)
+    found = decision.is_noise(policy, jnp.abs(gaps(w)), coupling, coupling, w_bar, kappa, scale)
     # Where vectors are nearly parallel, a small coupling may have a large effect.
     return None if found is None else found & (_larger(condition) < WELL_CONDITIONED)
 

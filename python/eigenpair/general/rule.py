@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..degeneracy.decision import finite_or_nan, rounding_of_form, rounding_of_product, without_noise
+from ..degeneracy.decision import finite_or_nan, rounding_of_form, rounding_of_product, zero_at_noise
 from ..degeneracy.general_decision import (
     columns_without_tangent,
     gradient_factor,
     homogeneous,
     inverse_gaps,
-    noise_of,
+    is_noise,
     second_order_factor,
 )
 from ..degeneracy.policies import Policy
@@ -168,8 +168,8 @@ def pullback(
         kappa = finite_or_nan(kappa)
         k_bar = k_bar + matmul(adjoint(v), _phase_transpose(v, jnp.diagonal(k_bar, axis1=-2, axis2=-1)))
         f = inverse_gaps(policy, w, reach)
-        noise = noise_of(policy, w, w_bar, k_bar, kappa, reach, condition)
-        e = jnp.conj(f) * without_noise(noise, k_bar)
+        noise = is_noise(policy, w, w_bar, k_bar, kappa, reach, condition)
+        e = jnp.conj(f) * zero_at_noise(noise, k_bar)
         m_bar = m_bar + e * jnp.conj(beta)[..., None, :]
         n_bar = n_bar - e * jnp.conj(alpha)[..., None, :]
     factor = gradient_factor(policy, w, w_bar, k_bar, kappa, reach, condition)

@@ -44,7 +44,7 @@ def solve(
         return tallied(solved, functools.partial(_solve_jvp, **params), tally, operands)
     if engine is None:
         return _solve_jit(*operands, type=type, triangle=triangle, policy=policy, vectors=vectors)
-    engines.judge(engine, operands)
+    engines.require_solvable(engine, operands)
     return _solve_by_engine(operands[0], engine, triangle, policy, vectors)
 
 

@@ -28,12 +28,12 @@ from ..degeneracy.decision import (
     columns_without_tangent,
     gradient_factor,
     inverse_gaps,
-    noise_of,
+    is_noise,
     rounding_of_form,
     rounding_of_product,
     second_order_factor,
     turning_and_mixing,
-    without_noise,
+    zero_at_noise,
 )
 from ..degeneracy.explanations import Subject
 from ..degeneracy.policies import Policy, check
@@ -153,8 +153,8 @@ def inner_pullback(
     `kappa` is the size of what is rounded in the entries of `K̄`.
     """
     gap = w[..., None, :] - w[..., :, None]
-    noise = noise_of(policy, gap, *turning_and_mixing(k_bar), w_bar, kappa, scale[..., None])
-    m_bar = inverse_gaps(policy, w, scale).astype(k_bar.dtype) * without_noise(noise, (k_bar - adjoint(k_bar)) / 2)
+    noise = is_noise(policy, gap, *turning_and_mixing(k_bar), w_bar, kappa, scale[..., None])
+    m_bar = inverse_gaps(policy, w, scale).astype(k_bar.dtype) * zero_at_noise(noise, (k_bar - adjoint(k_bar)) / 2)
     if w_bar is not None:
         m_bar = m_bar + diagonal_matrix(w_bar, k_bar.dtype)
     return m_bar, gradient_factor(policy, subject, w, w_bar, k_bar, kappa, scale)

@@ -179,7 +179,7 @@ def refuse(function: str) -> None:
         raise ValueError(f"{function} cannot be solved by an engine; call it outside of the block")
 
 
-def judge(value: Engine, operands: Sequence[Array]) -> None:
+def require_solvable(value: Engine, operands: Sequence[Array]) -> None:
     """Raises `ValueError` unless the engine can solve this."""
     if len(operands) > 1:
         raise ValueError(f"{value._name} solves A v = λ v; leave out b, or call outside of the block with the engine")
@@ -194,7 +194,7 @@ def placed(a: Array) -> Array:
     value = current()
     if value is None:
         return a
-    judge(value, (a,))
+    require_solvable(value, (a,))
     return place(value, a)
 
 

@@ -224,7 +224,7 @@ def _check_input(
             # Some losses are NaN for a matrix that is not Hermitian.
             d = _direction(rng, x, True)
             s = along(d)
-        found.append(_judge(name, d, s, gradient, size, epsilon, float(jnp.abs(f(*inputs)))))
+        found.append(_compared(name, d, s, gradient, size, epsilon, float(jnp.abs(f(*inputs)))))
     worst = max(found, key=lambda r: (_RANK[r.verdict], r.error))
     if worst.verdict == NAN and explained:
         notes.append(explained)
@@ -234,7 +234,7 @@ def _check_input(
 _RANK = {RIGHT: 0, UNDECIDED: 1, WRONG: 2, KINK: 3, JUMP: 4, NAN: 5}
 
 
-def _judge(
+def _compared(
     name: str,
     d: np.ndarray[Any, Any],
     s: Slope,

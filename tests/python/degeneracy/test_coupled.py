@@ -180,7 +180,7 @@ def test_each_matrix_of_a_batch_and_each_direction_for_itself():
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_reverse_mode_keeps_its_own_verdict(rule):
+def test_reverse_mode_decides_by_the_cotangent(rule):
     """Also where it is made of forward mode, and where forward mode ran first."""
     (a,), (x,) = degenerate(0, "float64")
     f = lambda a: of_space(*eigh(a, degeneracy=RULES[rule]))  # noqa: E731

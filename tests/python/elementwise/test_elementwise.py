@@ -28,7 +28,7 @@ def families(n, dtype, rng):
     return (a + a.conj().swapaxes(-1, -2)) / 2
 
 
-def judge(a, w, v):
+def assert_solution(a, w, v):
     """Residual and orthogonality, in units of rounding."""
     n, eps = a.shape[-1], np.finfo(a.dtype).eps
     wide = np.promote_types(a.dtype, np.float64)
@@ -47,7 +47,7 @@ def test_as_accurate_as_lapack(n, dtype):
     (w, v), solved = jax.jit(lambda a: solver.eigh(a, True))(a)
     assert np.asarray(solved).all()
     assert w.dtype == np.finfo(dtype).dtype
-    judge(a, np.asarray(w), np.asarray(v))
+    assert_solution(a, np.asarray(w), np.asarray(v))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
@@ -58,7 +58,7 @@ def test_by_entries(n, dtype):
     with jax.disable_jit(jax.default_backend() == "cpu"):
         (w, v), solved = jax.jit(lambda a: solver.eigh(a, True, by_entries=True))(jnp.asarray(a))
     assert np.asarray(solved).all()
-    judge(a, np.asarray(w), np.asarray(v))
+    assert_solution(a, np.asarray(w), np.asarray(v))
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-160, 1e150, 1e300])

@@ -170,7 +170,7 @@ needs_core = pytest.mark.skipif(not native.has_small_kernels(), reason="no rules
 @needs_core
 @pytest.mark.parametrize("dtype", [*DTYPES, "complex64"])
 @pytest.mark.parametrize("n", [5, 70])
-def test_the_core_and_jax_reach_the_same_verdicts(dtype, n):
+def test_the_core_and_jax_refuse_the_same(dtype, n):
     real = np.finfo(dtype).dtype
     w = np.arange(1.0, n + 1).astype(real)
     w[2], w[4] = w[1], w[3] * (1 + 1e-5)

@@ -112,7 +112,7 @@ def test_lower_is_obeyed(lower):
     assert_gradient(of_matrices(moduli, lower=lower), (a,))
 
 
-def test_shapes_are_judged_before_compilation():
+def test_shapes_are_checked_before_compilation():
     with pytest.raises(ValueError, match=r"\bb\b.*size"):
         eigh(np.eye(3), np.eye(2))
     with pytest.raises(ValueError, match=r"\bb\b.*broadcast"):

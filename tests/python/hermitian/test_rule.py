@@ -111,7 +111,7 @@ def test_large_ones_agree_with_jax(dtype, type):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes", [(2, 3, 4, 7), (70,)], ids=["small", "large"])
-def test_verdicts_and_noise(dtype, sizes):
+def test_refusals_and_noise(dtype, sizes):
     """Cotangents of losses that clusters allow, that they refuse, and with rounding noise at close eigenvalues."""
     for n in sizes:
         (w, v), rng = residuals(n, 0, dtype), generator("noise", n)

@@ -57,7 +57,7 @@ SPECTRA = {
 
 @pytest.mark.parametrize("spectrum", SPECTRA)
 @pytest.mark.parametrize("dtype", ["float64", "complex64"])
-def test_gradients_and_verdicts_scale(dtype, spectrum):
+def test_gradients_and_refusals_scale(dtype, spectrum):
     if spectrum == "close" and dtype == "complex64":
         pytest.skip("closer than single precision resolves")
     a = with_spectrum(SPECTRA[spectrum], 1, dtype)

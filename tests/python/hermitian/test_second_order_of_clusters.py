@@ -198,7 +198,7 @@ def test_third_derivatives_are_refused():
     assert np.isnan(jax.jacfwd(jax.grad(jax.grad(f)))(0.0))
 
 
-def test_an_observable_beside_the_energy_keeps_its_verdict():
+def test_an_observable_beside_the_energy_is_refused_as_before():
     """With a cotangent of the vectors, the gradient is judged by both, as before."""
     (a,), (d,) = problem(SPECTRA["repeated"], 0, "float64")
 

@@ -39,7 +39,7 @@ def of_whole(subset, f=loss, **options):
     return slices
 
 
-def is_partial(f, *matrices):
+def solves_subset_alone(f, *matrices):
     return "eigenpair_subset" in str(jax.make_jaxpr(f)(*matrices))
 
 
@@ -51,11 +51,11 @@ def assert_close(found, expected, tolerance):
 
 def test_what_goes_this_way():
     matrices, _ = problem(1, n=N)
-    assert is_partial(of_part((0, 3)), *matrices)
-    assert is_partial(of_part((0, 3), degeneracy=raw()), *matrices)
-    assert not is_partial(of_part((0, 40)), *matrices)
+    assert solves_subset_alone(of_part((0, 3)), *matrices)
+    assert solves_subset_alone(of_part((0, 3), degeneracy=raw()), *matrices)
+    assert not solves_subset_alone(of_part((0, 40)), *matrices)
     for options in ({"type": 2}, {"type": 3}, {"degeneracy": mask(1e-9)}, {"degeneracy": check(generic_basis=True)}):
-        assert not is_partial(of_part((0, 3), **options), *matrices)
+        assert not solves_subset_alone(of_part((0, 3), **options), *matrices)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_equals_the_slice_of_all(subset, dtype, lower):
     matrices, options = problem(1, dtype, N, lower=lower)
     direction = tuple(random(k, (N, N), dtype) for k in "ab")
     part, whole = of_part(subset, **options), of_whole(subset, **options)
-    assert is_partial(part, *matrices)
+    assert solves_subset_alone(part, *matrices)
     tolerance = 1e4 * eps(dtype)
     chosen = eigvalsh(*matrices, **options)[subset[0] : subset[1] + 1]
     assert_close(eigvalsh(*matrices, **options, subset_by_index=subset), chosen, tolerance)

@@ -173,7 +173,7 @@ def test_batch_axes_of_a_mesh_in_two_dimensions():
     )
 
 
-def test_partial_spectra():
+def test_subsets():
     """Of matrices so large that only the part is computed."""
     run(
         PREPARE
