@@ -15,7 +15,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 
 # What the installed package is made of. After `make develop` Python reads python/ in place, so its files are not installed.
 DEVELOP := $(wildcard $(VENV)/develop)
-SOURCES := CMakeLists.txt pyproject.toml README.md $(shell find csrc $(if $(DEVELOP),,python) julia/src julia/ext \
+SOURCES := CMakeLists.txt pyproject.toml README.md $(shell find cmake csrc $(if $(DEVELOP),,python) julia/src julia/ext \
   julia/Project.toml -type f ! -path '*/tests/*' ! -path '*/__pycache__/*')
 
 .PHONY: all develop demo test test-fast test-elementwise test-versions test-arm64 bench docs gallery lint format sanitize fuzz dist cases cuda-headers clean
