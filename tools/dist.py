@@ -2,8 +2,8 @@
 
     python tools/dist.py
 
-The wheels are built from the sources' archive, in isolation, as the package index's users would. On Linux the wheel then
-gets the name of the oldest systems that it runs on, such as manylinux_2_17. The package index takes no other.
+The wheels are built from the sources' archive, in isolation, as the package index's users would. On Linux the wheel is
+then named after the oldest systems that it runs on, such as manylinux_2_17; the package index takes no other.
 """
 
 from __future__ import annotations

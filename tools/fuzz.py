@@ -11,7 +11,6 @@ A finding is written to build/fuzz/findings. Needs clang with its libFuzzer (Deb
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,18 +22,9 @@ BUILD = ROOT / "build" / "fuzz"
 KEPT = ROOT / "csrc" / "tests" / "fuzz" / "corpus"
 
 
-def find_clang() -> tuple[str, str] | None:
-    """The C and C++ compilers of the newest clang on PATH."""
-    for suffix in ("", *(f"-{version}" for version in range(30, 13, -1))):
-        found = shutil.which(f"clang{suffix}"), shutil.which(f"clang++{suffix}")
-        if found[0] and found[1]:
-            return found[0], found[1]
-    return None
-
-
 def build() -> Path:
     """The program."""
-    clang = find_clang()
+    clang = run_tests.find_clang()
     if clang is None:
         sys.exit("There is no clang here. Debian: apt install clang libclang-rt-dev")
     configure = ["cmake", "-S", ROOT, "-B", BUILD, "-G", "Ninja", "-DEIGENPAIR_BUILD_TESTS=ON", "-DEIGENPAIR_FUZZ=ON"]

@@ -2,9 +2,9 @@
 
     python tools/run_tests.py                lint, C, Python (with conformance and both languages together), Julia
     python tools/run_tests.py SUITE ...      of those, or `address` and `thread` (the C tests under sanitizers),
-                                             `arm64` (the C tests, cross-compiled, under qemu), `fast` (a few Python
-                                             tests of everything), or `versions` (the same tests with the oldest and
-                                             the newest JAX)
+                                             `clang` (the C tests, built by clang), `arm64` (the same, cross-compiled,
+                                             under qemu), `fast` (a few Python tests of everything), or `versions`
+                                             (the same tests with the oldest and the newest JAX)
     python tools/run_tests.py -k NAME        the Python tests whose names match, as for pytest; with `c`, the C tests;
                                              with `julia`, the files julia/test/test_NAME.jl
 
@@ -68,13 +68,22 @@ def lapacks() -> str:
     return subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def ctest(sanitizers: str = "", chosen: str = "", toolchain: Path | None = None, lapack: str = "") -> Counts:
+def ctest(
+    sanitizers: str = "",
+    chosen: str = "",
+    toolchain: Path | None = None,
+    lapack: str = "",
+    compilers: tuple[str, str] | None = None,
+) -> Counts:
     """Builds core and C tests, and runs those whose names match `chosen`, with the environment's LAPACK or SciPy's."""
     name = "c" + "".join(f"-{s}" for s in sanitizers.split(",") if s) + (f"-{toolchain.stem}" if toolchain else "")
+    name += "-clang" if compilers else ""
     build, report = ROOT / "build" / name, REPORTS / f"{name}.xml"
     configure = ["cmake", "-S", ROOT, "-B", build, "-G", "Ninja", "-DEIGENPAIR_BUILD_TESTS=ON"]
     if toolchain:
         configure += [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}"]
+    if compilers:
+        configure += [f"-DCMAKE_C_COMPILER={compilers[0]}", f"-DCMAKE_CXX_COMPILER={compilers[1]}"]
     for command in ([*configure, f"-DEIGENPAIR_SANITIZE={sanitizers}"], ["cmake", "--build", build]):
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
@@ -85,6 +94,24 @@ def ctest(sanitizers: str = "", chosen: str = "", toolchain: Path | None = None,
     command = ["ctest", "--test-dir", build, "--output-on-failure", "--output-junit", report, "-j", "2"]
     command += ["-R", chosen] if chosen else []
     return junit(report, subprocess.run([*without_layout(), *command], check=False, env=environment).returncode)
+
+
+def find_clang() -> tuple[str, str] | None:
+    """The C and C++ compilers of the newest clang on PATH."""
+    for suffix in ("", *(f"-{version}" for version in range(30, 13, -1))):
+        found = shutil.which(f"clang{suffix}"), shutil.which(f"clang++{suffix}")
+        if found[0] and found[1]:
+            return found[0], found[1]
+    return None
+
+
+def clang() -> Counts:
+    """The C tests, with core and tests built by clang, whose warnings are errors too."""
+    compilers = find_clang()
+    if compilers is None:
+        print("clang: there is none (Debian: clang), so the C tests built by it were skipped.")
+        return Counts(skipped=1)
+    return ctest(compilers=compilers)
 
 
 def arm64() -> Counts:
@@ -207,6 +234,7 @@ SUITES = {
     "versions": lambda: Counts(*versions.run()),
     "address": lambda: ctest("address,undefined"),
     "thread": lambda: ctest("thread"),
+    "clang": clang,
     "arm64": arm64,
 }
 

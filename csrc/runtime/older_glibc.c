@@ -1,9 +1,9 @@
 // Lets a library that was linked on a newer Linux run on an older one: cmake/portable.cmake says when it is compiled.
 //
-// glibc 2.34 moved the functions of libdl and libpthread into libc, under a new version. A library linked there asks for
-// that version, which older systems do not have. These functions have the old version too, and behave the same. Each is
-// defined here, visible in this library only, and calls glibc's by the old version. So the core and the C++ library linked
-// into it find these.
+// glibc 2.34 moved the functions of libdl and libpthread into libc, under a new version. A library linked there asks
+// for that version, which older systems do not have. These functions have the old version too, and behave the same.
+// Each is defined here, visible in this library only, and calls glibc's by the old version. So the core and the C++
+// library linked into it find these.
 #include <limits.h>
 
 #if defined(__GLIBC__) && (defined(__x86_64__) || defined(__aarch64__))

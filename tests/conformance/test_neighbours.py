@@ -64,4 +64,5 @@ def test_julia(order, julia):
 
 
 def _with_julia(julia):
-    return {**julia.environment(), "PYTHON_JULIACALL_HANDLE_SIGNALS": "yes", "PYTHONPATH": julia.juliacall()}
+    path = os.pathsep.join(filter(None, [julia.juliacall(), os.environ.get("PYTHONPATH")]))
+    return {**julia.environment(), "PYTHON_JULIACALL_HANDLE_SIGNALS": "yes", "PYTHONPATH": path}

@@ -26,7 +26,7 @@ typedef fake_cuda_state* (*fake_cuda_function)(void);
 
 /* ---- inside of the library: dense matrices of complex double, column-major ------------------------------ */
 
-#include <complex.h>
+#include "support/complex_numbers.h"
 
 typedef double complex Z;
 

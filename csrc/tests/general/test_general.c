@@ -1,11 +1,11 @@
 /* General problems: residuals, order, gauge and dual basis. */
-#include <complex.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "support/check.h"
+#include "support/complex_numbers.h"
 #include "support/lapacks.h"
 #include "support/problems.h"
 

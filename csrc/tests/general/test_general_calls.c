@@ -1,9 +1,9 @@
 /* How the general drivers are called and how their results are used, with a fake LAPACK that records its calls. */
-#include <complex.h>
 #include <math.h>
 #include <string.h>
 
 #include "support/check.h"
+#include "support/complex_numbers.h"
 #include "support/fake_lapack.h"
 #include "support/problems.h"
 

@@ -2,8 +2,9 @@
 #ifndef EIGENPAIR_TESTS_DENSE_H
 #define EIGENPAIR_TESTS_DENSE_H
 
-#include <complex.h>
 #include <stdint.h>
+
+#include "support/complex_numbers.h"
 
 typedef double complex Z;
 

@@ -3,11 +3,11 @@
 #ifndef EIGENPAIR_TESTS_PROBLEMS_H
 #define EIGENPAIR_TESTS_PROBLEMS_H
 
-#include <complex.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "eigenpair.h"
+#include "support/complex_numbers.h"
 
 enum { WANT_VALUES, WANT_VECTORS, WANT_DUAL };
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -43,7 +44,11 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measures and prints a table."""
-    if min(arguments.n) < 1 or (arguments.batch is not None and arguments.batch < 1) or arguments.seconds <= 0:
+    if (
+        min(arguments.n) < 1
+        or (arguments.batch is not None and arguments.batch < 1)
+        or not 0 < arguments.seconds < math.inf
+    ):
         raise BadInput("--n, --batch and --seconds must be positive")
     rows = []
     for n in arguments.n:

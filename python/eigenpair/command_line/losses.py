@@ -22,11 +22,14 @@ losses for --gradient, functions of the eigenvalues λ in ascending order, count
 
 
 class Loss(NamedTuple):
-    """A function of the eigenvalues, `(…, k)` to `(…)`, and numbers, equal where it treats eigenvalues as equals."""
+    """A function of the eigenvalues, `(…, k)` to `(…)`."""
 
     value: Callable[[Any], Any]
     text: str
-    treatment: np.ndarray[Any, Any]
+    # Of a Hermitian problem: numbers that are equal where it treats eigenvalues as equals.
+    treatment: np.ndarray[Any, Any] | None = None
+    # Of a general problem: what it is the maximum of, if it is a maximum.
+    maximum_of: Callable[[Any], Any] | None = None
 
 
 def as_loss(text: str, count: int) -> Loss:
@@ -55,10 +58,10 @@ def as_loss(text: str, count: int) -> Loss:
 
 
 _GENERAL = {
-    "sum": (lambda w: jnp.sum(jnp.real(w), axis=-1), "Σ Re λᵢ"),
-    "sum-of-squares": (lambda w: jnp.sum(jnp.real(w) ** 2 + jnp.imag(w) ** 2, axis=-1), "Σ |λᵢ|²"),
-    "abscissa": (lambda w: jnp.max(jnp.real(w), axis=-1, initial=-jnp.inf), "max Re λᵢ"),
-    "radius": (lambda w: jnp.max(jnp.abs(w), axis=-1, initial=0), "max |λᵢ|"),
+    "sum": Loss(lambda w: jnp.sum(jnp.real(w), axis=-1), "Σ Re λᵢ"),
+    "sum-of-squares": Loss(lambda w: jnp.sum(jnp.real(w) ** 2 + jnp.imag(w) ** 2, axis=-1), "Σ |λᵢ|²"),
+    "abscissa": Loss(lambda w: jnp.max(jnp.real(w), axis=-1, initial=-jnp.inf), "max Re λᵢ", maximum_of=jnp.real),
+    "radius": Loss(lambda w: jnp.max(jnp.abs(w), axis=-1, initial=0), "max |λᵢ|", maximum_of=jnp.abs),
 }
 
 
@@ -66,4 +69,4 @@ def as_general_loss(text: str) -> Loss:
     """The loss of the complex eigenvalues of a general problem."""
     if text not in _GENERAL:
         raise BadInput(f"--gradient {text}: of a general matrix, choose {', '.join(_GENERAL)}")
-    return Loss(*_GENERAL[text], np.zeros(0))
+    return _GENERAL[text]

@@ -15,6 +15,7 @@ from .. import eig, eigh, eigvals, eigvalsh
 from ..hermitian.api import clusters_of
 from ..runtime.files import BadInput, note, read_matrix
 from . import losses, output
+from .ties import largest_is_tied
 
 HELP = "an eigenproblem from files to a file, with gradients"
 
@@ -130,15 +131,24 @@ def _general(arguments: argparse.Namespace, matrices: list[np.ndarray[Any, Any]]
             results["left_eigenvectors"] = found[1]
     loss = None if arguments.gradient is None else losses.as_general_loss(arguments.gradient)
     if loss is not None:
-        operands = _in_one_batch(matrices)
-        results |= _pulled(*jax.vjp(lambda *xs: loss.value(eigvals(*xs)), *operands))
-        lost = np.isnan(np.asarray(results["grad_a"])).any(axis=(-2, -1)).sum()
-        if lost:
-            note(
-                f"{loss.text} has no derivative in {lost} of {results['value'].size} matrices, or none that can be "
-                "told: eigenvalues coincide. The gradient is NaN there"
-            )
+        results |= _general_gradients(loss, _in_one_batch(matrices))
     return loss, results, "A v = λ v, general" if len(matrices) == 1 else "A v = λ B v, general"
+
+
+def _general_gradients(loss: losses.Loss, operands: list[np.ndarray[Any, Any]]) -> dict[str, Any]:
+    found = _pulled(*jax.vjp(lambda *xs: loss.value(eigvals(*xs)), *operands))
+    why = "eigenvalues coincide"
+    if loss.maximum_of is not None:
+        tied = largest_is_tied(loss.maximum_of, operands)[..., None, None]
+        found = {name: x if name == "value" else jnp.where(tied, jnp.nan, x) for name, x in found.items()}
+        why = "several eigenvalues reach the maximum, or eigenvalues coincide"
+    lost = np.isnan(np.asarray(found["grad_a"])).any(axis=(-2, -1)).sum()
+    if lost:
+        note(
+            f"{loss.text} has no derivative in {lost} of {found['value'].size} matrices, or none that can be told: "
+            f"{why}. The gradient is NaN there"
+        )
+    return found
 
 
 def _hermitian(arguments: argparse.Namespace, matrices: list[np.ndarray[Any, Any]]) -> tuple[Any, dict[str, Any], str]:
@@ -182,7 +192,7 @@ def _gradients(loss: losses.Loss, matrices: list[np.ndarray[Any, Any]], options:
     n = operands[0].shape[-1]
     first, last = options["subset_by_index"] or (0, n - 1)
     same_cluster = np.asarray(clusters_of([*map(jnp.asarray, operands)], options.get("type", 0), options["lower"]))
-    count = _count_without_gradient(same_cluster, np.pad(loss.treatment.astype(float), (first, n - 1 - last)))
+    count = _count_without_gradient(same_cluster, np.pad(np.asarray(loss.treatment, float), (first, n - 1 - last)))
     if count:
         note(
             f"{loss.text} treats equal eigenvalues unequally in {count} of {value.size} matrices: it has no derivative "

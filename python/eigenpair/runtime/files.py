@@ -26,7 +26,7 @@ def read_matrix(text: str) -> np.ndarray[Any, Any]:
     name, _, key = text.rpartition(":") if ".npz:" in text else (text, "", "")
     path = Path(name)
     if not path.is_file():
-        raise BadInput(f"there is no file {path}")
+        raise BadInput(f"{path} is a folder" if path.is_dir() else f"there is no file {path}")
     return _read(path, path.suffix, key)
 
 
@@ -81,15 +81,24 @@ def _read_csv(path: Path, _key: str) -> np.ndarray[Any, Any]:
 
 
 def _read_npy(path: Path, _key: str) -> np.ndarray[Any, Any]:
+    _refuse_others(path, b"\x93NUMPY", b"PK")
     array = np.load(path, allow_pickle=False)
     if not isinstance(array, np.ndarray):
         raise ValueError("it is an archive of several arrays; name it .npz")
     return array
 
 
+def _refuse_others(path: Path, *magic: bytes) -> None:
+    """Raises ValueError if the file does not begin so. NumPy would take it for pickled objects, and say so."""
+    with path.open("rb") as file:
+        if not file.read(8).startswith(magic):
+            raise ValueError("its first bytes are those of another format")
+
+
 def _read_npz(path: Path, key: str) -> np.ndarray[Any, Any]:
     import scipy.sparse
 
+    _refuse_others(path, b"PK")
     with np.load(path, allow_pickle=False) as archive:
         names = list(archive.keys())
         if {"format", "shape", "data"} <= set(names):  # as scipy.sparse.save_npz writes

@@ -22,6 +22,15 @@ wrong.defvjp(lambda x: (wrong(x), x), lambda x, g: (1.9 * x * g,))
 def matrix(a):
     return a
 
+def through_numpy(a):
+    import numpy
+    return numpy.sum(numpy.asarray(a))
+
+def fails(a):
+    return undefined_name
+
+not_a_function = 3
+
 def lowest(a):
     return eigenpair.eigvalsh(a)[0]
 
@@ -33,6 +42,8 @@ def inputs():
 @pytest.fixture
 def check(run):
     Path("losses_to_check.py").write_text(MODULE)
+    Path("imports_what_is_not_there.py").write_text("import nowhere_to_be_found")
+    Path("is_not_python.py").write_text("def loss(:")
     return lambda *arguments: run("check", *arguments)
 
 
@@ -79,7 +90,19 @@ def test_json(check):
     [
         (["losses_to_check"], "MODULE:FUNCTION"),
         (["no_such_module:loss", "symmetric:3"], "no module no_such_module"),
+        (["no_such_package.module:loss", "symmetric:3"], "no module no_such_package,"),
+        (["json.no_such_module:loss", "symmetric:3"], "no module json.no_such_module"),
+        (["losses_to_check.py:loss", "symmetric:3"], "name the module, not its file: losses_to_check:loss"),
+        (["imports_what_is_not_there:loss", "symmetric:3"], "No module named 'nowhere_to_be_found'"),
+        (["is_not_python:loss", "symmetric:3"], "SyntaxError"),
+        (["losses_to_check:not_a_function", "symmetric:3"], "is no function but of type int"),
+        (["losses_to_check:fails", "symmetric:3"], "NameError: name 'undefined_name' is not defined (/"),
+        (["losses_to_check:through_numpy", "symmetric:3"], "write the loss with jax.numpy"),
+        (["losses_to_check:lowest", "symetric:3"], "symmetric:3 is one"),
+        (["losses_to_check:lowest", "symmetric:99999"], "too large"),
+        (["losses_to_check:lowest", "symmetric:3", "--seed", "-1"], "--seed at least 0"),
         (["losses_to_check:nothing", "symmetric:3"], "has no nothing"),
+        (["losses_to_check:lowst", "symmetric:3"], "has no lowst; it has lowest"),
         (["losses_to_check:loss", "symmetric:three"], "the size is one number"),
         (["losses_to_check:loss", "nowhere.npy"], "no file nowhere.npy"),
         (["losses_to_check:loss", "symmetric:3"], "losses_to_check:loss"),
@@ -91,4 +114,5 @@ def test_bad_input(check, arguments, said):
     code, out, err, _ = check(*arguments)
     assert code == 2
     assert said in err
+    assert len(err.splitlines()) == 1
     assert out == ""

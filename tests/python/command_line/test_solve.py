@@ -166,9 +166,10 @@ def test_failed_matrix_is_counted(run):
     ("arguments", "said"),
     [
         (["missing.npy"], "no file missing.npy"),
+        (["."], ". is a folder"),
         (["notes.txt"], "must end in"),
-        (["broken.npy"], "broken.npy cannot be read"),
-        (["broken.npz"], "broken.npz cannot be read"),
+        (["broken.npy"], "broken.npy cannot be read as .npy: its first bytes"),
+        (["broken.npz"], "broken.npz cannot be read as .npz: its first bytes"),
         (["broken.mtx"], "broken.mtx cannot be read"),
         (["vector.npy"], "a must be a square matrix"),
         (["oblong.npy"], "a must be square"),

@@ -48,6 +48,55 @@ def test_no_derivative_is_said(run):
     assert np.isnan(results["grad_a"]).all()
 
 
+# Rotations, so that eigenvalues carry rounding errors.
+Q = np.linalg.qr(RNG.standard_normal((4, 4)))[0]
+S = RNG.standard_normal((4, 4)) + 3 * np.eye(4)
+NORMAL = [[1.0, 2.0], [-2.0, 1.0]]  # 1 ± 2i
+
+
+def from_blocks(*blocks):
+    return S @ scipy.linalg.block_diag(*blocks) @ np.linalg.inv(S)
+
+
+@pytest.mark.parametrize(
+    ("loss", "matrix", "tied"),
+    [
+        ("abscissa", np.eye(3), True),
+        ("abscissa", Q @ np.diag([1.0, 1.0, 0.0, -1.0]) @ Q.T, True),
+        ("abscissa", from_blocks(NORMAL, 1.0, 0.0), True),  # 1, 1 ± 2i
+        ("abscissa", from_blocks(NORMAL, 0.0, 0.5), False),  # a conjugate pair alone
+        ("abscissa", from_blocks(NORMAL, -1.0, -1.0), False),  # others coincide
+        ("abscissa", from_blocks(NORMAL, 1 - 1e-6, 0.0), False),
+        ("abscissa", from_blocks(NORMAL, 0.0, 0.5).astype(complex), True),  # complex entries may split the pair
+        ("abscissa", np.zeros((1, 1)), False),
+        ("radius", from_blocks(1.0, -1.0, 0.5, 0.0), True),
+        ("radius", from_blocks(NORMAL, 0.0, 0.5), False),
+        ("radius", from_blocks(NORMAL, -np.sqrt(5), 0.5), True),
+        ("radius", from_blocks(2.0, -1.0, 0.5, 0.5), False),
+        ("radius", np.zeros((1, 1)), True),
+        ("sum", np.eye(3), False),
+    ],
+)
+def test_maximum_reached_twice_has_no_gradient(run, loss, matrix, tied):
+    np.save("a.npy", np.stack([matrix, np.diag(np.arange(1.0, len(matrix) + 1))]))
+    code, _, err, results = run("solve", "a.npy", "--general", "--gradient", loss, "-o", "out.npz")
+    assert code == 0
+    assert np.isnan(results["grad_a"]).all(axis=(-2, -1)).tolist() == [tied, False]
+    assert not np.isnan(results["value"]).any()
+    assert ("in 1 of 2 matrices" in err) == tied
+
+
+def test_maximum_reached_twice_by_a_pair(run):
+    np.savez("ab.npz", a=np.diag([2.0, 4.0, 1.0]), b=np.diag([1.0, 2.0, 1.0]))
+    code, _, err, results = run(
+        "solve", "ab.npz:a", "--b", "ab.npz:b", "--general", "--gradient", "radius", "-o", "out.npz"
+    )
+    assert code == 0
+    assert np.isnan(results["grad_a"]).all()
+    assert np.isnan(results["grad_b"]).all()
+    assert "several eigenvalues reach the maximum" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

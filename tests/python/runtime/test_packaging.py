@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -66,13 +67,33 @@ def test_a_c_program_finds_the_core_by_cmake(tmp_path):
 
 
 @needs_library
+@needs("objdump")
+@pytest.mark.parametrize("library", ["libeigenpair.so", "libeigenpair_xla.so"])
+def test_runs_on_older_linux_systems(library):
+    described = output("objdump", "-p", FOLDER / library, cwd=FOLDER)
+    if "libstdc++" in described:
+        pytest.skip("built where there is no static C++ library")
+    asked = [tuple(map(int, version.split("."))) for version in re.findall(r"GLIBC_([0-9.]+)", described)]
+    assert asked
+    assert max(asked) <= (2, 17)
+
+
+@needs_library
+@needs("nm")
+@pytest.mark.parametrize("library", ["libeigenpair.so", "libeigenpair_xla.so"])
+def test_shows_only_its_own_names(library):
+    described = output("nm", "-D", "--defined-only", FOLDER / library, cwd=FOLDER)
+    names = [line.split()[-1] for line in described.splitlines()]
+    assert names
+    assert [name for name in names if not name.startswith("eigenpair_")] == []
+
+
+@needs_library
 def test_the_core_has_the_version_of_the_package():
     assert native.extension.version() == eigenpair.__version__
 
 
 def test_the_readme_for_the_package_index_has_no_relative_links():
-    import re
-
     text = importlib.metadata.metadata("eigenpair").get_payload()
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert links
