@@ -10,8 +10,9 @@ from pathlib import Path
 import eigenpair
 import pytest
 from eigenpair.runtime import native
+from eigenpair.runtime.installed import c_folder
 
-FOLDER = Path(eigenpair.__file__).parent
+LIBRARIES = Path(native.library_path() or "").parent
 
 needs_library = pytest.mark.skipif(native.library_path() is None, reason="built without the core")
 
@@ -50,7 +51,7 @@ def output(*command, cwd, **environment):
 def test_a_c_program_finds_the_core_by_pkg_config(tmp_path):
     (tmp_path / "user.c").write_text(PROGRAM)
     flags = output(
-        "pkg-config", "--cflags", "--libs", "eigenpair", cwd=tmp_path, PKG_CONFIG_PATH=str(FOLDER / "pkgconfig")
+        "pkg-config", "--cflags", "--libs", "eigenpair", cwd=tmp_path, PKG_CONFIG_PATH=str(c_folder("pkgconfig"))
     )
     output("cc", "-Wall", "-Werror", "user.c", *flags.split(), "-o", "user", cwd=tmp_path)
     assert output("./user", cwd=tmp_path) == eigenpair.__version__
@@ -61,7 +62,7 @@ def test_a_c_program_finds_the_core_by_pkg_config(tmp_path):
 def test_a_c_program_finds_the_core_by_cmake(tmp_path):
     (tmp_path / "user.c").write_text(PROGRAM)
     (tmp_path / "CMakeLists.txt").write_text(PROJECT.format(version=eigenpair.__version__))
-    output("cmake", "-S", ".", "-B", "build", f"-DCMAKE_PREFIX_PATH={FOLDER / 'cmake'}", cwd=tmp_path)
+    output("cmake", "-S", ".", "-B", "build", f"-DCMAKE_PREFIX_PATH={c_folder('cmake')}", cwd=tmp_path)
     output("cmake", "--build", "build", cwd=tmp_path)
     assert output("build/user", cwd=tmp_path) == eigenpair.__version__
 
@@ -70,7 +71,7 @@ def test_a_c_program_finds_the_core_by_cmake(tmp_path):
 @needs("objdump")
 @pytest.mark.parametrize("library", ["libeigenpair.so", "libeigenpair_xla.so"])
 def test_runs_on_older_linux_systems(library):
-    described = output("objdump", "-p", FOLDER / library, cwd=FOLDER)
+    described = output("objdump", "-p", LIBRARIES / library, cwd=LIBRARIES)
     if "libstdc++" in described:
         pytest.skip("built where there is no static C++ library")
     asked = [tuple(map(int, version.split("."))) for version in re.findall(r"GLIBC_([0-9.]+)", described)]
@@ -82,7 +83,7 @@ def test_runs_on_older_linux_systems(library):
 @needs("nm")
 @pytest.mark.parametrize("library", ["libeigenpair.so", "libeigenpair_xla.so"])
 def test_shows_only_its_own_names(library):
-    described = output("nm", "-D", "--defined-only", FOLDER / library, cwd=FOLDER)
+    described = output("nm", "-D", "--defined-only", LIBRARIES / library, cwd=LIBRARIES)
     names = [line.split()[-1] for line in described.splitlines()]
     assert names
     assert [name for name in names if not name.startswith("eigenpair_")] == []
