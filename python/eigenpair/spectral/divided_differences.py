@@ -56,14 +56,25 @@ def _better(quotient: Array, rounding: Array, mean: Array, error: Array) -> Arra
     return jnp.where(lax.stop_gradient((error <= rounding) & agree), mean, quotient)
 
 
+def _terms(x: Array, *derivatives: Array) -> Array:
+    """The size of the terms of which `f(x)` consists, beyond `|f(x)|`: `|x f'| + |x² f''|/2`. Where `f` is a difference
+    of larger terms, its rounding error is that of the terms. `derivatives` are `f'` and perhaps `f''`, about at `x`."""
+    size = jnp.abs(x)
+    total, power = jnp.zeros_like(size), size
+    for k, slope in enumerate(derivatives, 1):
+        total, power = total + power * jnp.abs(slope) / k, power * size
+    return jnp.where(jnp.isfinite(total), total, 0)
+
+
 def first(f: Function, x: Array, y: Array) -> Array:
     """`f[x, y]`, elementwise."""
     gap = y - x
     fx, fy = f(x), f(y)
     safe = jnp.where(gap == 0, 1, gap).astype(fx.dtype)
     eps = jnp.finfo(x.dtype).eps
-    rounding = jnp.where(gap == 0, jnp.inf, 4 * eps * (jnp.abs(fx) + jnp.abs(fy)) / jnp.abs(safe))
     mean, error = _mean(derivative(f), x, y, weighted=False)
+    size = jnp.abs(fx) + jnp.abs(fy) + lax.stop_gradient(_terms(x, mean, derivative(derivative(f))(x)))
+    rounding = jnp.where(gap == 0, jnp.inf, 4 * eps * size / jnp.abs(safe))
     return _better((fy - fx) / safe, rounding, mean, error)
 
 
@@ -74,8 +85,9 @@ def slope(f: Function, x: Array, y: Array) -> Array:
     end, through = df(y), first(f, x, y)
     safe = jnp.where(gap == 0, 1, gap).astype(end.dtype)
     eps = jnp.finfo(x.dtype).eps
-    rounding = jnp.where(gap == 0, jnp.inf, 8 * eps * (jnp.abs(end) + jnp.abs(through)) / jnp.abs(safe))
     mean, error = _mean(derivative(df), x, y, weighted=True)
+    size = jnp.abs(end) + jnp.abs(through) + lax.stop_gradient(_terms(x, 2 * mean))
+    rounding = jnp.where(gap == 0, jnp.inf, 8 * eps * size / jnp.abs(safe))
     return _better((end - through) / safe, rounding, mean, error)
 
 
