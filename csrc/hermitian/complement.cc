@@ -10,29 +10,6 @@ namespace eigenpair {
 
 namespace {
 
-// Copies between the caller's n x k layout and columns.
-template <typename T>
-void columns_from(const T* source, int64_t n, int64_t k, int32_t layout, T* target) {
-  if (layout == EIGENPAIR_COLUMN_MAJOR) {
-    std::copy(source, source + n * k, target);
-    return;
-  }
-  for (int64_t j = 0; j < k; ++j) {
-    for (int64_t i = 0; i < n; ++i) target[i + j * n] = source[i * k + j];
-  }
-}
-
-template <typename T>
-void columns_to(const T* source, int64_t n, int64_t k, int32_t layout, T* target) {
-  if (layout == EIGENPAIR_COLUMN_MAJOR) {
-    std::copy(source, source + n * k, target);
-    return;
-  }
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t j = 0; j < k; ++j) target[i * k + j] = source[i + j * n];
-  }
-}
-
 template <typename T, typename Int>
 class ComplementProblem final : public Problem {
  public:

@@ -1,4 +1,4 @@
-// The factor that the job for a subset leaves for the job of its complement, and checks that both share.
+// The factor that the job for a subset leaves for the job of its complement, and what jobs for subsets share.
 #pragma once
 
 #include "runtime/matrix.h"
@@ -29,6 +29,29 @@ inline void check_shape(int64_t n, int64_t batch, int64_t count, int32_t dtype, 
   require(n >= 1 && n < (int64_t{1} << 29), "problem.n is less than 1 or too large");
   require(batch >= 0, "problem.batch is negative");
   require(count >= 1 && count <= n, "problem.count is not between 1 and n");
+}
+
+// Copies between the caller's n x k layout and columns.
+template <typename T>
+void columns_from(const T* source, int64_t n, int64_t k, int32_t layout, T* target) {
+  if (layout == EIGENPAIR_COLUMN_MAJOR) {
+    std::copy(source, source + n * k, target);
+    return;
+  }
+  for (int64_t j = 0; j < k; ++j) {
+    for (int64_t i = 0; i < n; ++i) target[i + j * n] = source[i * k + j];
+  }
+}
+
+template <typename T>
+void columns_to(const T* source, int64_t n, int64_t k, int32_t layout, T* target) {
+  if (layout == EIGENPAIR_COLUMN_MAJOR) {
+    std::copy(source, source + n * k, target);
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = 0; j < k; ++j) target[i * k + j] = source[i + j * n];
+  }
 }
 
 }  // namespace eigenpair

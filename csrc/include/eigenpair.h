@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or signature below changes. Frontends refuse any other number. */
-#define EIGENPAIR_ABI_VERSION 8
+#define EIGENPAIR_ABI_VERSION 9
 
 EIGENPAIR_API int32_t eigenpair_abi_version(void);
 EIGENPAIR_API const char* eigenpair_version(void);
@@ -206,6 +206,43 @@ typedef struct eigenpair_complement_problem {
   int32_t* info; /* NULL */
 } eigenpair_complement_problem;
 
+/* Eigenpairs first, first + 1, ..., first + count - 1 (from 0, ascending) of a batch of Hermitian band matrices, of
+ * which the lower half of the band is stored: COLUMN_MAJOR as LAPACK stores it, (bandwidth + 1) x n with A(j + m, j) in
+ * row m and column j; ROW_MAJOR its transpose in memory. Entries with j + m >= n are not read. Real matrices with
+ * bandwidth 1 are tridiagonal. n >= 1. */
+typedef struct eigenpair_banded_problem {
+  int64_t struct_size; /* sizeof(eigenpair_banded_problem) */
+  int32_t dtype;
+  int32_t layout; /* of a and v alike */
+  int64_t n;
+  int64_t batch;
+  int64_t bandwidth; /* of the half without the diagonal, less than n */
+  int64_t first;
+  int64_t count;
+  const void* a; /* batch x (bandwidth + 1) x n */
+  void* w;       /* batch x count, real, ascending */
+  void* v;       /* batch x n x count: eigenvectors in columns; NULL: values only */
+  void* edges;   /* batch x 3, real, as in eigenpair_subset_problem; needs v; or NULL */
+  int32_t* info; /* batch, or NULL */
+} eigenpair_banded_problem;
+
+/* As eigenpair_complement_problem, for a band matrix. No factor is needed. */
+typedef struct eigenpair_banded_complement_problem {
+  int64_t struct_size; /* sizeof(eigenpair_banded_complement_problem) */
+  int32_t dtype;
+  int32_t layout; /* of a, v, y and x alike */
+  int64_t n;
+  int64_t batch;
+  int64_t bandwidth;
+  int64_t count;
+  const void* a; /* of eigenpair_banded_job, like w and v */
+  const void* w;
+  const void* v;
+  const void* y; /* batch x n x count */
+  void* x;       /* batch x n x count */
+  int32_t* info; /* NULL */
+} eigenpair_banded_complement_problem;
+
 /* What a rule does about eigenvalues that coincide. The `parameter` is c, tol, eps, or unused. */
 enum { EIGENPAIR_POLICY_CHECK = 0, EIGENPAIR_POLICY_MASK = 1, EIGENPAIR_POLICY_BROADEN = 2, EIGENPAIR_POLICY_RAW = 3 };
 
@@ -378,6 +415,14 @@ EIGENPAIR_API eigenpair_status eigenpair_subset_job(const eigenpair_lapack* lapa
 EIGENPAIR_API eigenpair_status eigenpair_complement_job(const eigenpair_lapack* lapack,
                                                         const eigenpair_complement_problem* problem,
                                                         int32_t max_workers, eigenpair_job** out);
+
+EIGENPAIR_API eigenpair_status eigenpair_banded_job(const eigenpair_lapack* lapack,
+                                                    const eigenpair_banded_problem* problem, int32_t max_workers,
+                                                    eigenpair_job** out);
+
+EIGENPAIR_API eigenpair_status eigenpair_banded_complement_job(const eigenpair_lapack* lapack,
+                                                               const eigenpair_banded_complement_problem* problem,
+                                                               int32_t max_workers, eigenpair_job** out);
 
 /* 1 if this library has kernels for small matrices and EIGENPAIR_ISA is not "none", else 0. */
 EIGENPAIR_API int32_t eigenpair_has_small_kernels(void);

@@ -12,7 +12,8 @@ namespace {
 // All routines that the core may call, without the type letter. "sy" also stands for "he".
 constexpr const char* kRoutines[] = {"syevd", "syev",  "syevr", "sygvd", "sygv",  "potrs", "trmm",  "gemm",
                                      "gesv",  "geev",  "ggev",  "sytrd", "sterf", "stebz", "stein", "ormtr",
-                                     "unmtr", "gttrf", "gttrs", "potrf", "pocon", "sygst", "trsm"};
+                                     "unmtr", "gttrf", "gttrs", "potrf", "pocon", "sygst", "trsm",  "stevd",
+                                     "stemr", "sbtrd", "hbtrd", "gbtrf", "gbtrs"};
 
 }  // namespace
 

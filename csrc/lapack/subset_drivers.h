@@ -141,6 +141,40 @@ class SubsetDriver {
   bool few_;
 };
 
+// Solves with a matrix whose shift is an eigenvalue up to rounding. `solve(shift, least, x)` overwrites x, with pivots
+// of at least `least`; `size` is that of the matrix. The matrix is sometimes much closer to singular than rounding.
+// Then rounding errors of the right side along the eigenvector grow so large that a projection afterwards does not
+// remove all of them. So if the solution is large, we try shifts that differ by rounding, and take the smallest
+// solution. False if none is finite.
+template <typename T, typename Solve>
+bool smallest_solution(const T* right, int64_t entries, Real<T> shift, Real<T> size, T* solution, T* best,
+                       const Solve& solve) {
+  using R = Real<T>;
+  constexpr R kEpsilon = std::numeric_limits<R>::epsilon(), kPlain = 1e3;
+  R given = 0, smallest = std::numeric_limits<R>::infinity();
+  for (int64_t i = 0; i < entries; ++i) given = std::max(given, std::abs(right[i]));
+  for (const int steps : {0, 1, -1, 2, -2}) {
+    std::copy(right, right + entries, solution);
+    if (!solve(shift + static_cast<R>(steps) * kEpsilon * size, kEpsilon * size, solution)) return false;
+    R largest = 0;
+    for (int64_t i = 0; i < entries; ++i) largest = std::max(largest, std::abs(solution[i]));
+    if (!all_finite(solution, entries) || largest >= smallest / 2) continue;
+    smallest = largest;
+    std::copy(solution, solution + entries, best);
+    if (largest * size <= kPlain * given) break;
+  }
+  return smallest < std::numeric_limits<R>::infinity();
+}
+
+// y ← y − v (vᴴ y), of n x k matrices, with room for k x k numbers in `overlap`.
+template <typename T, typename Int>
+void project_out(void* gemm, Int n, Int k, const T* v, T* y, T* overlap) {
+  const T plus = T(1), minus = T(-1), zero = T(0);
+  const Length one = 1;
+  fortran(gemm, "C", "N", &k, &k, &n, &plus, v, &n, y, &n, &zero, overlap, &k, one, one);
+  fortran(gemm, "N", "N", &n, &k, &k, &minus, v, &n, overlap, &k, &plus, y, &n, one, one);
+}
+
 template <typename T, typename Int>
 class ComplementDriver {
  public:
@@ -148,7 +182,7 @@ class ComplementDriver {
 
   struct Scratch {
     explicit Scratch(const ComplementDriver& driver)
-        : work(driver.lwork_), reals((4 + 2 * kParts) * static_cast<int64_t>(driver.n_)), integers(driver.n_) {}
+        : work(driver.lwork_), reals((4 + 3 * kParts) * static_cast<int64_t>(driver.n_)), integers(driver.n_) {}
     Buffer<T> work;
     Buffer<R> reals;
     Buffer<Int> integers;
@@ -164,12 +198,7 @@ class ComplementDriver {
         lwork_(checked<Int>(query_multiply_by_q<T, Int>(ormtr_, n_, count_))) {}
 
   // y ← y − v (vᴴ y)
-  void project(const T* v, T* y, T* overlap) const {
-    const T plus = T(1), minus = T(-1), zero = T(0);
-    const Length one = 1;
-    fortran(gemm_, "C", "N", &count_, &count_, &n_, &plus, v, &n_, y, &n_, &zero, overlap, &count_, one, one);
-    fortran(gemm_, "N", "N", &n_, &count_, &count_, &minus, v, &n_, overlap, &count_, &plus, y, &n_, one, one);
-  }
+  void project(const T* v, T* y, T* overlap) const { project_out<T, Int>(gemm_, n_, count_, v, y, overlap); }
 
   // y_j ← (A − w_j)⁻¹ y_j, with pivots kept away from zero.
   bool solve(const T* reflectors, const T* tau, const T* diagonal, const T* beside, R down, const R* w, T* y,
@@ -182,36 +211,19 @@ class ComplementDriver {
   }
 
  private:
-  // The shifted matrix is singular up to rounding, and sometimes much closer to singular. Then rounding errors of y
-  // along the eigenvector grow so large that the projection afterwards does not remove all of them. So if the solution
-  // is large, we try shifts that differ by rounding, and take the smallest solution.
   bool solve_column(const T* diagonal, const T* beside, R down, R shift, T* y, Scratch& s) const {
-    constexpr R kEpsilon = std::numeric_limits<R>::epsilon(), kPlain = 1e3;
     const int64_t n = n_, entries = kParts * n;
     R size = std::max(std::numeric_limits<R>::min(), std::abs(shift));
-    R given = 0, smallest = std::numeric_limits<R>::infinity();
     for (int64_t i = 0; i < n; ++i) {
       size = std::max({size, std::abs(diagonal[i]), i + 1 < n ? std::abs(beside[i]) : R(0)});
     }
     R* numbers = reinterpret_cast<R*>(y);
-    R *right = s.reals.get() + 4 * n, *solution = right + entries;
-    for (int64_t i = 0; i < entries; ++i) {
-      right[i % kParts * n + i / kParts] = numbers[i];
-      given = std::max(given, std::abs(numbers[i]));
-    }
-    for (const int steps : {0, 1, -1, 2, -2}) {
-      std::copy(right, right + entries, solution);
-      if (!solve_shifted(diagonal, beside, shift + static_cast<R>(steps) * kEpsilon * size, kEpsilon * size, solution,
-                         s))
-        return false;
-      R largest = 0;
-      for (int64_t i = 0; i < entries; ++i) largest = std::max(largest, std::abs(solution[i]));
-      if (!all_finite(solution, entries) || largest >= smallest / 2) continue;
-      smallest = largest;
-      for (int64_t i = 0; i < entries; ++i) numbers[i] = solution[i % kParts * n + i / kParts] * down;
-      if (largest * size <= kPlain * given) break;
-    }
-    return smallest < std::numeric_limits<R>::infinity();
+    R *right = s.reals.get() + 4 * n, *solution = right + entries, *best = solution + entries;
+    for (int64_t i = 0; i < entries; ++i) right[i % kParts * n + i / kParts] = numbers[i];
+    const auto solve = [&](R shifted, R least, R* x) { return solve_shifted(diagonal, beside, shifted, least, x, s); };
+    if (!smallest_solution(right, entries, shift, size, solution, best, solve)) return false;
+    for (int64_t i = 0; i < entries; ++i) numbers[i] = best[i % kParts * n + i / kParts] * down;
+    return true;
   }
 
   // Solves for the real parts of x and then for the imaginary parts, with pivots of at least `least`. We use gttrf,

@@ -233,6 +233,51 @@ static void subset(input* in) {
   finish(&all);
 }
 
+/* Some eigenpairs of band matrices, and solves on their complement. */
+static void banded(input* in) {
+  arrays all = {.count = 0};
+  int valid = 1;
+  eigenpair_banded_problem p = {.struct_size = wrong_struct(in, sizeof p, &valid)};
+  p.dtype = code(in, 4, &valid);
+  p.layout = code(in, 2, &valid);
+  int64_t batch;
+  const int64_t n = 1 + order(in, &batch);
+  p.n = n;
+  p.batch = wrong_size(in, batch, &valid);
+  const int64_t bandwidth = choose(in, (int)n);
+  p.bandwidth = wrong_size(in, bandwidth, &valid);
+  p.first = choose(in, (int)n);
+  p.count = 1 + choose(in, (int)(n - p.first));
+  const int wants = choose(in, 8);
+  const size_t one = bytes_of(p.dtype), real = real_bytes_of(p.dtype), columns = (size_t)(batch * n * p.count) * one;
+  p.a = read_only(&all, in, p.dtype, batch * (bandwidth + 1) * n);
+  p.w = written(&all, (size_t)(batch * p.count) * real);
+  if (wants & 1) p.v = written(&all, columns);
+  if (wants & 2 && p.v != NULL) p.edges = written(&all, (size_t)(batch * 3) * real);
+  int32_t* info = p.info = wants & 4 ? written(&all, (size_t)batch * sizeof *info) : NULL;
+  eigenpair_job* job = NULL;
+  const eigenpair_status status = run(eigenpair_banded_job(lapack, &p, 2, &job), job);
+  EXPECT(status >= EIGENPAIR_OK && status <= EIGENPAIR_INTERNAL);
+  if (!valid) EXPECT(status == EIGENPAIR_BAD_ARGUMENT);
+  if (status == EIGENPAIR_OK && info != NULL) {
+    for (int64_t k = 0; k < batch; ++k) expect_spectrum(p.w, p.dtype, k * p.count, p.count, info[k]);
+  }
+  if (status == EIGENPAIR_OK && p.v != NULL && batch > 0) {
+    eigenpair_banded_complement_problem c = {.struct_size = sizeof c, .dtype = p.dtype, .layout = p.layout, .n = n};
+    c.batch = batch;
+    c.bandwidth = bandwidth;
+    c.count = p.count;
+    c.a = p.a;
+    c.w = p.w;
+    c.v = p.v;
+    c.y = read_only(&all, in, p.dtype, batch * n * p.count);
+    c.x = written(&all, columns);
+    job = NULL;
+    EXPECT(run(eigenpair_banded_complement_job(lapack, &c, 2, &job), job) == EIGENPAIR_OK);
+  }
+  finish(&all);
+}
+
 /* ---- rules and decisions ----------------------------------------------------------------------------------------- */
 
 static void rule(input* in) {
@@ -350,8 +395,8 @@ int LLVMFuzzerInitialize(int* argc, char*** argv) {
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static void (*const kTargets[])(input*) = {hermitian, general, subset, rule, decide};
+  static void (*const kTargets[])(input*) = {hermitian, general, subset, rule, decide, banded};
   input in = {data, size};
-  kTargets[choose(&in, 5)](&in);
+  kTargets[choose(&in, 6)](&in);
   return 0;
 }

@@ -35,6 +35,14 @@ const Pointer = Ptr{Cvoid}
     Pointer(factor, w, v, y, x, info),
 )
 @native_struct(
+    CBandedProblem, Int64(struct_size), Int32(dtype, layout), Int64(n, batch, bandwidth, first, count),
+    Pointer(a, w, v, edges, info),
+)
+@native_struct(
+    CBandedComplementProblem, Int64(struct_size), Int32(dtype, layout), Int64(n, batch, bandwidth, count),
+    Pointer(a, w, v, y, x, info),
+)
+@native_struct(
     CHermitianRule, Int64(struct_size), Int32(dtype, type, triangle, layout, policy, reverse, conjugated, options),
     Float64(parameter), Int64(n, batch), Pointer(w, v, u, scale, da, db, dw, dv, du, refused),
 )

@@ -75,6 +75,8 @@ TARGETS = (
     "eigenpair_hermitian_rule",
     "eigenpair_subset",
     "eigenpair_complement",
+    "eigenpair_banded",
+    "eigenpair_banded_complement",
 )
 CUDA_TARGETS = ("eigenpair_cuda_hermitian", "eigenpair_cuda_general")
 
