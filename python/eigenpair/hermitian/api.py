@@ -17,6 +17,8 @@ from ..degeneracy.policies import Policy, check, explains, policy_of_call
 from ..runtime import arguments, engines
 from ..runtime.matrices import far_from_hermitian, hermitian_part
 from ..runtime.remedies import HERMITIAN, VALUES, with_remedies
+from . import intervals
+from .diagonal_metric import DiagonalMetric
 from .primitive import solve
 from .rule import bases, scale_of
 from .subset import solve_subset, worthwhile
@@ -61,6 +63,8 @@ def eigh(
     lower: bool | None = None,
     eigvals_only: bool = False,
     subset_by_index: tuple[int, int] | None = None,
+    subset_by_value: tuple[float, float] | None = None,
+    subset_size: int | None = None,
     degeneracy: Policy | None = None,
     tally: Any = None,
 ) -> EighResult | Array:
@@ -76,13 +80,20 @@ def eigh(
     **Arguments:**
 
     - `a`: `(…, n, n)`, Hermitian. Real or complex, single or double precision; integers become floats.
-    - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`.
+    - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`. Or `(n,)`, real and
+        positive: the diagonal of `B`, such as a lumped mass matrix, the same for the whole batch (diagonals of a batch:
+        `jax.vmap(eigh)(a, b)`). Its gradient has its shape.
     - `lower`: which entries are variables, of `a` and of `b`. `None`: this is a function of the Hermitian part `(a +
         aᴴ)/2`, and the gradient is Hermitian. `True` or `False`: only that triangle is read, and the gradient lives
         on it, off-diagonal entries doubled. SciPy's default is `True`, which matters for a matrix that is not
         Hermitian: of `jnp.tril(a)`, the Hermitian part has halved off-diagonal entries.
     - `eigvals_only`: return the eigenvalues alone.
     - `subset_by_index`: `(first, last)`, both included, counted from 0.
+    - `subset_by_value`: `(low, high)`: the eigenvalues in `low < λ ≤ high`; the ends may be infinite. How many there
+        are decides the shape of the result, so the matrix and the ends must be concrete: outside of `jax.jit` and
+        `jax.vmap` (`jax.grad` does not mind), and with equally many in all matrices of a batch.
+    - `subset_size`: with `subset_by_value`, the number of results, for traced matrices and uneven batches: the lowest
+        in the interval, with NaN after them where there are fewer. Where there are more, all is NaN.
     - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`; `check()` unless
         set for the block.
     - `tally`: an array of zeros, of a shape that broadcasts to the batch. No value depends on it; its *gradient* is the
@@ -96,10 +107,11 @@ def eigh(
 
     Derivatives: Giles 2008, §3.1; Magnus 1985; `docs/derivations.md`.
     """
+    by_value = intervals.checked(subset_by_index, subset_by_value, subset_size)
     problem = _Problem.of(a, b, type, lower, subset_by_index, degeneracy, tally)
     if arguments.flag("eigvals_only", eigvals_only):
-        return problem.values()
-    return EighResult(*problem.solve(vectors=True))
+        return problem.values(by_value)
+    return EighResult(*problem.solve(by_value, vectors=True))
 
 
 @with_remedies(VALUES, plain=_plain_eigvalsh)
@@ -110,6 +122,8 @@ def eigvalsh(
     type: int = 1,
     lower: bool | None = None,
     subset_by_index: tuple[int, int] | None = None,
+    subset_by_value: tuple[float, float] | None = None,
+    subset_size: int | None = None,
     degeneracy: Policy | None = None,
 ) -> Array:
     """Eigenvalues alone, real and ascending, shape `(…, k)`. Arguments and errors as for `eigh`.
@@ -118,7 +132,8 @@ def eigvalsh(
     a Clarke subgradient. `degeneracy` matters to second derivatives only: at repeated eigenvalues, `check` answers if
     the loss is linear in the eigenvalues with equal weights inside each cluster, and else refuses.
     """
-    return _Problem.of(a, b, type, lower, subset_by_index, degeneracy).values()
+    by_value = intervals.checked(subset_by_index, subset_by_value, subset_size)
+    return _Problem.of(a, b, type, lower, subset_by_index, degeneracy).values(by_value)
 
 
 def clusters_of(operands: Sequence[Array], type: int, lower: bool | None) -> Array:
@@ -137,27 +152,47 @@ class _Problem(NamedTuple):
     static: dict[str, Any]
     subset: tuple[int, int] | None
     tally: Array | None
+    metric: DiagonalMetric | None
 
     @staticmethod
     def of(a: Any, b: Any, type: Any, lower: Any, subset_by_index: Any, degeneracy: Any, tally: Any = None) -> _Problem:
         a = arguments.matrices("a", a)
-        static = {
+        static: dict[str, Any] = {
             "type": arguments.problem_type(type, b is not None),
             "triangle": arguments.triangle(lower),
             "policy": policy_of_call(degeneracy),
         }
         operands: tuple[Array, ...] = (a,)
+        metric = None
         if b is not None:
-            operands = arguments.promoted(a, arguments.matrices("b", b))
+            b = arguments.matrices_or_diagonal("b", b)
+            if b.ndim == 1:
+                metric = DiagonalMetric.of(a, b, static["type"])
+                static["type"], operands = 0, (metric.standard(a),)
+            else:
+                operands = arguments.promoted(a, b)
         if tally is not None:
             engines.refuse("a tally")
             tally = arguments.tally(tally, operands[0])
-        return _Problem(operands, static, arguments.subset(subset_by_index, a.shape[-1]), tally)
+        return _Problem(operands, static, arguments.subset(subset_by_index, a.shape[-1]), tally, metric)
 
-    def values(self) -> Array:
-        return self.solve(vectors=False)[0]
+    def values(self, by_value: intervals.ByValue | None = None) -> Array:
+        return self.solve(by_value, vectors=False)[0]
 
-    def solve(self, *, vectors: bool) -> list[Array]:
+    def solve(self, by_value: intervals.ByValue | None = None, *, vectors: bool) -> list[Array]:
+        """`by_value`: the interval and the number of results, if not those of `subset` are wanted."""
+        if by_value is None:
+            return self._solve(vectors)
+
+        def values(*operands: Array) -> Array:
+            return self._replace(operands=operands, tally=None)._solve(False)[0]
+
+        def solve(subset: tuple[int, int] | None) -> list[Array]:
+            return self._replace(subset=subset)._solve(vectors)
+
+        return intervals.solve_in(by_value, self.operands, values, solve)
+
+    def _solve(self, vectors: bool) -> list[Array]:
         subset, static = self.subset, self.static
         if (
             subset is not None
@@ -172,6 +207,8 @@ class _Problem(NamedTuple):
                 results = [x[..., subset[0] : subset[1] + 1] for x in results]
         if explains(static["policy"]):
             self._explain(results[0])
+        if self.metric is not None and vectors:
+            results[1] = self.metric.vectors(results[1])
         return results
 
     def _explain(self, w: Array) -> None:
@@ -180,5 +217,7 @@ class _Problem(NamedTuple):
         policy = self.static["policy"]
         if self.static["triangle"] == "hermitian":
             explain_asymmetry("eigh", policy, a, far_from_hermitian(a))
+        if self.metric is not None:
+            a, *b = (lax.stop_gradient(x) for x in self.metric.judged(a))
         if b:
             explain_unsolved(policy, a, b[0], lax.stop_gradient(w))

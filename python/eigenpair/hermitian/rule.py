@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -118,11 +118,12 @@ def turning_columns(
     outside: Any = 0,
     largest: Any = 0,
     first: int = 0,
+    form: Callable[[Array, Array], Array] = rounding_of_form,
 ) -> Array | None:
     """Which eigenvectors have no tangent, because the perturbation couples them inside their cluster; `(…, 1, n)`.
 
     Of a subset from `first` on, `outside` has the norms of the columns of `K` in what was left out, `(…, 1, k)`, and
-    `largest` is a lower bound of the largest entry of `M` in the whole problem.
+    `largest` is a lower bound of the largest entry of `M` in the whole problem. `form` is that of `da`.
     """
     if not isinstance(policy, check):
         return None
@@ -135,7 +136,7 @@ def turning_columns(
         turn = norm(f.astype(v.dtype) * m, -2) + outside
         rounding = scale[..., None] * (turn + jnp.swapaxes(turn, -1, -2))
         if da is not None:
-            rounding = rounding + rounding_of_form(x, da)
+            rounding = rounding + form(x, da)
         if db is not None:
             rounding = rounding + jnp.abs(w[..., :, None] + w[..., None, :]) / 2 * rounding_of_form(y, db)
         rounding = rounding * math.sqrt(v.shape[-2] / v.shape[-1])

@@ -131,7 +131,7 @@ def _root_of_b(residuals: Sequence[Array]) -> Any:
     return jnp.sqrt(norm(lax.stop_gradient(b[0]), (-2, -1))) if b else 1
 
 
-def _explain_open_ends(
+def explain_open_ends(
     policy: Policy, subject: Subject, w: Array, edges: Array, below: Array | None, above: Array | None
 ) -> None:
     """Warns where a cluster at either end of the subset goes on outside; `below` and `above` mark its columns."""
@@ -144,7 +144,7 @@ def _explain_open_ends(
     explain_neighbours(subject, policy, all_known, ~jnp.concatenate([ends[0], inside, ends[1]], axis=-1), EDGE)
 
 
-def _open_ends(policy: Policy, w: Array, edges: Array) -> list[Array | None]:
+def open_ends(policy: Policy, w: Array, edges: Array) -> list[Array | None]:
     """Which columns share a cluster with the eigenvalue below the subset, and with the one above; `(…, 1, k)` each."""
     return [open_columns(policy, w, edges[..., end : end + 1], edges[..., 2:]) for end in (0, 1)]
 
@@ -184,8 +184,8 @@ def pushforward(
             largest = jnp.maximum(largest, size / (v.shape[-2] * _root_of_b(residuals) ** 2))
         dv = matmul(v, k) - outside
         turning = turning_columns(policy, da, db, w, v, None, f, scale, m, type, lengths, largest, first)
-        below, above = _open_ends(policy, w, edges)
-        _explain_open_ends(policy, subject_of(type, first - 1), w, edges, below, above)
+        below, above = open_ends(policy, w, edges)
+        explain_open_ends(policy, subject_of(type, first - 1), w, edges, below, above)
         for columns in (turning, below, above):
             dv = nan_columns(columns, dv)
         results.append(dv)
@@ -228,8 +228,8 @@ def pullback(
         of_a = matmul(v, m_bar) - outside
         of_b = matmul(v, inner_of_b(m_bar, k_bar, w, type)) + outside * of_each
         used = lax.stop_gradient(v_bar) != 0
-        below, above = (None if x is None else x & used for x in _open_ends(policy, w, edges))
-        _explain_open_ends(policy, subject_of(type, first - 1), w, edges, below, above)
+        below, above = (None if x is None else x & used for x in open_ends(policy, w, edges))
+        explain_open_ends(policy, subject_of(type, first - 1), w, edges, below, above)
         if below is not None and above is not None and factor is not None:
             factor = jnp.where(jnp.any(below | above, axis=(-1, -2), keepdims=True), jnp.nan, factor)
     bars = [matmul(right, adjoint(v)) for right, wanted in zip((of_a, of_b), inputs, strict=True) if wanted]

@@ -90,11 +90,11 @@ def in_generic_basis(
     w, v, *u = results
     a, *b = (hermitian_part(x, triangle) for x in operands)
     scale = scale_of(type, a, b[0] if b else None, w, *bases(type, v, u[0] if u else None))
-    turn = _generic_rotation(policy, w, scale, v.dtype)
+    turn = generic_rotation(policy, w, scale, v.dtype)
     return [w, *(matmul(x, turn) for x in (v, *u))]
 
 
-def _generic_rotation(policy: check, w: Array, scale: Array, dtype: Any) -> Array:
+def generic_rotation(policy: check, w: Array, scale: Array, dtype: Any) -> Array:
     """A unitary that mixes each cluster and nothing else: one reflection per cluster, at a fixed vector of no
     symmetry."""
     n = w.shape[-1]

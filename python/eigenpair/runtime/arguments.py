@@ -30,6 +30,22 @@ def matrices(name: str, value: Any) -> Array:
     return result
 
 
+def matrices_or_diagonal(name: str, value: Any) -> Array:
+    """As `matrices`, or exactly one axis: a real diagonal. Two axes are always one matrix, as for `numpy.linalg.solve`,
+    since diagonals of a batch could not be told from a matrix where the batch has the size of the matrices."""
+    result = array(name, value)
+    if result.ndim == 1:
+        if jnp.iscomplexobj(result):
+            raise TypeError(f"{name}, a diagonal, must be real, got {result.dtype}; give {name}.real")
+        return result
+    if result.ndim > 1 and result.shape[-1] != result.shape[-2]:
+        raise ValueError(
+            f"{name} must be square in its last two axes, or a diagonal with one axis; got shape {result.shape}. For a "
+            f"batch of diagonals: jax.vmap(lambda a, {name}: eigh(a, {name}))(a, {name})"
+        )
+    return matrices(name, result)
+
+
 def array(name: str, value: Any) -> Array:
     """An array in one of the four precisions; integers become floats."""
     if isinstance(value, Array) and value.dtype in PRECISIONS:

@@ -13,15 +13,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .arguments import array, matrices
+from .arguments import array, matrices, matrices_or_diagonal
 
 Function = Callable[..., tuple[Array, ...]]
 Gradients = tuple[Array | None, Array | None]
 
 
 def input_matrices(a: Any, b: Any) -> tuple[Array, ...]:
-    """`(a,)` or `(a, b)` as arrays, each in its own precision and batch shape."""
-    return (matrices("a", a),) if b is None else (matrices("a", a), matrices("b", b))
+    """`(a,)` or `(a, b)` as arrays, each in its own precision and batch shape; `b` may be a diagonal."""
+    return (matrices("a", a),) if b is None else (matrices("a", a), matrices_or_diagonal("b", b))
 
 
 def solution_and_pullback(

@@ -34,10 +34,6 @@ _EVERYWHERE = {
 }
 _OF_FEW = {
     "eigvals": "subset_by_index=(first, last), both included",
-    "subset_by_value": (
-        "subset_by_index=(first, last): how many values are returned has to be known before they are. To leave out "
-        "others, use jnp.where on the result"
-    ),
     "select": "subset_by_index=(first, last), both included",
     "select_range": "subset_by_index=(first, last), both included",
     **dict.fromkeys(
@@ -66,6 +62,27 @@ HERMITIAN = {
     "homogeneous_eigvals": "leave it out: eigenvalues of a definite pair are finite",
 }
 VALUES = {**HERMITIAN, "eigvals_only": "leave it out: eigvalsh returns nothing else; eigh has it"}
+_SELECTION = {
+    "select": "leave it out for all; subset_by_index=(first, last), both included, or subset_by_value=(low, high)",
+    "select_range": "subset_by_index=(first, last), both included, or subset_by_value=(low, high)",
+}
+TRIDIAGONAL = {
+    **HERMITIAN,
+    **_SELECTION,
+    "lapack_driver": "leave it out: LAPACK's driver is chosen by what is asked for",
+    "tol": "leave it out: eigenvalues are computed to the last digits",
+    "lower": "leave it out: the matrix is symmetric, and e has the entries of either side",
+    "b": "eigh(a, b) solves pairs; give it whole matrices",
+    "type": "eigh(a, b) solves pairs; give it whole matrices",
+}
+BANDED = {
+    **HERMITIAN,
+    **_SELECTION,
+    "overwrite_a_band": _EVERYWHERE["overwrite_a"],
+    "max_ev": "leave it out, or give subset_size=k with subset_by_value",
+    "b": "eigh(a, b) solves pairs; give it whole matrices",
+    "type": "eigh(a, b) solves pairs; give it whole matrices",
+}
 _NOT_HERMITIAN = "eigh has it, for Hermitian matrices; a matrix that need not be one is read as a whole"
 GENERAL = {
     **_EVERYWHERE,
@@ -119,8 +136,8 @@ NAMES = {
     "schur": "jax.scipy.linalg.schur",
     "eigh_gen": "eigh(a, b)",
     "eigvalsh_gen": "eigvalsh(a, b)",
-    "eigh_tridiagonal": "eigh of the full matrix; jax.scipy.linalg.eigh_tridiagonal has eigenvalues alone",
-    "eig_banded": "eigh of the full matrix",
+    "eig_banded": "eigh_banded",
+    "eigvals_banded": "eigvalsh_banded",
     "lobpcg": "eigsh(operator, k, v0=x, preconditioner=m)",
     "eigen": "eigh for Hermitian matrices, eig for others",
     "check": "eigenpair.degeneracy.check",

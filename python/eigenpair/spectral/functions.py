@@ -55,13 +55,18 @@ def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type
     theorem. The derivative is NaN where the temperature is so low that the number of electrons does not depend on `μ`
     in working precision.
     """
+    from ..hermitian.diagonal_metric import DiagonalMetric
     from ..runtime import arguments
     from .spectral import spectral_sum
 
     operands = [arguments.matrices("a", a)]
     type = arguments.problem_type(type, b is not None)
     if b is not None:
-        operands = list(arguments.promoted(operands[0], arguments.matrices("b", b)))
+        b = arguments.matrices_or_diagonal("b", b)
+        if b.ndim > 1:
+            operands = list(arguments.promoted(operands[0], b))
+        else:
+            operands, type = [DiagonalMetric.of(operands[0], b, type).standard(operands[0])], 0
     dtype = jnp.finfo(operands[0].dtype).dtype
     parameters = [jnp.asarray(x).astype(dtype) for x in (electrons, beta)]
 

@@ -13,6 +13,7 @@ from jax import Array, lax
 from ..degeneracy.decision import apart_from_next
 from ..degeneracy.explanations import CUT, Subject, explain_asymmetry, explain_neighbours
 from ..degeneracy.policies import check, explains, policy_of_call
+from ..hermitian.diagonal_metric import DiagonalMetric
 from ..runtime import arguments, engines, matrices
 from ..runtime.matrices import far_from_hermitian, of_rank
 from ..runtime.remedies import SPECTRAL, instead_of, with_remedies
@@ -37,7 +38,8 @@ def spectral_map(
     - `a`: `(…, n, n)`, Hermitian. Small deviations are ignored, such as rounding or the steps of finite differences. A
         matrix that is far from Hermitian (its skew-Hermitian part is more than a hundredth of it) gives NaN, since it
         is hardly what was meant.
-    - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`.
+    - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`. Or `(n,)`, the
+        diagonal of `B`, real and positive.
     - `type`: the problem and the normalization of `V`, as for `eigh`: `VᴴBV = I` in types 1 and 2, `VᴴB⁻¹V = I` in
         type 3.
     - `hermitian_part`: take the Hermitian part of any matrix, without that check.
@@ -50,12 +52,12 @@ def spectral_map(
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
     """
-    f, operands, type = _arguments_of(f, a, b, type)
+    f, operands, type, metric = _arguments_of(f, a, b, type)
     problem, honest = _problem("spectral_map", operands, type, hermitian_part)
     w = problem.w
     values = f(w)
     jet = _honest(_jet(jnp.zeros_like(values), f, w), honest)
-    return problem.outside(opened(jet, problem.matrix, w, problem.v))
+    return _outside(metric, problem.outside(opened(jet, problem.matrix, w, problem.v)))
 
 
 @with_remedies(SPECTRAL)
@@ -67,7 +69,7 @@ def spectral_sum(
 
     Arguments and errors as for `spectral_map`; shape `(…,)`.
     """
-    f, operands, type = _arguments_of(f, a, b, type)
+    f, operands, type, _ = _arguments_of(f, a, b, type)
     problem, honest = _problem("spectral_sum", operands, type, hermitian_part)
     w = problem.w
     return closed(_honest(_jet(f(w), divided_differences.derivative(f), w), honest), problem.matrix, w, problem.v)
@@ -88,7 +90,7 @@ def spectral_projector(a: Any, k: int, b: Any = None, *, type: int = 1, hermitia
     """
     if getattr(k, "ndim", 0) > 1:
         raise TypeError("k must be an integer, and is a matrix; the order is a, k, b")
-    operands, type = _matrices_of(a, b, type)
+    operands, type, metric = _matrices_of(a, b, type)
     n = operands[0].shape[-1]
     k = arguments.integer("k", k)
     if not 0 <= k <= n:
@@ -99,13 +101,24 @@ def spectral_projector(a: Any, k: int, b: Any = None, *, type: int = 1, hermitia
     values = of_rank(jnp.arange(n) < k, w.ndim).astype(w.dtype) * honest
     one, between = jnp.broadcast_to(honest, w.shape), jnp.zeros_like(w)[..., 1:]
     jet = Jet(jnp.zeros_like(w), values, one, between, one, between, between)
-    return problem.outside(opened(jet, problem.matrix, w, problem.v, step=k))
+    return _outside(metric, problem.outside(opened(jet, problem.matrix, w, problem.v, step=k)))
 
 
-def _matrices_of(a: Any, b: Any, type: Any) -> tuple[tuple[Array, ...], int]:
+def _matrices_of(a: Any, b: Any, type: Any) -> tuple[tuple[Array, ...], int, DiagonalMetric | None]:
+    """The matrices and the type of problem; with a diagonal `b`, those of the standard problem in its metric."""
     a = arguments.matrices("a", a)
     type = arguments.problem_type(type, b is not None)
-    return ((a,) if b is None else arguments.promoted(a, arguments.matrices("b", b))), type
+    if b is None:
+        return (a,), type, None
+    b = arguments.matrices_or_diagonal("b", b)
+    if b.ndim > 1:
+        return arguments.promoted(a, b), type, None
+    metric = DiagonalMetric.of(a, b, type)
+    return (metric.standard(a),), 0, metric
+
+
+def _outside(metric: DiagonalMetric | None, x: Array) -> Array:
+    return x if metric is None else metric.outside(x)
 
 
 def _problem(function: str, operands: tuple[Array, ...], type: int, hermitian_part: Any) -> tuple[pair.Problem, Array]:
@@ -118,11 +131,13 @@ def _problem(function: str, operands: tuple[Array, ...], type: int, hermitian_pa
     return problem, jnp.where(solved, factors[0] * factors[1], jnp.nan)
 
 
-def _arguments_of(f: Any, a: Any, b: Any, type: Any) -> tuple[Callable[[Array], Array], tuple[Array, ...], int]:
+def _arguments_of(
+    f: Any, a: Any, b: Any, type: Any
+) -> tuple[Callable[[Array], Array], tuple[Array, ...], int, DiagonalMetric | None]:
     """`f` elementwise, after a check that it maps a number to a number, and the matrices as arrays."""
     if callable(a) and not callable(f):
         raise TypeError("a and f are in each other's place; the order is f, a")
-    operands, type = _matrices_of(a, b, type)
+    operands, type, metric = _matrices_of(a, b, type)
     a = operands[0]
     if not callable(f):
         raise TypeError(f"f must be a function of a number, such as jnp.exp, got {f!r}")
@@ -148,7 +163,7 @@ def _arguments_of(f: Any, a: Any, b: Any, type: Any) -> tuple[Callable[[Array], 
             f"f must return a floating-point or complex number, it returned one of {result.dtype}; cast it: "
             "lambda x: f(x).astype(x.dtype)"
         )
-    return _elementwise(one), operands, type
+    return _elementwise(one), operands, type, metric
 
 
 def _part_and_factor(function: str, a: Array, hermitian_part: Any) -> tuple[Array, Array]:

@@ -42,7 +42,7 @@ def test_every_argument_of_a_peer_is_known_or_has_a_remedy(functions):
         (lambda: ep.eigh(A, UPLO="L"), r"lower=True .* lower=False"),
         (lambda: ep.eigh(A, "L"), r"\bb must be an array, got 'L'; .* lower=True or lower=False"),
         (lambda: ep.eigh(A, symmetrize_input=False), r"lower=True"),
-        (lambda: ep.eigh(A, subset_by_value=(0, 2)), r"subset_by_index"),
+        (lambda: ep.eigh_pullback(A, subset_by_value=(0, 2)), r"it takes .*subset_by_index"),
         (lambda: ep.eigh(A, driver="evr"), r"leave it out"),
         (lambda: ep.eigh(A, check_finite=False), r"leave it out: .* NaN"),
         (lambda: ep.eigh(A, overwrite_a=True), r"donate_argnums"),
@@ -79,7 +79,8 @@ def test_every_argument_of_a_peer_is_known_or_has_a_remedy(functions):
         (lambda: ep.eigh(A, degeneracy=check), r"write eigenpair\.degeneracy\.check\(\)"),
         (lambda: ep.eigh(A, degeneracy=1e-9), r"eigenpair\.degeneracy\.mask\(1e-09\)"),
         (lambda: policy("raw"), r"write eigenpair\.degeneracy\.raw\(\)"),
-        (lambda: ep.eigh(A, A[0]), r"\bb must be .*jnp\.diag\(b\)"),
+        (lambda: ep.eigh(A[0]), r"\ba must be .*jnp\.diag\(a\)"),
+        (lambda: ep.eigh(A[None], A[:, :1]), r"\bb must be square .*jax\.vmap"),
         (lambda: ep.eigh(A.astype(np.longdouble)), r"float128.*a\.astype\('float64'\)|\ba "),
         (lambda: ep.eigh(A.astype(object)), r"array of objects.*dtype=float"),
         (lambda: ep.eigh(scipy.sparse.csr_array(A)), r"sparse.*a\.toarray\(\)"),
@@ -184,6 +185,8 @@ def test_no_remedy_for_what_is_there():
         (ep.eig, remedies.GENERAL),
         (ep.spectral_map, remedies.SPECTRAL),
         (ep.fix_gauge, remedies.GAUGE),
+        (ep.eigh_tridiagonal, remedies.TRIDIAGONAL),
+        (ep.eigh_banded, remedies.BANDED),
     ):
         assert not set(table) & set(inspect.signature(function).parameters)
 
