@@ -46,11 +46,11 @@ function reverse_over_reverse(loss, matrices, cotangent; options...)
     (w, V, U), pull_solve = rrule(EigenPair.solution, p, a, b)
     loss isa AbstractArray && (loss = reshape(loss, size(V)))
     w̄, V̄ = map(EigenPair.present, cotangents(loss, w, V))
-    _, pull_gradients = rrule(EigenPair.input_gradients, p, norms, w, V, U, w̄, V̄, nothing)
-    ∂w, ∂V, ∂U, ∂w̄, ∂V̄ = pull_gradients(b === nothing ? (cotangent..., NoTangent()) : cotangent)[4:8]
+    _, pull_gradients = rrule(EigenPair.input_gradients, p, norms, a, b, w, V, U, w̄, V̄, nothing)
+    ∂a, ∂b, ∂w, ∂V, ∂U, ∂w̄, ∂V̄ = pull_gradients(b === nothing ? (cotangent..., NoTangent()) : cotangent)[4:10]
     by_w, by_V = loss === nothing ? (2 * ∂w̄, ZeroTangent()) : rrule(weighted_gradient, moduli, loss, w, V, 1.0)[2]((∂w̄, ∂V̄))[4:5]
     _, _, ā, b̄ = pull_solve((∂w + by_w, ∂V + by_V, ∂U))
-    return map(unthunk, (ā, b̄)[1:length(matrices)])
+    return map(unthunk, (∂a + ā, ∂b + b̄)[1:length(matrices)])
 end
 
 # ---- the general problem -------------------------------------------------------------------------------------
@@ -104,12 +104,12 @@ function general_reverse(loss, matrices, cotangent; degeneracy = nothing)
     flat_loss = loss === nothing ? nothing : map(x -> reshape(x, size(V)), loss)
     w̄, V̄, L̄ = map(EigenPair.present, general_cotangents(flat_loss, w, V, L))
     Ū, pull_left = Zygote.pullback(EigenPair.left_cotangent, U, L, L̄)
-    _, pull_gradients = rrule(EigenPair.input_gradients, p, norms, w, V, U, w̄, V̄, Ū)
-    ∂w, ∂V, ∂U, ∂w̄, ∂V̄, ∂Ū = pull_gradients(b === nothing ? (cotangent..., NoTangent()) : cotangent)[4:9]
+    _, pull_gradients = rrule(EigenPair.input_gradients, p, norms, a, b, w, V, U, w̄, V̄, Ū)
+    ∂a, ∂b, ∂w, ∂V, ∂U, ∂w̄, ∂V̄, ∂Ū = pull_gradients(b === nothing ? (cotangent..., NoTangent()) : cotangent)[4:11]
     U_of_left, ∂L, ∂L̄ = Ū === nothing ? (ZeroTangent(), ZeroTangent(), ZeroTangent()) : pull_left(∂Ū)
     by_w, by_V, by_L = general_cotangents_back(flat_loss, w, V, L, ∂w̄, ∂V̄, ∂L̄)
-    _, _, ∂s... = pull_solve((∂w + by_w, ∂V + by_V, ∂U + U_of_left, ∂L + by_L))
-    return map(unthunk, ∂s[1:length(matrices)])
+    _, _, ā, b̄ = pull_solve((∂w + by_w, ∂V + by_V, ∂U + U_of_left, ∂L + by_L))
+    return map(unthunk, (∂a + ā, ∂b + b̄)[1:length(matrices)])
 end
 
 end

@@ -178,9 +178,7 @@ using .Losses.Lines
         # Broadened gaps are no analytic function of complex eigenvalues; forward mode moves eigenvectors by the same rule.
         degeneracy = EigenPair.broaden(0.1)
         forward = general_forward(weights, matrices, direction; degeneracy)
-        cotangent = map(x -> randn(rng, T, 3, 3), matrices)
-        adjoint = general_reverse(weights, matrices, cotangent; degeneracy)
-        @test real(sum(map(dot, cotangent, forward))) ≈ real(sum(map(dot, adjoint, direction)))
+        @test all(map((x, y) -> relative_error(x, y) < 1.0e-9, general_reverse(weights, matrices, direction; degeneracy), forward))
     end
 
     @testset "second order of eigenvalues" begin

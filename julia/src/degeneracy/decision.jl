@@ -1,5 +1,138 @@
-# What a policy decides about each two eigenvalues of a matrix: whether their gap is kept, dropped or refused, and why. The core
-# decides, and this file asks it. Decisions are made on plain numbers, also where a rule computes with dual ones.
+# The policies, and what they decide about each two eigenvalues of a matrix: whether their gap is kept, dropped or refused, and why. The
+# core decides, and this file asks it. Decisions are made on plain numbers, also where a rule computes with dual ones.
+
+"""
+    EigenPair.DegeneracyPolicy
+
+What derivatives do where eigenvalues coincide: [`EigenPair.check`](@ref), [`EigenPair.mask`](@ref),
+[`EigenPair.broaden`](@ref) or [`EigenPair.raw`](@ref).
+"""
+abstract type DegeneracyPolicy end
+
+struct Check <: DegeneracyPolicy
+    c::Float64
+    generic_basis::Bool
+    explain::Bool
+    coupled::Symbol
+    refused::Symbol
+    # Where the function was called, for explanations.
+    file::Symbol
+    line::Int
+end
+
+# A copy with other values of some fields.
+renewed(p::Check; file = p.file, line = p.line) = Check(p.c, p.generic_basis, p.explain, p.coupled, p.refused, file, line)
+
+struct Mask <: DegeneracyPolicy
+    tol::Float64
+end
+
+struct Broaden <: DegeneracyPolicy
+    eps::Float64
+end
+
+struct Raw <: DegeneracyPolicy end
+
+"""
+    EigenPair.check(; c = 10, generic_basis = false, explain = false, coupled = :nan, refused = :nan)
+
+The default policy: right, or NaN. Eigenvalues closer than `c √n ε s` form a cluster (`ε` the machine epsilon, `s` the
+size that rounding errors come from: the largest `|λ|` of a standard problem). Inside a cluster nothing is divided by a
+gap, which is right for losses of the cluster's projector and of symmetric functions of its eigenvalues; when the
+cotangent shows that the loss is no such function, the gradient of that matrix is NaN. A second derivative through a cluster is NaN, and
+one through eigenvectors already at gaps of `√(c √n ε) s`, for it divides by gaps twice.
+
+Forward mode sees no loss, but it sees the perturbation. If that couples two vectors of one cluster (`vᵢᴴ dA vⱼ` is more than
+rounding), they turn at once, and their tangents are NaN. All other tangents are right for every loss that has a derivative. The
+tangents of eigenvalues are those of symmetric losses; for other losses they belong to the subgradient that reverse mode gives
+(`eigh`) or are NaN where the perturbation couples (`eig`).
+
+- `coupled = :mask` makes forward mode leave the turn out. That is right for losses that use the cluster through its invariant
+  subspace and symmetric functions of its eigenvalues only, and nothing checks that they do.
+- `refused = :zero` makes the gradient of a refused matrix 0, so that a training step goes on with the others. That is not its
+  gradient; [`EigenPair.count_refusals`](@ref) counts them. NaN that comes from the loss or the matrix stays NaN, and so do
+  tangents and second derivatives.
+- `explain = true` warns when something is NaN: which matrix, which eigenvalues, why, and what to call instead. It points at the line
+  that called the function.
+
+Limit: in reverse mode two different losses can hand back the same cotangents at a matrix whose eigenvectors LAPACK returns in a special
+basis (at the identity, say), so passing the tests is necessary, not sufficient. `generic_basis = true` closes the gap: it
+turns the basis of each cluster by a fixed, generic reflection, in the value as well, so that a loss that depends on the
+basis is found out with probability one. In return, the eigenvectors of the identity are no longer the identity. For
+Hermitian problems.
+"""
+function check(; c::Real = 10, generic_basis::Bool = false, explain::Bool = false, coupled = :nan, refused = :nan)
+    iszero(c) && throw(ArgumentError("`c` must be positive; EigenPair.raw() is the policy without clusters"))
+    coupled in (:nan, :mask) || throw(ArgumentError("`coupled` must be :nan or :mask, got $(repr(coupled))"))
+    refused in (:nan, :zero) || throw(ArgumentError("`refused` must be :nan or :zero, got $(repr(refused))"))
+    return Check(tolerance("c", c), generic_basis, explain, coupled, refused, Symbol(""), 0)
+end
+
+"""
+    EigenPair.mask(tol)
+
+The policy that ignores every gap of at most `tol` (absolute), whatever the loss. Right only for losses of the clusters'
+projectors and of symmetric functions of their eigenvalues; unlike [`EigenPair.check`](@ref) it does not look.
+"""
+mask(tol::Real) = Mask(tolerance("tol", tol))
+
+"""
+    EigenPair.broaden(eps)
+
+The policy that replaces `1/x` by `x/(x² + eps)`: finite and biased everywhere, as is usual in tensor-network codes.
+"""
+broaden(eps::Real) = Broaden(tolerance("eps", eps))
+
+"""
+    EigenPair.raw()
+
+The policy that divides by the gap, whatever it is: Inf or NaN at exact degeneracy, noise close to it.
+"""
+raw() = Raw()
+
+"""
+    EigenPair.with_policy(f, policy)
+
+Call `f()` with `policy` for every call in this task that names no `degeneracy` of its own:
+
+```julia
+EigenPair.with_policy(EigenPair.mask(1e-6)) do
+    Zygote.gradient(loss, a)
+end
+```
+
+A gradient follows the policy under which its forward pass ran.
+"""
+with_policy(f, policy) = task_local_storage(f, :EigenPairPolicy, checked_policy(policy))
+
+# The policy itself; for `nothing` that of the enclosing `with_policy`; an error for anything else.
+as_policy(policy) = located(checked_policy(policy))
+as_policy(::Nothing) = located(get(task_local_storage(), :EigenPairPolicy, DEFAULT_POLICY)::DegeneracyPolicy)
+
+@non_differentiable as_policy(::Any)
+
+checked_policy(policy::DegeneracyPolicy) = policy
+checked_policy(policy) = throw(
+    ArgumentError(
+        "`degeneracy` must be EigenPair.check(), EigenPair.mask(tol), EigenPair.broaden(eps) or EigenPair.raw(), \
+        got $(repr(policy))$(meant_policy(policy))"
+    )
+)
+
+# A hint for an error message: which policy the argument may have meant.
+meant_policy(_) = ""
+meant_policy(::Function) = "; call it"
+meant_policy(policy::Real) = "; EigenPair.mask($policy) leaves out gaps up to that number"
+
+function tolerance(name, x::Real)
+    (isfinite(x) && x >= 0) ||
+        throw(ArgumentError("`$name` must be a finite number that is not negative, got $x"))
+    return Float64(x)
+end
+
+const DEFAULT_POLICY = check()
+
+# ---- asking the core ------------------------------------------------------------------------------------------
 
 # Why a gap is dropped or refused; the codes are the core's, except CUT, which only spectral_projector has.
 const NO_REASON = Int32(0)
@@ -77,6 +210,14 @@ function rounding_scales(p, norms, w, V, U)
     return scales
 end
 
+# Which eigenvalues of one Hermitian matrix form a cluster.
+function cluster_matrix(policy, λ::Vector{R}) where {R}
+    n = length(λ)
+    reasons, arrays = zeros(Int32, n, n), (λ, ntuple(_ -> nothing, 17)...)
+    native_decision!(reasons, zeros(Int32, n, 1), dtype_code(R), false, 0, FORWARD, core_policy(policy), 0, n, arrays, nothing)
+    return reasons
+end
+
 norms_by_matrix(::Nothing) = nothing
 norms_by_matrix((norms_a, norms_b)) = permutedims([norms_a (norms_b === nothing ? zero(norms_a) : norms_b)])
 # A subset knows them of the whole problem.
@@ -95,33 +236,6 @@ end
 # About a gradient; K̄ is `nothing`, like V̄ and Ū, for a loss of the eigenvalues alone.
 decide_reverse(p, norms, w, V, U, λ̄, V̄, Ū, K̄) =
     decide(p, REVERSE, norms, w, V, U; K = K̄, λ̄, V̄, Ū, largest = V̄ === nothing ? nothing : largest_outside(p, norms, V̄))
-
-"""
-    lose_undetermined!(p, norms, Ω, vectors, inputs, outputs)
-
-Where a matrix has no second derivatives, through eigenvectors or (not `vectors`) eigenvalues alone, and the `inputs` of a rule vary:
-make the partials of its `outputs` NaN.
-"""
-function lose_undetermined!(p, norms, (w, V, U), vectors, inputs, outputs)
-    any(varies, inputs) || return nothing
-    affected = [any(x -> varies(slice(x, k)), inputs) for k in axes(w, 2)]
-    for k in undetermined_matrices(p, norms, w, V, U, vectors, affected)
-        foreach(x -> x === nothing || map!(unknown_partials, slice(x, k), slice(x, k)), outputs)
-    end
-    return nothing
-end
-
-"""
-    undetermined_matrices(p, norms, w, V, U, vectors, affected)
-
-Which of the `affected` matrices have no second derivatives, because two eigenvalues are too close.
-"""
-function undetermined_matrices(p, norms, w, V, U, vectors, affected = trues(size(w, 2)))
-    decision = decide(p, SECOND_ORDER, norms, w, V, U; options = vectors ? OF_VECTORS : 0)
-    found = filter(k -> affected[k] && is_refused(decision, k), axes(w, 2))
-    explain_refusals(p, w, U, decision, found)
-    return found
-end
 
 # ---- inverse gaps --------------------------------------------------------------------------------------------
 
@@ -147,34 +261,43 @@ inverse_gap(::DegeneracyPolicy, x) = inv(x)
 inverse_gap(policy::Broaden, x) = iszero(plain(x)) ? conj(x) / epsilon(policy, x) : inv(x + epsilon(policy, x) / conj(x))
 epsilon(policy::Broaden, x) = real(plain_type(typeof(x)))(policy.eps)
 
-# (∂F/∂x, ∂F/∂x̄) of the gap x; only `broaden` is not holomorphic.
-slopes(F::InverseGaps, i, j) = i != j && divides(F, i, j) ? inverse_gap_slopes(F.policy, gap(F.λ[i], F.λ[j])) :
-    (zero(eltype(F.λ)), zero(eltype(F.λ)))
-inverse_gap_slopes(policy, x) = -inv(x)^2, zero(x)
-function inverse_gap_slopes(policy::Broaden, x)
-    ε = epsilon(policy, x)
-    iszero(plain(x)) && return zero(x), one(x) / ε
-    F = inverse_gap(policy, x)
-    return -F^2, ε * (F / conj(x))^2
-end
-
 # An entry of the cotangent, with the value 0 if it is noise. Its partials are kept, because the coupling need not vanish at a
 # neighbouring matrix.
 significant(F::InverseGaps, K̄, i, j) = F.reasons[i, j] == NOISE ? K̄ - plain(K̄) : K̄
 
-"""
-    generic_reflection(T, reasons)
+# ---- gradients that are refused --------------------------------------------------------------------------------
 
-`H = I − 2 r rᴴ/|r|²` inside each cluster of two or more, with a fixed vector `r` of no symmetry.
 """
-function generic_reflection(::Type{T}, reasons) where {T}
-    n = size(reasons, 1)
-    frac(x) = x - floor(x)
-    phase(k) = T <: Complex ? cispi(2 * frac(k * sqrt(2))) : 1
-    r = T[(1 + frac(k * (sqrt(5) - 1) / 2)) * phase(k) for k in 1:n]
-    together(i, j) = i == j || reasons[i, j] == CLUSTER
-    members(i) = filter(j -> together(i, j), 1:n)
-    size_of_cluster = [sum(j -> abs2(r[j]), members(i)) for i in 1:n]
-    alone(i) = length(members(i)) == 1
-    return T[(i == j) - (together(i, j) && !alone(i) ? 2 * r[i] * conj(r[j]) / size_of_cluster[i] : zero(T)) for i in 1:n, j in 1:n]
+    EigenPair.count_refusals(f)
+
+`(f(), refused)`: what `f()` returns, and of how many matrices `check` refused the gradient meanwhile, in this task.
+
+```julia
+(gradient,), refused = EigenPair.count_refusals(() -> Zygote.gradient(loss, model))
+```
+"""
+function count_refusals(f)
+    counter = Ref(0)
+    result = task_local_storage(f, :EigenPairRefusals, counter)
+    return result, counter[]
+end
+
+"""
+    settle!(policy, k, given, gradients, lost = false)
+
+Where a gradient of matrix `k` is NaN, or `lost` otherwise, although its eigenvalues and cotangents, `given`, are not: count it, and
+make it 0 if the policy says so. Returns whether it is 0 now.
+"""
+settle!(policy, k, given, gradients, lost = false) = false
+function settle!(policy::Check, k, given, gradients, lost = false)
+    counter = get(task_local_storage(), :EigenPairRefusals, nothing)
+    (counter === nothing && policy.refused === :nan) && return false
+    at_k(xs) = (selectdim(x, ndims(x), k) for x in xs if x !== nothing)
+    lost || any(x -> any(isnan, x), at_k(gradients)) || return false
+    # Numbers with partials belong to a second derivative, which stays NaN.
+    all(x -> !(eltype(x) <: Union{Dual, Complex{<:Dual}}) && all(isfinite, x), at_k(given)) || return false
+    counter === nothing || (counter[] += 1)
+    policy.refused === :zero || return false
+    foreach(x -> fill!(x, 0), at_k(gradients))
+    return true
 end

@@ -1,4 +1,5 @@
-# `eig` and `eigvals`, their pullbacks and pushforwards for any AD engine, and the solve. No step asks whether a matrix happens to be
+# `eig` and `eigvals`: the problem that a call stands for, the functions, their pullbacks and pushforwards for any AD engine, and their
+# ChainRules adapters. What these call to solve and to differentiate is in rule.jl. No step asks whether a matrix happens to be
 # symmetric, so neither values nor gradients jump at exact symmetry. The rules are in rule.jl.
 
 """
@@ -171,26 +172,104 @@ function eigvals_pushforward(tangents::Tuple, a, b = nothing; degeneracy = nothi
     return w, ẇ
 end
 
-# ---- the solve -----------------------------------------------------------------------------------------------
+# ---- the problem of a call --------------------------------------------------------------------------------------
 
 """
-    solution(p, a, b)
-
-`(w, V, U, L)`: eigenvalues `n × count`; right eigenvectors, the dual basis and, if the problem asks for them, left
-eigenvectors, `n × n × count`.
+A checked general problem with elements of type `T`, without its numbers. `left`: left vectors are asked for.
 """
-solution(p::GeneralProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat} = general_native(p, a, b, true, true)
+struct GeneralProblem{T, N, D <: DegeneracyPolicy, A <: MatrixInput, B <: Union{Nothing, MatrixInput}} <: Eigenproblem{T}
+    n::Int
+    batch::NTuple{N, Int}
+    left::Bool
+    triangle::Int32
+    degeneracy::D
+    a::A
+    b::B
+end
 
-# Without derivatives, less of the solution is computed.
-solution_vectors(p::GeneralProblem{T}, a, b, right) where {T <: LinearAlgebra.BlasFloat} = general_native(p, a, b, right, false)
-solution_vectors(p::GeneralProblem, a, b, right) = solution(p, a, b)
-solution_values(p::GeneralProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat} = first(general_native(p, a, b, false, false))
+# The same problem for numbers of another type.
+with_type(::Type{T}, p::GeneralProblem{<:Any, N, D, A, B}) where {T, N, D, A, B} =
+    GeneralProblem{T, N, D, A, B}(p.n, p.batch, p.left, p.triangle, p.degeneracy, p.a, p.b)
 
-function general_native(p::GeneralProblem{T}, a, b, right, dual) where {T}
-    n, count = p.n, prod(p.batch)
-    vectors(wanted) = wanted ? Array{complex(T)}(undef, n, n, count) : nothing
-    w = Matrix{complex(T)}(undef, n, count)
-    V, U, L = vectors(right), vectors(dual), vectors(p.left)
-    native_general!(w, V, L, U, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
-    return w, V, U, L
+needs_norms(p::GeneralProblem) = true
+first_index(p::GeneralProblem) = 1
+subject_of(p::GeneralProblem) = "eig"
+
+"""
+    general_problem(a, b, options)
+
+The [`GeneralProblem`](@ref) of a call. Throws for everything that a call may get wrong.
+"""
+function general_problem(a, b, options)
+    degeneracy = as_policy(options.degeneracy)
+    check_flag("left", options.left)
+    check_flag("right", options.right)
+    # Wrappers such as Symmetric are written out, because every entry counts.
+    batch, input_a, input_b = checked_inputs(a, b, (name, x) -> MatrixInput(EVERY_ENTRY, false, batch_size(x), ProjectTo(x)))
+    return GeneralProblem{problem_type(a, b), length(batch), typeof(degeneracy), typeof(input_a), typeof(input_b)}(
+        size(a, 1), batch, options.left, EVERY_ENTRY, degeneracy, input_a, input_b
+    )
+end
+
+# ---- between the flat batch of the computation and the shapes of the call ------------------------------------
+
+eig_values(p, w) = reshape(w, p.n, p.batch...)
+eig_vectors(p, V) = reshape(V, p.n, p.n, p.batch...)
+eig_result(p, w, ::Nothing, ::Nothing) = eig_values(p, w)
+eig_result(p, w, V, ::Nothing) = EigResult(eig_values(p, w), eig_vectors(p, V))
+eig_result(p, w, ::Nothing, L) = EigLeftResult(eig_values(p, w), eig_vectors(p, L))
+eig_result(p, w, V, L) = EigBothResult(eig_values(p, w), eig_vectors(p, L), eig_vectors(p, V))
+
+flat_values(p, ::Nothing) = nothing
+flat_vectors(p, ::Nothing) = nothing
+flat_values(p, x) = reshape(x, p.n, prod(p.batch))
+flat_vectors(p, x) = reshape(x, p.n, p.n, prod(p.batch))
+
+# ---- ChainRules ------------------------------------------------------------------------------------------------
+
+@non_differentiable general_problem(::Any, ::Any, ::Any)
+
+solution_cotangents(p::GeneralProblem, (w, V, U, L), Ω̄) =
+    present(Ω̄[1]), present(Ω̄[2]), plus(present(Ω̄[3]), left_cotangent(U, L, present(Ω̄[4])))
+
+# Cotangents of (values, right vectors, left vectors).
+eig_cotangents(Ω, ::AbstractZero) = nothing, nothing, nothing
+eig_cotangents(::AbstractArray, Ω̄) = present(Ω̄), nothing, nothing
+eig_cotangents(::EigResult, Ω̄) = present(Ω̄.eigenvalues), present(Ω̄.eigenvectors), nothing
+eig_cotangents(::EigLeftResult, Ω̄) = present(Ω̄.eigenvalues), nothing, present(Ω̄.left_eigenvectors)
+eig_cotangents(::EigBothResult, Ω̄) = present(Ω̄.eigenvalues), present(Ω̄.eigenvectors), present(Ω̄.left_eigenvectors)
+eig_cotangents(::EigResult, Ω̄::ByPlace) = present(Ω̄[1]), present(Ω̄[2]), nothing
+eig_cotangents(::EigLeftResult, Ω̄::ByPlace) = present(Ω̄[1]), nothing, present(Ω̄[2])
+eig_cotangents(::EigBothResult, Ω̄::ByPlace) = present(Ω̄[1]), present(Ω̄[3]), present(Ω̄[2])
+for Result in (:AbstractArray, :EigResult, :EigLeftResult, :EigBothResult)
+    @eval eig_cotangents(::$Result, ::AbstractZero) = nothing, nothing, nothing
+end
+
+function eig_frule(ẋs, a, b; left = false, right = true, degeneracy = nothing)
+    tangents = map(present, ẋs[1:(b === nothing ? 1 : 2)])
+    Ω, (ẇ, v̇, v̇_left) = eig_pushforward_under(as_policy(degeneracy), tangents, a, b, left, right)
+    Ω isa AbstractArray && return Ω, ẇ
+    vectors = right ? (; eigenvectors = v̇) : (;)
+    left && (vectors = (; vectors..., left_eigenvectors = v̇_left))
+    return Ω, Tangent{typeof(Ω)}(; eigenvalues = ẇ, vectors...)
+end
+
+function eig_rrule(a, b; left = false, right = true, degeneracy = nothing)
+    Ω, pullback = eig_pullback_under(as_policy(degeneracy), a, b, left, right)
+    return Ω, Ω̄ -> pullback(eig_cotangents(Ω, Ω̄)...)
+end
+
+for (f, values) in ((:eig, ()), (:eigvals, (:(right = false),)))
+    @eval begin
+        ChainRulesCore.frule((_, ẋs...)::Tuple, ::typeof($f), a, b = nothing; options...) =
+            eig_frule(ẋs, a, b; options..., $(values...))
+        function ChainRulesCore.rrule(::typeof($f), a, b; options...)
+            Ω, back = eig_rrule(a, b; options..., $(values...))
+            return Ω, InputPullback{2}(back)
+        end
+        function ChainRulesCore.rrule(::typeof($f), a; options...)
+            Ω, back = eig_rrule(a, nothing; options..., $(values...))
+            return Ω, InputPullback{1}(back)
+        end
+    end
 end

@@ -29,15 +29,6 @@ function gauge_phases_transpose(V, c̄)
     return Z
 end
 
-# The cotangent of V in gauge_phases_transpose(V, d), whose value has the cotangent Ž.
-function gauge_second_order(V, d, Ž)
-    ∂V = -Ž .* transpose(real.(d))
-    for (j, k) in enumerate(pivots(V))
-        ∂V[k, j] += imag(Ž[k, j]) * imag(d[j]) / real(V[k, j])^2
-    end
-    return ∂V
-end
-
 # ---- left vectors: the columns of the dual basis U in the gauge, y = u s ---------------------------------------
 
 function left_tangent(U, L, U̇)
@@ -68,3 +59,4 @@ function pivot_mask(L)
     end
     return E
 end
+@non_differentiable pivot_mask(::Any)

@@ -1,4 +1,4 @@
-# First derivatives of general problems, as docs/derivations.md writes them. Eigenvalues stand in homogeneous form α/β: (λ, 1), or
+# The solve of general problems, and its first derivatives, as docs/derivations.md writes them. Eigenvalues stand in homogeneous form α/β: (λ, 1), or
 # (1, 0) where infinite.
 #
 # With the dual basis U (UᴴBV = I), M = Uᴴ dA V, N = Uᴴ dB V and F the inverse gaps under the policy,
@@ -15,6 +15,31 @@ function gap(λᵢ::Complex, λⱼ::Complex)
 end
 
 core_type(p::GeneralProblem) = p.b === nothing ? 0 : 1
+
+# ---- the solve -----------------------------------------------------------------------------------------------
+
+"""
+    solution(p, a, b)
+
+`(w, V, U, L)`: eigenvalues `n × count`; right eigenvectors, the dual basis and, if the problem asks for them, left
+eigenvectors, `n × n × count`.
+"""
+solution(p::GeneralProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat} = general_native(p, a, b, true, true)
+
+# Without derivatives, less of the solution is computed.
+solution_vectors(p::GeneralProblem{T}, a, b, right) where {T <: LinearAlgebra.BlasFloat} = general_native(p, a, b, right, false)
+solution_vectors(p::GeneralProblem, a, b, right) = solution(p, a, b)
+solution_values(p::GeneralProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat} = first(general_native(p, a, b, false, false))
+
+function general_native(p::GeneralProblem{T}, a, b, right, dual) where {T}
+    n, count = p.n, prod(p.batch)
+    vectors(wanted) = wanted ? Array{complex(T)}(undef, n, n, count) : nothing
+    w = Matrix{complex(T)}(undef, n, count)
+    V, U, L = vectors(right), vectors(dual), vectors(p.left)
+    arrays = core_input(p, p.a, a)..., core_input(p, p.b, b)..., w, V, L, U, nothing
+    isempty(w) || run_native(:general_job, CGeneralProblem, (dtype_code(T), 0, size(w)...), arrays)
+    return w, V, U, L
+end
 
 # ---- forward -------------------------------------------------------------------------------------------------
 
@@ -41,6 +66,9 @@ function solution_pushforward(p::GeneralProblem, norms, w, V, U, L, Ȧ, Ḃ)
     end
     return ẇ, V̇, U̇, L̇
 end
+
+# For second derivatives, which take left vectors as a function of U.
+solution_pushforward(p::GeneralProblem, norms, w, V, U, Ȧ, Ḃ) = solution_pushforward(p, norms, w, V, U, nothing, Ȧ, Ḃ)[1:3]
 
 # M, N and P of one matrix; what has no tangent is nothing.
 function perturbation(λ, V, U, Ȧ, Ḃ)
@@ -93,29 +121,23 @@ end
 function rotation_cotangents(p::GeneralProblem, V, U, V̄, Ū)
     K̄ = zeros(number_type(V, U, V̄, Ū), size(V))
     for k in axes(V, 3)
-        free, Vₖ = free_rotation_cotangent(V, U, V̄, Ū, k), matrix(V, k)
+        Vₖ = matrix(V, k)
+        free = plus(V̄ === nothing ? nothing : product(Vₖ', matrix(V̄, k)), dual_cotangent(U, Ū, k))
         matrix(K̄, k) .= free .+ product(Vₖ', gauge_phases_transpose(Vₖ, diag(free)))
     end
     return K̄
 end
-function free_rotation_cotangent(V, U, V̄, Ū, k)
-    VᴴV̄ = V̄ === nothing ? nothing : product(matrix(V, k)', matrix(V̄, k))
-    return plus(VᴴV̄, dual_cotangent(U, Ū, k))
-end
 # H̄ = −ŪᴴU
 dual_cotangent(U, Ū, k) = Ū === nothing ? nothing : -product(matrix(Ū, k)', matrix(U, k))
 
-# Writes M̄ and N̄, and returns K̄ without noise.
 function rotation_pullback!(M̄, N̄, F::InverseGaps, K̄, H̄, λ̄)
-    S = [significant(F, K̄[i, j], i, j) for i in axes(K̄, 1), j in axes(K̄, 2)]
-    for j in axes(S, 2), i in axes(S, 1)
+    for j in axes(K̄, 2), i in axes(K̄, 1)
         α, β = homogeneous(F.λ[j])
-        Ē = conj(F[i, j]) * S[i, j]
+        Ē = conj(F[i, j]) * significant(F, K̄[i, j], i, j)
         M̄[i, j] = Ē * conj(β)
         N̄ === nothing || (N̄[i, j] = -Ē * conj(α) + at(H̄, i, j))
     end
-    add_values!(M̄, N̄, F.λ, λ̄)
-    return S
+    return add_values!(M̄, N̄, F.λ, λ̄)
 end
 
 # Adds Diag(λ̄) and −Diag(λ̄∘conj(λ)); NaN for an infinite eigenvalue.
@@ -139,12 +161,7 @@ function explain_defective(p, w, U, k)
     return explain(p.degeneracy, subject_of(p), i, j, (λ[i], λ[j]), DEFECTIVE, k, size(w, 2))
 end
 
-"""
-    input_gradients(p, norms, w, V, U, λ̄, V̄, Ū)
-
-The gradients with respect to both arguments (`nothing` for a `b` that is not there).
-"""
-function input_gradients(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū)
+function matrix_gradients(p::GeneralProblem, norms, A, B, w, V, U, λ̄, V̄, Ū)
     M̄, N̄ = general_pullback(p, norms, w, V, U, λ̄, V̄, Ū)
     for k in axes(w, 2)
         # A defective matrix has no dual basis: U and Ū are NaN for every loss.
@@ -152,7 +169,7 @@ function input_gradients(p::GeneralProblem, norms, w, V, U, λ̄, V̄, Ū)
         given = defective ? (w, λ̄, V̄) : (w, λ̄, V̄, Ū)
         settle!(p.degeneracy, k, given, (M̄, N̄), defective) && defective && (U = with_zeros(U, k))
     end
-    return input_gradient(p, p.a, U, M̄, V), input_gradient(p, p.b, U, N̄, V)
+    return sandwich(U, M̄, V), sandwich(U, N̄, V)
 end
 
 function with_zeros(U, k)

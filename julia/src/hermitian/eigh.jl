@@ -1,4 +1,5 @@
-# `eigh` and `eigvalsh`, their pullbacks and pushforwards for any AD engine, and the solve. The rules are in rule.jl.
+# `eigh` and `eigvalsh`: the problem that a call stands for, the functions, their pullbacks and pushforwards for any AD engine, and
+# their ChainRules adapters. What these call to solve and to differentiate is in rule.jl.
 
 """
     EighResult(eigenvalues, eigenvectors)
@@ -88,13 +89,7 @@ end
 eigh_result(p, (w, V)) = EighResult(present_values(p, w), present_vectors(p, V))
 values_result(p, (w,)) = present_values(p, w)
 
-# The type of the result, which does not depend on the policy: callers stay inferred.
-const OnHost = Union{Array, Symmetric{<:Any, <:Array}, Hermitian{<:Any, <:Array}}
-host_type(a::OnHost, ::Nothing) = host_type(working_type("a", eltype(a)), Val(ndims(a)))
-host_type(a::OnHost, b::OnHost) =
-    host_type(working_type("a", promote_type(eltype(a), eltype(b))), Val(max(ndims(a), ndims(b))))
-host_type(a, b) = AbstractArray
-host_type(::Type{T}, ::Val{N}) where {T <: LinearAlgebra.BlasFloat, N} = Array{T, N}
+# The types of results, which do not depend on the policy: callers stay inferred.
 eigh_type(a, b) = eigh_type(host_type(a, b))
 eigh_type(::Type) = EighResult
 eigh_type(::Type{Array{T, N}}) where {T, N} = EighResult{Array{real(T), N - 1}, Array{T, N}}
@@ -166,43 +161,158 @@ end
 """
 eigvalsh_pushforward(tangents::Tuple, a, b = nothing; options...) = map(first, eigh_pushforward(tangents, a, b; options...))
 
-# ---- the solve -----------------------------------------------------------------------------------------------
+# ---- the problem of a call --------------------------------------------------------------------------------------
 
 """
-    solution(p, a, b)
-
-`(w, V, U)`: all eigenvalues `n × count`, eigenvectors and, for types 2 and 3, the dual basis `U = V⁻ᴴ`, `n × n × count`;
-`U` is `nothing` for types 0 and 1, whose rule needs none.
+A checked Hermitian problem with elements of type `T`, without its numbers. `type` is 0 without `b`. The core reads
+`triangle` of both matrices. `E` says what is computed, `:whole` or `:subset` (see subset.jl).
 """
-function solution(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
-    n, count = p.n, prod(p.batch)
-    w = Matrix{real(T)}(undef, n, count)
-    V = Array{T}(undef, n, n, count)
-    U = p.b === nothing || p.type == 1 ? nothing : similar(V)
-    native_hermitian!(w, V, U, p.type, p.triangle, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
-    explain_arguments(p, a, b, w)
-    generic_basis(p.degeneracy) && turn_clusters!(p, input_norms(p, a, b), w, V, U)
-    return w, V, U
+struct HermitianProblem{T, E, N, D <: DegeneracyPolicy, A <: MatrixInput, B <: Union{Nothing, MatrixInput}} <: Eigenproblem{T}
+    type::Int
+    n::Int
+    batch::NTuple{N, Int}
+    subset::UnitRange{Int}
+    triangle::Int32
+    degeneracy::D
+    a::A
+    b::B
 end
 
-generic_basis(::DegeneracyPolicy) = false
-generic_basis(policy::Check) = policy.generic_basis
+# The same problem for numbers of another type.
+with_type(::Type{T}, p::HermitianProblem{<:Any, E, N, D, A, B}) where {T, E, N, D, A, B} =
+    HermitianProblem{T, E, N, D, A, B}(p.type, p.n, p.batch, p.subset, p.triangle, p.degeneracy, p.a, p.b)
 
-function turn_clusters!(p::HermitianProblem{T}, norms, w, V, U) where {T}
-    decision = decide(p, FORWARD, norms, w, V, U)
-    for k in (has_cluster(decision) ? axes(w, 2) : ())
-        H = generic_reflection(T, matrix(decision.reasons, k))
-        V[:, :, k] = V[:, :, k] * H
-        U === nothing || (U[:, :, k] = U[:, :, k] * H)
+# The scale of the standard problem follows from its eigenvalues.
+needs_norms(p::HermitianProblem) = p.type != 0
+
+"""
+    hermitian_problem(a, b, options)
+
+The [`HermitianProblem`](@ref) of a call. Throws for everything that a call may get wrong.
+"""
+function hermitian_problem(a, b, options)
+    (; type, lower, subset_by_index) = options
+    degeneracy = as_policy(options.degeneracy)
+    (lower === nothing || lower isa Bool) ||
+        throw(ArgumentError("`lower` must be nothing (the Hermitian part), true or false, got $(repr(lower))$(meant_triangle(lower))"))
+    type in (1, 2, 3) || throw(
+        ArgumentError("`type` must be 1 (A v = λ B v), 2 (A B v = λ v) or 3 (B A v = λ v), got $(repr(type))")
+    )
+    batch, input_a, input_b = checked_inputs(a, b, (name, x) -> hermitian_input(name, x, lower))
+    b === nothing && type != 1 &&
+        throw(ArgumentError("`type = $type` says where `b` stands, and there is no `b`: pass it, or leave `type` out"))
+    T, n = problem_type(a, b), size(a, 1)
+    type = b === nothing ? 0 : Int(type)
+    subset = check_subset(subset_by_index, n)
+    E = extent(subset_by_index, n, type, degeneracy, a, b)
+    return HermitianProblem{T, E, length(batch), typeof(degeneracy), typeof(input_a), typeof(input_b)}(
+        type, n, batch, subset, input_a.triangle, degeneracy, input_a, input_b
+    )
+end
+
+# A hint for an error message: which triangle the argument may have meant.
+function meant_triangle(lower)
+    letter = lower isa Union{AbstractString, AbstractChar, Symbol} ? uppercase(first(string(lower) * " ")) : ' '
+    return letter == 'L' ? "; write `lower = true`" : letter == 'U' ? "; write `lower = false`" : ""
+end
+
+hermitian_input(name, x::AbstractArray, lower) =
+    MatrixInput(lower === nothing ? HERMITIAN_PART : lower ? LOWER : UPPER, false, batch_size(x), ProjectTo(x))
+function hermitian_input(name, x::SymmetricOrHermitian, lower)
+    x isa Symmetric && eltype(x) <: Complex && throw(
+        ArgumentError("`$name` is a complex Symmetric matrix, which is not Hermitian: use Hermitian, or a general solver")
+    )
+    (lower === nothing || lower == (x.uplo == 'L')) || throw(
+        ArgumentError(
+            "`lower = $lower` contradicts `$name`, whose wrapper selects the $(x.uplo == 'L' ? "lower" : "upper") \
+            triangle: leave `lower` out"
+        )
+    )
+    return MatrixInput(x.uplo == 'L' ? LOWER : UPPER, true, (), ProjectTo(x))
+end
+
+check_eigvals_only(::Bool) = nothing
+check_eigvals_only(x) = throw(ArgumentError("`eigvals_only` must be true or false, got $(repr(x))"))
+
+check_subset(::Nothing, n) = 1:n
+check_subset(subset, n) = throw(
+    ArgumentError("`subset_by_index` must be a range of 1-based indices such as 1:3, or nothing, got $(repr(subset))")
+)
+function check_subset(subset::AbstractUnitRange{<:Integer}, n)
+    issubset(subset, 1:n) || throw(
+        ArgumentError("`subset_by_index` must lie within 1:$n (indices are 1-based and ascending), got $subset")
+    )
+    return UnitRange{Int}(subset)
+end
+
+# The method for `nothing` lets type inference exclude subsets.
+extent(::Nothing, n, type, degeneracy, a, b) = :whole
+extent(subset, n, type, degeneracy, a, b) =
+    solved_in_part(a, b) && worthwhile(n, subset, type, degeneracy) ? :subset : :whole
+
+# ---- between the flat batch of the computation and the shapes of the call ------------------------------------
+
+shows_all(p::HermitianProblem) = p.subset == 1:p.n
+# The index, in the whole spectrum, of the first eigenvalue that is computed.
+first_index(p::HermitianProblem) = 1
+subject_of(p::HermitianProblem) = p.b === nothing ? "eigh" : "eigh(a, b)"
+
+present_values(p::HermitianProblem, w) = reshape(shows_all(p) ? w : w[p.subset, :], length(p.subset), p.batch...)
+present_vectors(p::HermitianProblem, V) =
+    reshape(shows_all(p) ? V : V[:, p.subset, :], p.n, length(p.subset), p.batch...)
+
+# Cotangents of a subset, with zeros for the rest.
+embed_values(p, ::Nothing) = nothing
+embed_vectors(p, ::Nothing) = nothing
+embed_values(p, λ̄) = with_zeros_around(p, reshape(λ̄, length(p.subset), prod(p.batch)))
+embed_vectors(p, V̄) = with_zeros_around(p, reshape(V̄, p.n, length(p.subset), prod(p.batch)))
+with_zeros_around(p, x) = shows_all(p) ? x : cat(zeros_around(p, x)[1], x, zeros_around(p, x)[2]; dims = ndims(x) - 1)
+zeros_around(p, x) =
+    map(k -> zeros(eltype(x), size(x)[1:(end - 2)]..., k, last(size(x))), (first(p.subset) - 1, p.n - last(p.subset)))
+
+# ---- ChainRules ------------------------------------------------------------------------------------------------
+
+@non_differentiable hermitian_problem(::Any, ::Any, ::Any)
+@non_differentiable eigh_type(::Any, ::Any)
+@non_differentiable values_type(::Any, ::Any)
+@non_differentiable zeros_around(::Any, ::Any)
+
+solution_cotangents(p::HermitianProblem, (w, V, U), Ω̄) =
+    real_if(w, present(Ω̄[1])), real_if(V, present(Ω̄[2])), U isa AbstractArray ? real_if(U, present(Ω̄[3])) : nothing
+
+eigh_cotangents(::AbstractZero) = nothing, nothing
+eigh_cotangents(Ω̄) = present(Ω̄.eigenvalues), present(Ω̄.eigenvectors)
+eigh_cotangents(Ω̄::ByPlace) = present(Ω̄[1]), present(Ω̄[2])
+
+# Engines that differentiate twice in reverse differentiate the constructor too.
+function ChainRulesCore.rrule(::Type{EighResult}, w, v)
+    EighResult_pullback(Ω̄) = (NoTangent(), map(tangent_or_zero, eigh_cotangents(unthunk(Ω̄)))...)
+    return EighResult(w, v), EighResult_pullback
+end
+
+function ChainRulesCore.frule((_, ẋs...)::Tuple, ::typeof(eigh), a, b = nothing; eigvals_only = false, options...)
+    check_eigvals_only(eigvals_only)
+    eigvals_only && return frule((NoTangent(), ẋs...), eigvalsh, a, b; options...)
+    Ω, (ẇ, v̇) = eigh_pushforward(map(present, ẋs[1:(b === nothing ? 1 : 2)]), a, b; options...)
+    return Ω, Tangent{typeof(Ω)}(; eigenvalues = ẇ, eigenvectors = v̇)
+end
+ChainRulesCore.frule((_, ẋs...)::Tuple, ::typeof(eigvalsh), a, b = nothing; options...) =
+    eigvalsh_pushforward(map(present, ẋs[1:(b === nothing ? 1 : 2)]), a, b; options...)
+
+# Inlined, so that the type of the result follows from `eigvals_only` as it is written at the call.
+@inline function ChainRulesCore.rrule(::typeof(eigh), a, b; eigvals_only = false, options...)
+    check_eigvals_only(eigvals_only)
+    eigvals_only && return rrule(eigvalsh, a, b; options...)
+    Ω, pullback = eigh_pullback(a, b; options...)
+    return Ω, InputPullback{2}(Ω̄ -> pullback(eigh_cotangents(Ω̄)...))
+end
+@inline function ChainRulesCore.rrule(::typeof(eigvalsh), a, b; options...)
+    w, pullback = eigvalsh_pullback(a, b; options...)
+    return w, InputPullback{2}(w̄ -> pullback(present(w̄)))
+end
+for f in (:eigh, :eigvalsh)
+    @eval @inline function ChainRulesCore.rrule(::typeof($f), a; options...)
+        Ω, pullback = rrule($f, a, nothing; options...)
+        return Ω, InputPullback{1}(pullback.back)
     end
-    return nothing
 end
-
-function solution_values(p::HermitianProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
-    w = Matrix{real(T)}(undef, p.n, prod(p.batch))
-    native_hermitian!(w, nothing, nothing, p.type, p.triangle, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
-    explain_arguments(p, a, b, w)
-    return w
-end
-# Tangents of dual numbers need the vectors.
-solution_values(p::Eigenproblem, a, b) = first(solution(p, a, b))

@@ -36,9 +36,9 @@ What derivatives need besides the eigenpairs of the subset, in the place of a du
 the one above, and the size of what rounding errors come from, `3 × count`; `factor` is private to the core. Constants to
 every derivative: tangents come from `a` and `b`.
 """
-struct Reduction{R, T}
-    edges::Matrix{R}
-    factor::Matrix{T}
+struct Reduction{E <: Union{Nothing, Matrix}, F <: Union{Nothing, Matrix}}
+    edges::E
+    factor::F
 end
 
 matrix(::Reduction, k) = nothing
@@ -48,8 +48,7 @@ varies(::Reduction) = false
 
 function solution_values(p::SubsetProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
     w = Matrix{real(T)}(undef, length(p.subset), prod(p.batch))
-    native_subset!(w, nothing, nothing, nothing, p, core_input(p, p.a, a)..., core_input(p, p.b, b)...)
-    explain_arguments(p, a, b, w)
+    solve!(w, nothing, Reduction(nothing, nothing), p, a, b)
     return w
 end
 
@@ -62,10 +61,15 @@ function solution(p::SubsetProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat
     n, k, count = p.n, length(p.subset), prod(p.batch)
     w, V = Matrix{real(T)}(undef, k, count), Array{T}(undef, n, k, count)
     reduction = Reduction(Matrix{real(T)}(undef, 3, count), Matrix{T}(undef, n * ((1 + p.type) * n + 4), count))
-    inputs = core_input(p, p.a, a)..., core_input(p, p.b, b)...
-    native_subset!(w, V, reduction.edges, reduction.factor, p, inputs...)
-    explain_arguments(p, a, b, w)
+    solve!(w, V, reduction, p, a, b)
     return w, V, reduction
+end
+
+function solve!(w, V, reduction, p::SubsetProblem{T}, a, b) where {T}
+    codes = (dtype_code(T), p.triangle, 0, 0, p.n, size(w, 2), first(p.subset) - 1, size(w, 1))
+    arrays = core_input(p, p.a, a)..., core_input(p, p.b, b)..., w, reduction.edges, V, reduction.factor, nothing
+    isempty(w) || run_native(:subset_job, CSubsetProblem, codes, arrays)
+    return explain_arguments(p, a, b, w)
 end
 
 known_scale(reduction::Reduction) = reduction.edges[3, :]
@@ -73,14 +77,11 @@ known_edges(reduction::Reduction) = reduction.edges[1:2, :]
 
 # ---- first derivatives ---------------------------------------------------------------------------------------
 
-# The matrices whose partials the complement needs. Without partials, the reduction stands for A.
-varying_matrices(p, ::Nothing, x) = nothing
-varying_matrices(p, input, x) = for_batch(p, input, input_matrices(p, input, x))
-subset_matrices(p::SubsetProblem{T}, a, b) where {T} =
-    T <: DualNumber ? varying_matrices(p, p.a, a) : nothing, varying_matrices(p, p.b, b)
+# Their partials are needed for the complement.
+rule_matrices(p::SubsetProblem, a, b) = problem_matrices(p, p.a, a), problem_matrices(p, p.b, b)
 
 function pushforward_at(p::SubsetProblem, a, b, (w, V, reduction))
-    norms, (A, B) = input_norms(p, a, b), subset_matrices(p, a, b)
+    norms, (A, B) = input_norms(p, a, b), rule_matrices(p, a, b)
     return (Ȧ, Ḃ) -> solution_pushforward(p, norms, reduction, A, B, w, V, Ȧ, Ḃ)
 end
 
@@ -111,39 +112,12 @@ largest_outside(p::SubsetProblem, norms, V̄) =
     [maximum(column_norms(matrix(V̄, k)); init = 0) / sqrt(p.n * (norms === nothing ? 1 : norms[2][k])) for k in axes(V̄, 3)]
 column_norms(X) = [norm(x) for x in eachcol(plain_array(X))]
 
-function pullback_at(p::SubsetProblem, a, b, (w, V, reduction))
-    norms = input_norms(p, a, b)
-    return (λ̄, V̄, Ū) -> subset_gradients(p, norms, reduction, a, b, w, V, λ̄, V̄)
-end
-
-"""
-    subset_gradients(p, norms, reduction, a, b, w, V, λ̄, V̄)
-
-The gradients with respect to both arguments (`nothing` for a `b` that is not there). Either cotangent may be `nothing`.
-"""
-function subset_gradients(p, norms, reduction, a, b, w, V, λ̄, V̄)
-    Ā, B̄ = subset_matrix_gradients(p, norms, reduction, subset_matrices(p, a, b)..., w, V, λ̄, V̄)
-    return shared_gradient(p, p.a, Ā), shared_gradient(p, p.b, B̄)
-end
-
-# The gradients with respect to A and B, n × n × count; only their Hermitian parts count.
-function subset_matrix_gradients(p::SubsetProblem, norms, reduction, A, B, w, V, λ̄, V̄)
+function matrix_gradients(p::SubsetProblem, norms, A, B, w, V, reduction::Reduction, λ̄, V̄, Ū)
     M̄, N̄ = hermitian_pullback(p, norms, w, V, reduction, λ̄, V̄, nothing)
     X = V̄ === nothing ? nothing : complement(p, reduction, A, B, w, V, V̄)
     V̄ === nothing || foreach(k -> settle!(p.degeneracy, k, (w, λ̄, V̄), (M̄, N̄, X)), axes(w, 2))
-    return left_times_adjoint(V, M̄, X, nothing), N̄ === nothing ? nothing : left_times_adjoint(V, N̄, X, w)
-end
-
-# (V M̄ − X) Vᴴ, or with eigenvalues (V M̄ + X Λ) Vᴴ.
-function left_times_adjoint(V, M̄, X, w)
-    S = number_type(V, M̄, X, w)
-    G = Array{S}(undef, size(V, 1), size(V, 1), size(V, 3))
-    for k in axes(V, 3)
-        left = times!(similar(matrix(V, k), S), matrix(V, k), slice(M̄, k))
-        X === nothing || (left .+= w === nothing ? .-matrix(X, k) : matrix(X, k) .* transpose(column(w, k)))
-        product!(matrix(G, k), left, matrix(V, k)')
-    end
-    return G
+    X === nothing && return sandwich(V, M̄, V), sandwich(V, N̄, V)
+    return sandwich(V, M̄, V, -X), sandwich(V, N̄, V, X .* reshape(w, 1, size(w)...))
 end
 
 # ---- the complement ------------------------------------------------------------------------------------------
@@ -158,7 +132,8 @@ complement(p, reduction, A, B, w, V, Y) = complement(number_type(A, w, V, Y), p,
 
 function complement(::Type, p::SubsetProblem{T}, reduction, A, B, w, V, Y) where {T}
     X = similar(V)
-    native_complement!(X, p, reduction.factor, w, V, dense(T, Y))
+    codes = (dtype_code(T), 0, 0, p.type, p.n, size(w, 2), size(w, 1))
+    isempty(w) || run_native(:complement_job, CComplementProblem, codes, (reduction.factor, w, V, dense(T, Y), X, nothing))
     return X
 end
 
@@ -197,28 +172,4 @@ function complement_pushforward(p, reduction, A, B, w, V, Y, X, Ȧ, Ḃ, ẇ, V�
     Ẋ = complement(p, reduction, A, B, w, V, right)
     foreach(k -> product!(matrix(Ẋ, k), matrix(V, k), matrix(inside, k), -1, 1), axes(w, 2))
     return Ẋ
-end
-
-# ---- second derivatives --------------------------------------------------------------------------------------
-
-"""
-    subset_second_order(p, norms, reduction, a, b, w, V, λ̄, V̄, Ȧ, Ḃ)
-
-Cotangents of `(a, b, λ̄, V̄)` for the cotangents `Ȧ`, `Ḃ` of the matrices' gradients. `w` and `V` get none, since they are functions
-of `a` and `b`. The gradient is Jᴴ (λ̄, V̄), with J the tangent map of the solve:
-
-- λ̄ and V̄ get J(Ȧ, Ḃ), because the gradient is linear in them;
-- `a` and `b` get the tangent of the gradient along (Ȧ, Ḃ), because second derivatives are symmetric.
-"""
-function subset_second_order(p::SubsetProblem, norms, reduction, a, b, w, V, λ̄, V̄, Ȧ, Ḃ)
-    A, B = varying_matrices(p, p.a, a), varying_matrices(p, p.b, b)
-    ẇ, V̇, _ = solution_pushforward(p, norms, reduction, A, B, w, V, Ȧ, Ḃ)
-    moving = along(A, Ȧ), along(B, Ḃ), along(w, ẇ), along(V, V̇)
-    Ä, B̈ = map(derivative_along, subset_matrix_gradients(p, norms, reduction, moving..., λ̄, V̄))
-    # The gradient of a loss of eigenvalues alone is NaN only where these are too close, not where vectors are.
-    affected = [any_nonzero(k, Ȧ, Ḃ) for k in axes(w, 2)]
-    for k in undetermined_matrices(p, norms, w, V, reduction, V̄ !== nothing, affected)
-        foreach(x -> x === nothing || fill!(slice(x, k), NaN), (Ä, B̈, ẇ, V̇))
-    end
-    return shared_gradient(p, p.a, Ä), shared_gradient(p, p.b, B̈), ẇ, V̇
 end

@@ -69,6 +69,8 @@ ForwardDiff.:≺(::Type{Direction}, ::Type{Direction}) = false
 
 along(x::AbstractArray, ẋ::AbstractArray) = map(along, x, ẋ)
 along(x, ::Nothing) = x
+along(::Nothing, ẋ) = nothing
+along(::Nothing, ::Nothing) = nothing
 along(x::Real, ẋ::Real) = Dual{Direction}(promote(x, ẋ)...)
 along(x::Number, ẋ::Number) = complex(along(real(x), real(ẋ)), along(imag(x), imag(ẋ)))
 derivative_along(::Nothing) = nothing

@@ -72,42 +72,6 @@ function run_native(entry::Symbol, ::Type{P}, codes, arrays) where {P}
     return nothing
 end
 
-# Eigenvalues into `w`, eigenvectors into `v` and the dual basis into `u`, where these are not `nothing`.
-native_hermitian!(w, v, u, type, triangle, A::Array{T}, a_stride, B, b_stride) where {T} = isempty(w) || run_native(
-    :hermitian_job, CHermitianProblem, (dtype_code(T), type, triangle, 0, 0, 0, size(w)...),
-    (A, a_stride, B, b_stride, w, v, u, nothing)
-)
-
-# Eigenvalues into `w`, right and left vectors into `v` and `vl`, the dual basis into `u`, where these are not `nothing`.
-native_general!(w, v, vl, u, A::Array{T}, a_stride, B, b_stride) where {T} = isempty(w) || run_native(
-    :general_job, CGeneralProblem, (dtype_code(T), 0, size(w)...), (A, a_stride, B, b_stride, w, v, vl, u, nothing)
-)
-
-# Eigenvalues of the subset into `w`, eigenvectors into `v`, and what `Reduction` holds, where these are not `nothing`.
-function native_subset!(w, v, edges, factor, p, A::Array{T}, a_stride, B, b_stride) where {T}
-    k, count = size(w)
-    count == 0 && return nothing
-    codes = (dtype_code(T), p.triangle, 0, 0, p.n, count, first(p.subset) - 1, k)
-    return run_native(:subset_job, CSubsetProblem, codes, (A, a_stride, B, b_stride, w, edges, v, factor, nothing))
-end
-
-# `x = G(y)`, from what `native_subset!` wrote.
-function native_complement!(x, p, factor::Array{T}, w, v, y) where {T}
-    k, count = size(w)
-    count == 0 && return nothing
-    return run_native(
-        :complement_job, CComplementProblem, (dtype_code(T), 0, 0, p.type, p.n, count, k), (factor, w, v, y, x, nothing)
-    )
-end
-
-# Gradients of Hermitian problems into `da` and `db`, on `triangle`, from cotangents `dw`, `dv`, `du`; any of these may
-# be `nothing`. `refused[k]` is 1 where `check()` gives no number.
-function native_rule!(da, db, refused, type, triangle, (policy, parameter), w, v::Array{T}, u, scale, dw, dv, du) where {T}
-    isempty(w) && return nothing
-    codes = (dtype_code(T), type, triangle, 0, policy, 1, 0, 0, parameter, size(w)...)
-    return run_native(:hermitian_rule_job, CHermitianRule, codes, (w, v, u, scale, da, db, dw, dv, du, refused))
-end
-
 # Decisions about a batch of spectra into `reasons` and `lost`. `arrays` are the fields `w` to `used` of the struct, in its order.
 function native_decision!(reasons, lost, dtype, general, type, mode, (policy, parameter), options, order, arrays, scales)
     isempty(lost) && return nothing

@@ -1,5 +1,5 @@
-# What Hermitian and general problems share: the arguments, and the two linear maps that derivatives need of an argument, each
-# other's adjoint: from its tangent to matrices, and from matrices to its gradient.
+# What Hermitian and general problems share: the arguments, and the two linear maps that derivatives need of an argument, each other's adjoint:
+# from its tangent to matrices, and from matrices to its gradient.
 
 """
 A checked problem with elements of type `T`, without its numbers. All have the fields `n`, `batch`, `triangle`, `degeneracy`,
@@ -77,6 +77,14 @@ working_type(name, ::Type{T}) where {T <: Union{Float16, BigFloat}} = throw(
     )
 )
 
+# The type of a result with as many dimensions as the arguments; of arrays of other kinds nothing is said.
+const OnHost = Union{Array, Symmetric{<:Any, <:Array}, Hermitian{<:Any, <:Array}}
+host_type(a::OnHost, ::Nothing) = host_type(working_type("a", eltype(a)), Val(ndims(a)))
+host_type(a::OnHost, b::OnHost) =
+    host_type(working_type("a", promote_type(eltype(a), eltype(b))), Val(max(ndims(a), ndims(b))))
+host_type(a, b) = AbstractArray
+host_type(::Type{T}, ::Val{N}) where {T <: LinearAlgebra.BlasFloat, N} = Array{T, N}
+
 check_matrices(name, x) = throw(
     ArgumentError("`$name` must be a matrix, or an array of matrices along its first two dimensions, got $(repr(x))")
 )
@@ -150,6 +158,10 @@ The matrices that an argument stands for, `n × n` times its own batch.
 """
 input_matrices(p::Eigenproblem{T}, input::MatrixInput, x) where {T} = full_matrices(T, flat(read_entries(input, x)), input.triangle)
 
+# The same for each problem of the batch.
+problem_matrices(p, ::Nothing, x) = nothing
+problem_matrices(p, input, x) = for_batch(p, input, input_matrices(p, input, x))
+
 dense(::Type{T}, x::Array{T}) where {T} = x
 dense(::Type{T}, x::AbstractArray) where {T} = Array{T}(x)
 
@@ -175,6 +187,8 @@ function input_norms(p::Eigenproblem, a, b)
     norms(input, x) = map(norm ∘ plain_array, eachslice(input_matrices(p, input, x); dims = 3))[batch_indices(p, input)]
     return norms(p.a, a), norms(p.b, b)
 end
+
+@non_differentiable input_norms(::Any, ::Any, ::Any)
 
 # ---- tangents and gradients of an argument -------------------------------------------------------------------
 
@@ -203,25 +217,8 @@ tangent_matrices(p::Eigenproblem{T}, input, ẋ, triangle) where {T} =
 gradient_cotangent(p, input, Δ) = tangent_matrices(p, input, Δ)
 gradient_cotangent(p, input::MatrixInput, Δ::Tangent) = tangent_matrices(p, input, unthunk(Δ.data), HERMITIAN_PART)
 
-"""
-    input_gradient(p, input, X, M̄, Y)
-
-The gradient `X M̄ Yᴴ` with respect to the matrices, as a gradient with respect to the argument: summed over the problems that
-share it, on the entries that are read, projected. `M̄` is `n × n × count`, or `n × count` for the diagonals of diagonal ones.
-"""
-function input_gradient(p::Eigenproblem, input::MatrixInput, X, M̄, Y)
-    n, S = p.n, number_type(X, M̄, Y)
-    Ḡ = zeros(S, n, n, prod(input.batch))
-    XM̄ = Matrix{S}(undef, n, n)
-    for (k, own) in enumerate(batch_indices(p, input))
-        times!(XM̄, matrix(X, k), slice(M̄, k))
-        product!(matrix(Ḡ, own), XM̄, matrix(Y, k)', 1, 1)
-    end
-    return projected_gradient(input, Ḡ)
-end
-input_gradient(::Eigenproblem, ::Nothing, X, M̄, Y) = nothing
-
-# The same from the gradients of all problems of the batch.
+# The gradient with respect to the argument, from those with respect to the matrices: summed over the problems that share it, on the entries
+# that are read, projected.
 shared_gradient(p::Eigenproblem, input::MatrixInput, Ā) = projected_gradient(input, shared_sum(p, input, Ā))
 shared_gradient(::Eigenproblem, ::Nothing, B̄) = nothing
 

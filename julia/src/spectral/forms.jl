@@ -88,11 +88,8 @@ function second_difference(f::Step, firsts, λ, i, k, j)
     return below == 1 ? product : below == 2 ? -product : firsts[i, j]
 end
 
-function has_gap(λ, k)
-    (k == 0 || k == length(λ)) && return true
-    tol = DEFAULT_POLICY.c * sqrt(length(λ)) * eps(eltype(λ)) * maximum(abs, λ)
-    return λ[k + 1] - λ[k] > tol
-end
+# The gap of the default policy.
+has_gap(λ, k) = k == 0 || k == length(λ) || cluster_matrix(DEFAULT_POLICY, Vector(λ))[k, k + 1] == NO_REASON
 
 # ---- values --------------------------------------------------------------------------------------------------
 

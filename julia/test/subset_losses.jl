@@ -1,5 +1,5 @@
-# One loss of a part of the eigenpairs, and its derivatives by the rules alone, without an engine between them to be compiled.
-module PartialLosses
+# One loss of a subset of the eigenpairs, and its derivatives by the rules alone, without an engine between them to be compiled.
+module SubsetLosses
 
 using ChainRulesCore
 using EigenPair
@@ -21,7 +21,7 @@ cotangents(f, w, v) = f(w, v)
 """
     gradient_by(W, matrices, subset; whole = false, options...)
 
-The gradient of the loss of what `eigh(matrices...; subset_by_index = subset, options...)` returns, or (`whole`) of that part
+The gradient of the loss of what `eigh(matrices...; subset_by_index = subset, options...)` returns, or (`whole`) of that subset
 of all eigenpairs. `W` may also be a function that makes the cotangents of `(w, v)`.
 """
 function gradient_by(W, matrices, subset; whole = false, options...)
@@ -67,8 +67,8 @@ function through_gradients(W, matrices, directions, subset; options...)
     p = EigenPair.hermitian_problem(a, b, all_options)
     (w, V, reduction), pull_solve = rrule(EigenPair.solution, p, a, b)
     w̄, V̄ = map(EigenPair.present, cotangents(W === nothing ? nothing : reshape(W, size(V)), w, V))
-    _, pull = rrule(EigenPair.subset_gradients, p, EigenPair.input_norms(p, a, b), reduction, a, b, w, V, w̄, V̄)
-    return w, V, pull_solve, pull(b === nothing ? (directions..., NoTangent()) : directions)[5:10]
+    _, pull = rrule(EigenPair.input_gradients, p, EigenPair.input_norms(p, a, b), a, b, w, V, reduction, w̄, V̄, nothing)
+    return w, V, pull_solve, pull(b === nothing ? (directions..., NoTangent()) : directions)[[4:7; 9:10]]
 end
 
 end

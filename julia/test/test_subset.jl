@@ -1,8 +1,8 @@
 # A few eigenpairs of a large problem, computed without the others; the whole problem, and finite differences, are the judges.
-include("partial_losses.jl")
+include("subset_losses.jl")
 
-@testset "partial" begin
-    (; loss, gradient_by, forward_over_reverse, reverse_over_reverse, cotangents_of_cotangents, along, slope) = PartialLosses
+@testset "subset" begin
+    (; loss, gradient_by, forward_over_reverse, reverse_over_reverse, cotangents_of_cotangents, along, slope) = SubsetLosses
     rng = Xoshiro(15)
     n, chosen = 64, 30:33
     hermitian(x) = (x + x') / 2
@@ -120,7 +120,7 @@ include("partial_losses.jl")
         slope_of(w̄, v̄) = dot(D, gradient_by((w, v) -> (w̄, v̄), (a,), chosen)[1])
         p = EigenPair.hermitian_problem(a, nothing, (; type = 1, lower = nothing, subset_by_index = chosen, degeneracy = nothing))
         w, V, reduction = EigenPair.solution(p, a, nothing)
-        _, pull = rrule(EigenPair.subset_gradients, p, nothing, reduction, a, nothing, w, V, w̄[:, :], v̄[:, :, :])
+        _, pull = rrule(EigenPair.input_gradients, p, nothing, a, nothing, w, V, reduction, w̄[:, :], v̄[:, :, :], nothing)
         of_w̄, of_v̄ = pull((D, NoTangent()))[9:10]
         # The gradient is linear in them.
         @test dot(of_w̄, w̄) + dot(of_v̄, v̄) ≈ slope_of(w̄, v̄)
