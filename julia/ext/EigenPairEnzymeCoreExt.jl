@@ -1,6 +1,6 @@
 # Rules for Enzyme's reverse mode, of arrays and of Symmetric and Hermitian matrices in host memory.
 #
-# Written to EnzymeCore 0.8. NOT YET RUN: test/test_enzyme.jl calls the rules where EnzymeCore is installed, as Enzyme would.
+# Written to EnzymeCore 0.8. test/test_enzyme.jl calls the rules as Enzyme would, where EnzymeCore is installed. NOT YET RUN with Enzyme itself.
 module EigenPairEnzymeCoreExt
 
 using EigenPair: EigenPair, HostMatrices, Decomposition

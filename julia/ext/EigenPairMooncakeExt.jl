@@ -1,6 +1,6 @@
 # Rules for Mooncake's reverse mode, of arrays and of Symmetric and Hermitian matrices in host memory.
 #
-# Written to Mooncake 0.5. NOT YET RUN with it: test/test_mooncake.jl does that where it is installed.
+# Written to Mooncake 0.5, and run with 0.5.45 by test/test_mooncake.jl, which runs where Mooncake is installed.
 module EigenPairMooncakeExt
 
 using EigenPair: EigenPair, eigh, eigvalsh, eig, HostMatrices, Decomposition

@@ -12,7 +12,13 @@ else
             cache = Mooncake.prepare_gradient_cache(f, xs...)
             return Mooncake.value_and_gradient!!(cache, f, xs...)[2][2:end]
         end
-        agrees(f, xs...) = all(map((x, y) -> relative_error(x, y) < 1.0e-10, gradient_by_mooncake(f, xs...), Zygote.gradient(f, xs...)))
+        # With Zygote, and along a random direction with finite differences of the function itself.
+        function agrees(f, xs...)
+            gradients, directions = gradient_by_mooncake(f, xs...), map(x -> randn(rng, eltype(x), size(x)), xs)
+            slope = central_fdm(5, 1)(t -> f(map((x, d) -> x + t * d, xs, directions)...), 0.0)
+            return all(map((x, y) -> relative_error(x, y) < 1.0e-10, gradients, Zygote.gradient(f, xs...))) &&
+                isapprox(real(sum(map(dot, gradients, directions))), slope; rtol = 1.0e-7)
+        end
         C = randn(rng, 4, 4)
         of_eigenpairs((w, v)) = sum(cos, w) + sum(view(C, axes(v)...) .* abs2.(v))
         a, b, z = random_matrix(rng, Float64, 4), random_definite(rng, Float64, 4), random_matrix(rng, ComplexF64, 4)
