@@ -34,7 +34,7 @@ export spectral_map, spectral_sum, spectral_projector
     eval(Meta.parse("public DegeneracyPolicy, check, mask, broaden, raw, with_policy, count_refusals, eigvals, condition_numbers"))
     eval(Meta.parse("public eigh_pullback, eigh_pushforward, eigvalsh_pullback, eigvalsh_pushforward"))
     eval(Meta.parse("public eig_pullback, eig_pushforward, eigvals_pullback, eigvals_pushforward"))
-    eval(Meta.parse("public inv_sqrt, power, fermi_dirac"))
+    eval(Meta.parse("public inv_sqrt, power, fermi_dirac, chemical_potential"))
     eval(Meta.parse("public LAPACKHandle, with_lapack, set_library!, library_path, check_grads, GradientCheck"))
 end
 
@@ -62,8 +62,10 @@ include("general/rule.jl")
 include("spectral/divided_differences.jl")
 include("spectral/functions.jl")
 include("spectral/forms.jl")
+include("spectral/pair.jl")
 include("spectral/spectral.jl")
 include("spectral/duals.jl")
+include("spectral/chemical_potential.jl")
 include("spectral/fix_gauge.jl")
 include("spectral/chainrules.jl")
 

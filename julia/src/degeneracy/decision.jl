@@ -210,14 +210,6 @@ function rounding_scales(p, norms, w, V, U)
     return scales
 end
 
-# Which eigenvalues of one Hermitian matrix form a cluster.
-function cluster_matrix(policy, λ::Vector{R}) where {R}
-    n = length(λ)
-    reasons, arrays = zeros(Int32, n, n), (λ, ntuple(_ -> nothing, 17)...)
-    native_decision!(reasons, zeros(Int32, n, 1), dtype_code(R), false, 0, FORWARD, core_policy(policy), 0, n, arrays, nothing)
-    return reasons
-end
-
 norms_by_matrix(::Nothing) = nothing
 norms_by_matrix((norms_a, norms_b)) = permutedims([norms_a (norms_b === nothing ? zero(norms_a) : norms_b)])
 # A subset knows them of the whole problem.

@@ -1,26 +1,54 @@
 # ChainRules adapters of the spectral functions. Bodies of reverse rules call only functions that have rules, so that derivatives of
 # derivatives are forms again.
 
-@non_differentiable spectral_constants(::Any, ::Any, ::Any, ::Any)
+@non_differentiable spectral_constants(::Any, ::Any, ::Any, ::Any, ::Any, ::Any)
+@non_differentiable identities(::Any)
+@non_differentiable diagonal_matrices(::Any, ::Any)
 @non_differentiable nan_or_zero(::Any)
 
 const Reverse = RuleConfig{>:HasReverseMode}
 
 # ---- from the argument to matrices, and back -------------------------------------------------------------------
 
-function ChainRulesCore.rrule(::typeof(hermitian_array), p, a)
-    hermitian_array_pullback(Δ) = NoTangent(), NoTangent(), @thunk(hermitian_gradient(p, unthunk(Δ)))
-    hermitian_array_pullback(::AbstractZero) = NoTangent(), NoTangent(), ZeroTangent()
-    return hermitian_array(p, a), hermitian_array_pullback
+function ChainRulesCore.rrule(::typeof(batch_of), p, input, x)
+    batch_of_pullback(Δ) = NoTangent(), NoTangent(), NoTangent(), @thunk(argument_gradient(p, input, unthunk(Δ)))
+    batch_of_pullback(::AbstractZero) = NoTangent(), NoTangent(), NoTangent(), ZeroTangent()
+    return batch_of(p, input, x), batch_of_pullback
 end
 
-function ChainRulesCore.rrule(::typeof(hermitian_gradient), p, Ā)
-    function hermitian_gradient_pullback(Δ)
-        Ǎ = gradient_cotangent(p, p.a, unthunk(Δ))
-        return NoTangent(), NoTangent(), Ǎ === nothing ? ZeroTangent() : real_if(Ā, Ǎ)
+function ChainRulesCore.rrule(::typeof(argument_gradient), p, input, X̄)
+    function argument_gradient_pullback(Δ)
+        X̌ = gradient_cotangent(p, input, unthunk(Δ))
+        return NoTangent(), NoTangent(), NoTangent(), X̌ === nothing ? ZeroTangent() : real_if(X̄, X̌)
     end
-    return hermitian_gradient(p, Ā), hermitian_gradient_pullback
+    return argument_gradient(p, input, X̄), argument_gradient_pullback
 end
+
+# ---- the metric of B -------------------------------------------------------------------------------------------
+
+function ChainRulesCore.rrule(::typeof(mul), X, Y)
+    mul_pullback(Δ) = NoTangent(), real_if(X, mul(unthunk(Δ), adjoints(Y))), real_if(Y, mul(adjoints(X), unthunk(Δ)))
+    mul_pullback(::AbstractZero) = NoTangent(), ZeroTangent(), ZeroTangent()
+    return mul(X, Y), mul_pullback
+end
+
+function ChainRulesCore.rrule(::typeof(known), value, x)
+    known_pullback(Δ) = NoTangent(), NoTangent(), Δ
+    return known(value, x), known_pullback
+end
+
+# Cotangents of A and B, from those of C (or, without B, of A) and W.
+metric_pullback(p, A, ::Nothing, λ, V, U, Ā, W̄) = real_if(A, Ā), nothing
+function metric_pullback(p, A, B, λ, V, U, C̄, W̄)
+    Ā, B̄ = metric_cotangents(p, A, B, λ, V, U, C̄, W̄)
+    return real_if(A, Ā), real_if(B, B̄)
+end
+
+# Cotangents of W and of what it encloses.
+outside_cotangents(::Opened, ::Nothing, Y, Δ) = nothing, Δ
+outside_cotangents(::Closed, W, y, Δ) = nothing, Δ
+outside_cotangents(::Opened, W, Y, Δ) =
+    mul(Δ, mul(W, adjoints(Y))) .+ mul(adjoints(Δ), mul(W, Y)), mul(adjoints(W), mul(Δ, W))
 
 # ---- forms -----------------------------------------------------------------------------------------------------
 
@@ -137,17 +165,19 @@ end
 
 const OfFunction = Union{typeof(spectral_map), typeof(spectral_sum)}
 
-# The value, and its pullback: from a cotangent of the value to those of `f` and `a`.
-function spectral_pullback(config, name, f, a, hermitian_part)
-    p, λ, V = spectral_constants(name, f, a, hermitian_part)
-    A = hermitian_array(p, a)
-    kind, F = form_of(name, f)
-    y, form_pullback = form_and_pullback(config, kind, F, (), A, λ, V)
+# The value, and its pullback: from a cotangent of the value to those of `f`, `a` and `b`.
+function spectral_pullback(config, name, f, a, b, type, hermitian_part)
+    p, A, B, λ, V, U = spectral_arrays(a, b, spectral_constants(name, f, a, b, type, hermitian_part)...)
+    (kind, F), (C, W, basis) = form_of(name, f), in_metric(p, A, B, λ, V, U)
+    Y, form_pullback = form_and_pullback(config, kind, F, (), C, λ, basis)
+    y = outside_metric(kind, W, Y)
     function cotangents(Δ)
-        _, _, f̄, _, Ā = form_pullback(real_if(y, reshape_like(y, unthunk(Δ))))
-        return unwrapped(f̄), @thunk(hermitian_gradient(p, Ā))
+        W̄, Ȳ = outside_cotangents(kind, W, Y, real_if(y, reshape_like(y, unthunk(Δ))))
+        _, _, f̄, _, C̄ = form_pullback(Ȳ)
+        Ā, B̄ = metric_pullback(p, A, B, λ, V, U, C̄, W̄)
+        return unwrapped(f̄), @thunk(argument_gradient(p, p.a, Ā)), B̄ === nothing ? NoTangent() : @thunk(argument_gradient(p, p.b, B̄))
     end
-    cotangents(::AbstractZero) = ZeroTangent(), ZeroTangent()
+    cotangents(::AbstractZero) = ZeroTangent(), ZeroTangent(), ZeroTangent()
     return spectral_shape(kind, p, y, λ), cotangents
 end
 
@@ -156,30 +186,46 @@ reshape_like(y, ȳ::Number) = [ȳ]
 unwrapped(f̄) = f̄
 unwrapped(f̄::Tangent{<:Antiderivative}) = f̄.f
 
-ChainRulesCore.rrule(config::Reverse, name::OfFunction, f, a; hermitian_part = false) = spectral_rrule(config, name, f, a, hermitian_part)
-ChainRulesCore.rrule(name::OfFunction, f, a; hermitian_part = false) = spectral_rrule(nothing, name, f, a, hermitian_part)
-function spectral_rrule(config, name, f, a, hermitian_part)
-    y, cotangents = spectral_pullback(config, name, f, a, hermitian_part)
+function spectral_rrule(config, name, f, a, b; type = 1, hermitian_part = false)
+    y, cotangents = spectral_pullback(config, name, f, a, b, type, hermitian_part)
     spectral_rrule_pullback(ȳ) = (NoTangent(), cotangents(ȳ)...)
     return y, spectral_rrule_pullback
 end
-function ChainRulesCore.rrule(::typeof(spectral_projector), a, k; hermitian_part = false)
-    y, cotangents = spectral_pullback(nothing, spectral_projector, k, a, hermitian_part)
-    spectral_projector_pullback(ȳ) = (NoTangent(), cotangents(ȳ)[2], NoTangent())
+function without_b((y, pullback))
+    without_b_pullback(ȳ) = pullback(ȳ)[1:3]
+    return y, without_b_pullback
+end
+ChainRulesCore.rrule(config::Reverse, name::OfFunction, f, a; options...) = without_b(spectral_rrule(config, name, f, a, nothing; options...))
+ChainRulesCore.rrule(name::OfFunction, f, a; options...) = without_b(spectral_rrule(nothing, name, f, a, nothing; options...))
+ChainRulesCore.rrule(config::Reverse, name::OfFunction, f, a, b; options...) = spectral_rrule(config, name, f, a, b; options...)
+ChainRulesCore.rrule(name::OfFunction, f, a, b; options...) = spectral_rrule(nothing, name, f, a, b; options...)
+
+ChainRulesCore.rrule(::typeof(spectral_projector), a, k; options...) =
+    without_b(ChainRulesCore.rrule(spectral_projector, a, k, nothing; options...))
+function ChainRulesCore.rrule(::typeof(spectral_projector), a, k, b; type = 1, hermitian_part = false)
+    y, cotangents = spectral_pullback(nothing, spectral_projector, k, a, b, type, hermitian_part)
+    function spectral_projector_pullback(ȳ)
+        _, ā, b̄ = cotangents(ȳ)
+        return NoTangent(), ā, NoTangent(), b̄
+    end
     return y, spectral_projector_pullback
 end
 
-function spectral_pushforward(name, f, a, ȧ, hermitian_part)
-    p, λ, V = spectral_constants(name, f, a, hermitian_part)
-    y, Ȧ, (kind, F) = spectral_value(name, f, a, p, λ, V), tangent_matrices(p, p.a, ȧ), form_of(name, f)
-    return y, Ȧ === nothing ? ZeroTangent() : spectral_shape(kind, p, form(kind, F, (Ȧ,), hermitian_array(p, a), λ, V), λ)
+function spectral_pushforward(name, f, a, b, ȧ, ḃ; type = 1, hermitian_part = false)
+    p, A, B, λ, V, U = spectral_arrays(a, b, spectral_constants(name, f, a, b, type, hermitian_part)...)
+    y, Ȧ, Ḃ = value_at_solution(name, f, p, A, B, λ, V, U), tangent_matrices(p, p.a, ȧ), tangent_matrices(p, p.b, ḃ)
+    Ȧ === nothing && Ḃ === nothing && return y, ZeroTangent()
+    kind, F = form_of(name, f)
+    B === nothing && return y, spectral_shape(kind, p, form(kind, F, (Ȧ,), A, λ, V), λ)
+    return y, derivative_along(value_at_solution(name, f, p, along(A, Ȧ), along(B, Ḃ), λ, V, U))
 end
 
-function ChainRulesCore.frule((_, ḟ, ȧ)::Tuple, name::OfFunction, f, a; hermitian_part = false)
-    holds_nothing(f) || ḟ isa AbstractZero || throw(
-        ArgumentError("`f` must have no tangent: forward mode through ChainRules does not reach what it holds (ForwardDiff does)")
-    )
-    return spectral_pushforward(name, f, a, ȧ, hermitian_part)
+refuse_tangent(f, ḟ) = holds_nothing(f) || ḟ isa AbstractZero || throw(
+    ArgumentError("`f` must have no tangent: forward mode through ChainRules does not reach what it holds (ForwardDiff does)")
+)
+function ChainRulesCore.frule((_, ḟ, ẋs...)::Tuple, name::OfFunction, f, a, b = nothing; options...)
+    refuse_tangent(f, ḟ)
+    return spectral_pushforward(name, f, a, b, ẋs[1], b === nothing ? nothing : ẋs[2]; options...)
 end
-ChainRulesCore.frule((_, ȧ, _)::Tuple, ::typeof(spectral_projector), a, k; hermitian_part = false) =
-    spectral_pushforward(spectral_projector, k, a, ȧ, hermitian_part)
+ChainRulesCore.frule((_, ȧ, _, ẋs...)::Tuple, ::typeof(spectral_projector), a, k, b = nothing; options...) =
+    spectral_pushforward(spectral_projector, k, a, b, ȧ, b === nothing ? nothing : ẋs[1]; options...)

@@ -12,7 +12,8 @@
 # Transposes follow from these two properties. See docs/derivations.md, "Spectral functions".
 
 struct Closed end
-struct Opened end
+abstract type OpenedForm end
+struct Opened <: OpenedForm end
 
 """
 `F` of the forms is `f`, so the integrand is its derivative.
@@ -22,7 +23,7 @@ struct Antiderivative{F}
 end
 
 """
-The step between eigenvalues `k` and `k + 1`: 1 on the `k` lowest, 0 above; NaN where their gap is not above `tol`.
+The step between eigenvalues `k` and `k + 1`: 1 on the `k` lowest, 0 above.
 """
 struct Step
     k::Int
@@ -32,7 +33,7 @@ end
 
 # The level of a form says which of F, f, first and second differences it is made of: 0 to 3.
 level(::Closed, directions) = length(directions)
-level(::Opened, directions) = length(directions) + 1
+level(::OpenedForm, directions) = length(directions) + 1
 
 integrand(f) = f
 integrand(f::Antiderivative) = Derivative(f.f)
@@ -74,10 +75,9 @@ second_difference(f, slopes, λ, i, k, j) = second_difference(slopes, λ, i, k, 
 # Differences of the step are 0 unless its arguments are on both sides; then they are products of inverse gaps.
 function table(level, f::Step, λ)
     n, R = length(λ), eltype(λ)
-    honest = has_gap(λ, f.k) ? one(R) : R(NaN)
-    level == 1 && return [(i <= f.k) * honest for i in 1:n]
+    level == 1 && return [R(i <= f.k) for i in 1:n]
     across(i, j) = (i <= f.k) != (j <= f.k)
-    level <= 3 && return [across(i, j) ? -honest / abs(λ[i] - λ[j]) : zero(R) * honest for i in 1:n, j in 1:n]
+    level <= 3 && return [across(i, j) ? -inv(abs(λ[i] - λ[j])) : zero(R) for i in 1:n, j in 1:n]
     return table(level, identity, λ)
 end
 function second_difference(f::Step, firsts, λ, i, k, j)
@@ -87,9 +87,6 @@ function second_difference(f::Step, firsts, λ, i, k, j)
     product = firsts[alone, x] * firsts[alone, y]
     return below == 1 ? product : below == 2 ? -product : firsts[i, j]
 end
-
-# The gap of the default policy.
-has_gap(λ, k) = k == 0 || k == length(λ) || cluster_matrix(DEFAULT_POLICY, Vector(λ))[k, k + 1] == NO_REASON
 
 # ---- values --------------------------------------------------------------------------------------------------
 
@@ -101,7 +98,7 @@ The form of `f` along the `directions`, a tuple of `n × n × count` arrays, at 
 """
 form(kind, f, directions, A, λ, V) = isempty(λ) ? no_form(kind, V) : form_value(kind, f, directions, λ, V)
 no_form(::Closed, V) = zeros(real(eltype(V)), size(V, 3))
-no_form(::Opened, V) = copy(V)
+no_form(::OpenedForm, V) = copy(V)
 
 function form_value(kind::Closed, f, directions, λ, V)
     order = level(kind, directions)
@@ -153,8 +150,8 @@ The cotangent of one direction of a form whose value has the cotangent `ȳ`; the
 """
 direction_cotangent(::Closed, f, others, ȳ, A, λ, V) =
     reshape(ȳ, 1, 1, :) .* adjoints(form(Opened(), f, others, A, λ, V))
-direction_cotangent(::Opened, f, others, ȳ, A, λ, V) =
-    adjoints(form(Opened(), f, (others..., adjoints(ȳ)), A, λ, V))
+direction_cotangent(kind::OpenedForm, f, others, ȳ, A, λ, V) =
+    adjoints(form(kind, f, (others..., adjoints(ȳ)), A, λ, V))
 
 """
     table_cotangent(kind, ȳ, directions, V, k)

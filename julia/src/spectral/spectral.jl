@@ -1,9 +1,10 @@
-# Functions of a Hermitian matrix that have derivatives at any degeneracy. See docs/derivations.md, "Spectral functions".
+# Functions of a Hermitian matrix or of a definite pair that have derivatives at any degeneracy. See docs/derivations.md, "Spectral functions".
 
 """
-    spectral_map(f, a; hermitian_part = false)
+    spectral_map(f, a, b = nothing; type = 1, hermitian_part = false)
 
-`f(A) = V f(Λ) Vᴴ`, of the Hermitian part `A` of `a`, or of the matrix that a `Symmetric` or `Hermitian` argument stands for.
+`V f(Λ) Vᴴ` of the Hermitian part of `a`, or of the matrix that a `Symmetric` or `Hermitian` argument stands for: `f(A)`; or of a
+definite pair: `Σ f(λᵢ) vᵢ vᵢᴴ`, the density matrix of the orbitals `vᵢ` with occupations `f(λᵢ)`.
 First and second derivatives are exact at any degeneracy: those of the Daleckii–Kreĭn theorem (Higham, *Functions of
 Matrices*, thm 3.11), with divided differences that stay accurate at gaps of any size. A third derivative is an error.
 
@@ -13,37 +14,39 @@ points. `exp`, `log`, `sqrt` will do, `x -> cis(-x * t)`, [`EigenPair.inv_sqrt`]
 gradient too, and so do gradients with respect to `a`; where there is none (see below), asking is an error, never a zero.
 What `f` throws, such as a `DomainError`, is passed on.
 
-`a` is `n × n`, or `n × n × batch...`, and so is the result, a plain array. Small deviations from a Hermitian matrix are ignored, such as
-rounding or the steps of finite differences. A matrix that is far from Hermitian, its skew-Hermitian part more than a hundredth of
-it, was hardly meant: all is NaN for it. `hermitian_part = true` says that the Hermitian part is meant, however much there is beside
-it. A matrix with NaN or Inf gives NaN for itself. Throws `DimensionMismatch` or `ArgumentError` naming the argument.
+`a` is `n × n`, or `n × n × batch...`, and so is the result, a plain array. `b` is positive definite, and is broadcast against `a` along the
+batch dimensions; `type` is the problem and the normalization of `V`, as for [`eigh`](@ref). Small deviations from a Hermitian matrix are
+ignored, such as rounding or the steps of finite differences. A matrix that is far from Hermitian, its skew-Hermitian part more than a
+hundredth of it, was hardly meant: all is NaN for it. `hermitian_part = true` says that the Hermitian part is meant, however much there is
+beside it. A matrix with NaN or Inf, or a `b` that is not positive definite, gives NaN for itself. Throws `DimensionMismatch` or
+`ArgumentError` naming the argument.
 
 Without a gradient: what `f` closes over, in rules that are called without a configuration for reverse mode
 (Zygote's has one); in forward mode through ChainRules (ForwardDiff has it); in reverse mode twice (`Zygote.hessian`, which is forward over
 reverse, has it); of a second derivative with respect to `a`.
 """
-spectral_map(f, a; hermitian_part = false) = spectral_value(spectral_map, f, a, spectral_constants(spectral_map, f, a, hermitian_part)...)
+spectral_map(f, a, b = nothing; type = 1, hermitian_part = false) = spectral_value(spectral_map, f, a, b, type, hermitian_part)
 
 """
-    spectral_sum(f, a; hermitian_part = false)
+    spectral_sum(f, a, b = nothing; type = 1, hermitian_part = false)
 
-`Σ f(λᵢ) = tr f(A)` of the Hermitian part of `a`, differentiable at any degeneracy; its gradient is `f′(A)`. A number, or
-an array of size `batch`. Arguments, errors and derivatives as for [`spectral_map`](@ref).
+`Σ f(λᵢ)` of the Hermitian part of `a` or of a definite pair, three times differentiable at any degeneracy. Of one matrix it is `tr f(A)`,
+and its gradient `f′(A)`. A number, or an array of size `batch`. Arguments, errors and derivatives as for [`spectral_map`](@ref).
 """
-spectral_sum(f, a; hermitian_part = false) = spectral_value(spectral_sum, f, a, spectral_constants(spectral_sum, f, a, hermitian_part)...)
+spectral_sum(f, a, b = nothing; type = 1, hermitian_part = false) = spectral_value(spectral_sum, f, a, b, type, hermitian_part)
 
 """
-    spectral_projector(a, k; hermitian_part = false)
+    spectral_projector(a, k, b = nothing; type = 1, hermitian_part = false)
 
-The orthogonal projector on the eigenvectors of the `k` lowest eigenvalues of the Hermitian part of `a`, or of the matrix
-that a `Symmetric` or `Hermitian` argument stands for.
+`VₖVₖᴴ` with the eigenvectors of the `k` lowest eigenvalues of the Hermitian part of `a`, or of the matrix that a `Symmetric` or `Hermitian`
+argument stands for: the orthogonal projector on them; or of a definite pair: the density matrix `P` of `k` orbitals (`P B` is then a
+projector).
 
 Only the gap between eigenvalues `k` and `k + 1` matters to its first and second derivatives; degeneracy on either side does
 not. Where that gap is no larger than rounding (as for [`EigenPair.check`](@ref)), there is no such projector: all is
 NaN. Arguments and errors as for [`spectral_map`](@ref); `0 ≤ k ≤ n`.
 """
-spectral_projector(a, k; hermitian_part = false) =
-    spectral_value(spectral_projector, k, a, spectral_constants(spectral_projector, k, a, hermitian_part)...)
+spectral_projector(a, k, b = nothing; type = 1, hermitian_part = false) = spectral_value(spectral_projector, k, a, b, type, hermitian_part)
 
 # ---- what all three are made of --------------------------------------------------------------------------------
 
@@ -52,10 +55,24 @@ form_of(::typeof(spectral_map), f) = Opened(), f
 form_of(::typeof(spectral_sum), f) = Closed(), Antiderivative(f)
 form_of(::typeof(spectral_projector), k) = Opened(), Step(k)
 
-function spectral_value(name, f, a, p, λ, V)
-    kind, F = form_of(name, f)
-    return spectral_shape(kind, p, form(kind, F, (), hermitian_array(p, a), λ, V), λ)
+spectral_value(name, f, a, b, type, hermitian_part) =
+    value_at_solution(name, f, spectral_arrays(a, b, spectral_constants(name, f, a, b, type, hermitian_part)...)...)
+
+# The arrays, the eigenvalues and the basis whose functions are wanted; W is `nothing` for the identity.
+spectral_arrays(a, b, p, λ, V, U) = p, batch_of(p, p.a, a), batch_of(p, p.b, b), λ, V, U
+function in_metric(p, A, B, λ, V, U)
+    B === nothing && return A, nothing, V
+    C, W = metric(p, A, B, λ, V, U)
+    return C, W, identities(V)
 end
+
+function value_at_solution(name, f, p, A, B, λ, V, U)
+    (kind, F), (C, W, basis) = form_of(name, f), in_metric(p, A, B, λ, V, U)
+    return spectral_shape(kind, p, outside_metric(kind, W, form(kind, F, (), C, λ, basis)), λ)
+end
+outside_metric(::Closed, W, y) = y
+outside_metric(::Opened, ::Nothing, Y) = Y
+outside_metric(::Opened, W, Y) = mul(W, mul(Y, adjoints(W)))
 
 spectral_shape(::Opened, p, Y, λ) = reshape(Y, p.n, p.n, p.batch...)
 # NaN for a matrix whose eigenvalues are NaN, even if `f` is a constant.
@@ -66,21 +83,23 @@ end
 nan_or_zero(λ) = [any(isnan, x) ? eltype(λ)(NaN) : zero(eltype(λ)) for x in eachcol(λ)]
 
 """
-    spectral_constants(name, f, a, hermitian_part)
+    spectral_constants(name, f, a, b, type, hermitian_part)
 
-The problem, and its eigenvalues and vectors as constants: derivatives take their way through the forms. NaN for a matrix that is far
-from Hermitian, unless its Hermitian part is meant. Throws for everything that a call may get wrong.
+The problem, and its solution as constants: derivatives take their way through the forms. NaN for a matrix that is far from Hermitian,
+unless its Hermitian part is meant, and for a projector that would cut a cluster. Throws for everything that a call may get wrong.
 """
-function spectral_constants(name, f, a, hermitian_part)
+function spectral_constants(name, f, a, b, type, hermitian_part)
     name === spectral_projector || check_function(f, a)
-    p = hermitian_problem(a, nothing, (; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = Raw()))
+    p = hermitian_problem(a, b, (; type, lower = nothing, subset_by_index = nothing, degeneracy = DEFAULT_POLICY))
     name === spectral_projector && check_count(f, p.n)
     hermitian_part isa Bool || throw(ArgumentError("`hermitian_part` must be true or false, got $(repr(hermitian_part))"))
-    plain_a = each(plain, a)
-    λ, V, _ = solution(with_type(plain_type(eltype(p)), p), plain_a, nothing)
-    hermitian_part || a isa SymmetricOrHermitian || refuse_asymmetry!(λ, V, nameof(name), flat(plain_a))
-    name === spectral_projector && explain_cut(λ, f)
-    return p, λ, V
+    p₀, a₀, b₀ = with_type(plain_type(eltype(p)), p), each(plain, a), each(plain, b)
+    λ, V, U = solution(p₀, a₀, b₀)
+    refused = falses(size(λ, 2))
+    hermitian_part || foreach((input, x) -> refuse_asymmetry!(refused, nameof(name), p, input, x), (p.a, p.b), (a₀, b₀))
+    name === spectral_projector && 0 < f < p.n && refuse_cut!(refused, f, p₀, input_norms(p₀, a₀, b₀), λ, V, U)
+    foreach(k -> foreach(x -> x === nothing || fill!(slice(x, k), NaN), (λ, V, U)), findall(refused))
+    return p, λ, V, U
 end
 
 function check_function(f, a)
@@ -96,30 +115,35 @@ function check_count(k, n)
     return nothing
 end
 
-function refuse_asymmetry!(λ, V, name, A)
-    for k in axes(A, 3)
-        is_far_from_hermitian(view(A, :, :, k)) || continue
-        explain_asymmetry(as_policy(nothing), name, view(A, :, :, k), k, size(A, 3))
-        foreach(x -> fill!(slice(x, k), NaN), (λ, V))
+refuse_asymmetry!(refused, name, p, ::Nothing, x) = nothing
+function refuse_asymmetry!(refused, name, p, input, x)
+    input.structured && return nothing
+    X = flat(x)
+    for (k, own) in enumerate(batch_indices(p, input))
+        is_far_from_hermitian(view(X, :, :, own)) || continue
+        refused[k] || explain_asymmetry(as_policy(nothing), name, view(X, :, :, own), k, length(refused))
+        refused[k] = true
     end
     return nothing
 end
 
-function explain_cut(λ, k)
-    policy = as_policy(nothing)
-    for (m, x) in enumerate(eachcol(λ))
-        explains(policy) && !any(isnan, x) && !has_gap(x, k) &&
-            explain(policy, "spectral_projector", k, k + 1, (x[k], x[k + 1]), CUT, m, size(λ, 2))
+function refuse_cut!(refused, k, p, norms, λ, V, U)
+    decision, policy = decide(p, FORWARD, norms, λ, V, U), as_policy(nothing)
+    for m in axes(λ, 2)
+        decision.reasons[k, k + 1, m] == CLUSTER && !any(isnan, view(λ, :, m)) || continue
+        explains(policy) && explain(policy, "spectral_projector", k, k + 1, (λ[k, m], λ[k + 1, m]), CUT, m, size(λ, 2))
+        refused[m] = true
     end
     return nothing
 end
 
 """
-    hermitian_array(p, a)
+    batch_of(p, input, x)
 
-The problem's Hermitian matrices, `n × n × count`.
+The matrices of all problems of the batch that an argument stands for, `n × n × count`; `nothing` for a `b` that is not there.
 """
-hermitian_array(p::HermitianProblem, a) = input_matrices(p, p.a, a)
+batch_of(p, input, x) = problem_matrices(p, input, x)
 
-# The gradient with respect to `a`, from one with respect to that array which need not be Hermitian.
-hermitian_gradient(p::HermitianProblem, Ā) = projected_gradient(p.a, Ā .+ zero(eltype(Ā)))
+# The gradient with respect to the argument, from one with respect to that array which need not be Hermitian.
+argument_gradient(p, input, X̄) = shared_gradient(p, input, X̄ .+ zero(eltype(X̄)))
+argument_gradient(p, ::Nothing, X̄) = nothing
