@@ -1,4 +1,4 @@
-"""What all tests share: double precision, a compiler that does not dawdle, and a LAPACK that keeps to one thread."""
+"""Settings of all tests: double precision, quick compilation, and one thread for LAPACK."""
 
 import os
 import subprocess

@@ -31,12 +31,12 @@ from oracle_inputs import WORK_DIGITS, Redraw
 HERE = Path(__file__).resolve().parent
 FAMILIES = {"hermitian": plan_hermitian, "spectral": plan_spectral, "general": plan_general}
 ATTEMPTS = 400
-CHECK_SHARE, CHECK_TIME = 0.05, 0.02  # of the cases, of the time
+CHECK_SHARE, CHECK_TIME = 0.05, 0.02  # shares of the cases and of the time
 Job = tuple[str, Spec]
 
 
 def make_case(job: Job) -> str:
-    """One case as its line of JSON; the first draw that makes a good test is taken."""
+    """One case as a line of JSON, from the first draw of random inputs that makes a good test."""
     family, spec = job
     mpmath.mp.dps = WORK_DIGITS
     for attempt in range(ATTEMPTS):

@@ -27,7 +27,7 @@ from oracle_losses import (
 
 FIRST_DIGITS, SECOND_DIGITS = 100, 130
 STEP_BITS = 116  # a power of two (about 1e-35), so that entry ± step is exact and equal reads share one evaluation
-FLOOR, MARGIN = 3, 2  # a few roundings whatever the conditioning; a few random directions are not the worst
+FLOOR, MARGIN = 3, 2  # some rounding errors in any case; a factor, since few random directions miss the worst one
 Inputs = tuple[Matrix, Matrix | None]
 
 

@@ -69,7 +69,7 @@ class Spec:
 
 @dataclass
 class Parts:
-    """What a family's builder hands over: the inputs, the loss, and what the documentation promises."""
+    """The parts of a case: its inputs, its loss, and what the documentation promises for them."""
 
     inputs: Inputs
     loss: dict[str, Any]
@@ -87,7 +87,8 @@ def plain(x: Any) -> float:
 
 
 def clean(grads: Inputs) -> Inputs:
-    """The matrices without entries below 1e-30 of the largest: zeros, seen through differences."""
+    """The matrices with 0 in place of entries below 1e-30 of the largest, which are zeros up to the error of
+    differences."""
 
     def snap(m: Matrix) -> Matrix:
         floor = largest(m) / mp.mpf(10) ** 30
@@ -166,14 +167,14 @@ def first_order(
     case["value"] = plain(base[2][0]) if parts.has_value else None
     w = list(base[3])
     if ref.general and (spec.degenerate or spec.defective):
-        w = list(clean((base[3], None))[0])  # a defective one is seen with a third of the digits
+        w = list(clean((base[3], None))[0])  # a defective eigenvalue has a third of the digits
     case["eigenvalues"] = (
         {"re": [plain(x.real) for x in w], "im": [plain(x.imag) for x in w]} if ref.general else [plain(x) for x in w]
     )
     if parts.differentiable:
         exact = clean(base[:2])
         case["gradient"] = {"a": to_json(exact[0], complex_), "b": to_json(exact[1], complex_)}
-    # Linear for small changes, or else (roots of them) measured at the size that they have.
+    # Linear for small changes; if it is a root of them, it is measured at their actual size.
     digits = (7 if is_single(spec.dtype) else 16) if spec.defective else 20
     condition = amplification(observe, base, inputs, complex_, spec.id, PERTURBATIONS, digits)
     noise = (mp.mpf(0),) * 4

@@ -138,8 +138,8 @@ CLUSTERS = {
     5: [-2, 1, 1, 1, 3],
     6: [-2, -2, 1, 3, 3, 3],
 }
-WHOLE = {2: 2, 3: 2, 4: 2, 5: 4, 6: 3}  # a cut between clusters
-CUTTING = {2: 1, 3: 1, 4: 1, 5: 2, 6: 1}  # a cut through one
+WHOLE = {2: 2, 3: 2, 4: 2, 5: 4, 6: 3}  # between clusters
+CUTTING = {2: 1, 3: 1, 4: 1, 5: 2, 6: 1}  # through a cluster
 
 
 def integer_reflection(rng: random.Random, n: int, complex_: bool) -> Matrix:

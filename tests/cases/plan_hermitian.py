@@ -80,7 +80,8 @@ def degenerate_problem(spec: Spec, rng: random.Random) -> Inputs:
 
 
 def dress(spec: Spec, rng: random.Random, inputs: Inputs) -> Inputs:
-    """What the caller passes: the other triangle spoilt, or an anti-Hermitian part added, then rounded to the dtype."""
+    """The matrix as a caller may pass it: with other numbers in the other triangle, or with an anti-Hermitian part,
+    rounded to the dtype."""
     out = []
     for which, m in enumerate(inputs):
         unit = scale_unit(spec, inputs, which)
@@ -145,7 +146,7 @@ def documented_tolerance(spec: Spec, inputs: Inputs, w: list[Any], v: Any) -> An
 
 
 def check_clusters(spec: Spec, inputs: Inputs, w: list[Any], v: Any) -> None:
-    """Gaps must be clearly clusters or clearly not, or the verdict would hang on the last bits."""
+    """Gaps must be clearly clusters or clearly not, so that the outcome does not depend on the last bits."""
     tol = documented_tolerance(spec, inputs, w, v)
     spread = w[-1] - w[0] or abs(w[0])
     merged = 0

@@ -182,7 +182,7 @@ def result_of(outputs: Any) -> Result:
 
 
 def pair(found: Sequence[Any]) -> Pair:
-    """From JAX's convention, and with a place for b."""
+    """Both gradients (the second is `None` without b), conjugated from JAX's convention."""
     a, *b = (np.conj(np.asarray(x)) for x in found)
     return a, (b[0] if b else None)
 

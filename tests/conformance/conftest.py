@@ -1,4 +1,4 @@
-"""Which Julia there is, asked once; and one line at the end about what it was used for, or what was skipped."""
+"""Looks for Julia once, and prints one line at the end: what ran in Julia, or what was skipped."""
 
 import os
 import sys

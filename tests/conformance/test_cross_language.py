@@ -54,7 +54,7 @@ def test_case(id, written):
         assert_same(mine.value, theirs["value"], case, case["condition"], "value")
     refused = any(x is not None and np.isnan(x).any() for x in mine.gradient)
     assert theirs["verdict"] == ("nan" if refused else "number")
-    # Of subgradients each LAPACK may pick its own, with the basis it happens to return.
+    # Subgradients depend on the basis that LAPACK returns, so each LAPACK may give its own.
     if refused or case.get("clarke"):
         return
     for order, condition in (("gradient", case["condition"]), ("hvp", case["hvp_condition"])):

@@ -33,7 +33,7 @@ PART, PARTS = (int(x) for x in os.environ.get("EIGENPAIR_PART", "1/1").split("/"
 
 
 def part(ids: list[str]) -> list[str]:
-    """Those that this process does; cases of a kind stay together."""
+    """The cases of this process; cases of a kind stay together."""
     kinds: dict[tuple, int] = {}
     for id in ids:
         kinds.setdefault(cases.kind(ALL[id]), len(kinds))
@@ -45,7 +45,7 @@ _coming: dict[tuple, Future] = {}
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled_in_parallel(request):
-    """Half of the time is XLA's compiler, which lets go of the interpreter."""
+    """Half of the time is XLA's compiler, which releases Python's lock."""
     mine = [item for item in request.session.items if item.module is request.module and hasattr(item, "callspec")]
     pool = ThreadPoolExecutor(max(os.cpu_count() // PARTS, 2))
     ids = [item.callspec.params["id"] for item in mine]
@@ -56,7 +56,7 @@ def _compiled_in_parallel(request):
 
 
 def compute(case):
-    """What was computed for the case, as soon as it is there."""
+    """The result of the case; waits for its computation."""
     return _coming[cases.kind(case)].result()[case["id"]]
 
 
@@ -70,7 +70,7 @@ def assert_close(found, expected, relative, what):
     assert np.isfinite(found).all(), f"{what} is not finite"
     error = np.max(np.abs(found - expected), initial=0)
     bound = relative * np.max(np.abs(expected), initial=0)
-    # Where the exact answer is 0, what is left is rounding of terms of unknown size.
+    # Where the exact answer is 0, the result is the rounding error of terms of unknown size.
     assert error <= (bound or relative), f"{what}: error {error:.1e}, allowed {bound:.1e}"
 
 
@@ -160,7 +160,7 @@ def test_single_equals_batched(id):
 
 
 def test_every_axis_is_there():
-    """A file that lost its cases must not pass for a suite that is green."""
+    """A file without its cases must not look like a successful run."""
     hermitian = [case for case in ALL.values() if case["function"] in ("eigh", "eigvalsh")]
     assert len(hermitian) >= 400
     combinations = {(case["dtype"], case["type"], case["triangle"]) for case in hermitian}

@@ -1,4 +1,4 @@
-"""The judge: finite differences of the function itself."""
+"""What derivatives are compared with: finite differences of the function itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def derivative(f, x, direction, step=1e-3):
 
 
 def directions(x, count=2):
-    """Random directions of the shape of `x`, without any structure."""
+    """Random directions in the shape of `x`, neither symmetric nor triangular."""
     return [tuple(random(("direction", k, i), a.shape, a.dtype) for i, a in enumerate(x)) for k in range(count)]
 
 

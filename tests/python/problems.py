@@ -21,7 +21,7 @@ def eps(dtype) -> float:
 
 
 def generator(*seed) -> np.random.Generator:
-    """Random numbers that depend on the seed's text alone."""
+    """A random generator whose numbers depend only on the text of the seed."""
     return np.random.default_rng(list("/".join(map(str, seed)).encode()))
 
 
@@ -56,7 +56,7 @@ def positive(seed, shape, dtype="float64"):
 
 
 def spoiled(m, lower, seed=0):
-    """What a caller may pass for the Hermitian `m`: with something added that must not be read."""
+    """`m` plus entries that must not be read: the other triangle or a skew-Hermitian part."""
     noise = random(("spoiled", seed), m.shape, m.dtype)
     if lower is None:
         return m + (noise - adjoint(noise)) / 2
@@ -67,7 +67,7 @@ def spoiled(m, lower, seed=0):
 
 
 def problem(type=0, dtype="float64", n=3, batch=(), lower=None, seed=0):
-    """`(a,)` or `(a, b)` with distinct eigenvalues, and the arguments of `eigh` that go with them."""
+    """`(a,)` or `(a, b)` with distinct eigenvalues, and the options of `eigh` for them."""
     shape = (*batch, n, n)
     a = random(("problem", seed), shape, np.result_type(dtype, np.float64))
     a = ((a + adjoint(a)) / 2 + np.diag(3.0 * np.arange(n))).astype(dtype)
@@ -82,7 +82,7 @@ def keywords(type=0, lower=None):
 
 
 def hermitian(x, lower=None):
-    """The Hermitian matrix that is read of `x`."""
+    """The Hermitian matrix that `eigh` reads from `x`."""
     if lower is None:
         return (x + adjoint(x)) / 2
     strict = np.tril(x, -1) if lower else np.triu(x, 1)
@@ -91,7 +91,7 @@ def hermitian(x, lower=None):
 
 
 def restricted(x, lower=None):
-    """What is left of a direction once the entries that are not read are dropped."""
+    """A direction without the entries that are not read."""
     if lower is None:
         return hermitian(x)
     kept = np.tril(x, -1) if lower else np.triu(x, 1)

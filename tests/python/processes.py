@@ -1,4 +1,4 @@
-"""Runs Python code in a process of its own, where nothing of this one is left."""
+"""Runs Python code in a new process, which has no state of this one."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import time
 
 
 def quick(*flags):
-    """The environment of a process that compiles as this one does, with `flags` besides."""
+    """The environment of a process that compiles as this one does, with more `flags`."""
     return {"XLA_FLAGS": " ".join([*flags, os.environ.get("XLA_FLAGS", "")])}
 
 
 def run(code, *, timeout=120, arguments=(), cpus=None, **environment):
-    """The standard output. `cpus`: how many the process may use, fixed before JAX counts them."""
+    """The standard output of the code. `cpus`: how many the process may use, set before JAX counts them."""
     prelude = "import os\n"
     if cpus is not None:
         prelude += f"os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{cpus}])\n"
@@ -37,7 +37,7 @@ def run_together(code, arguments, *, timeout, **environment):
             stack.callback(_end, process)
             started.append((process, *streams))
         deadline = time.monotonic() + timeout
-        # The first that fails is the one to hear of: the others may be waiting for it.
+        # Report the first that fails: the others may be waiting for it.
         while any(process.poll() is None for process, *_ in started):
             late = time.monotonic() > deadline
             if late or any(process.poll() for process, *_ in started):

@@ -1,4 +1,4 @@
-"""`eigenpair solve`: what it says, what it computes, and how it takes bad input."""
+"""`eigenpair solve`: its messages, its results, and its errors for bad input."""
 
 import io
 import json
@@ -124,7 +124,8 @@ def test_precision_of_the_file(run, dtype):
 
 
 def test_pairs_have_their_own_size_of_rounding(run):
-    """1e-12 is more than rounding in eigenvalues near 1 of one matrix, and less than rounding in those of this pair."""
+    """A gap of 1e-12 between eigenvalues near 1 is larger than the rounding errors of one matrix, and smaller than
+    those of this pair."""
     np.save("a.npy", np.diag([1e-6, 1e-6 * (1 + 1e-12), 2.0]))
     np.save("b.npy", np.diag([1e-6, 1e-6, 1.0]))
     arguments = ("solve", "a.npy", "--b", "b.npy", "--gradient", "eigenvalue:0", "-o", "out.npz")
@@ -295,7 +296,7 @@ def test_overwrites_only_by_force(run):
 
 
 def run_without_results(run, *arguments):
-    """As `run`, where out.npz is no archive."""
+    """As `run`, for results that are not written to out.npz."""
     content = Path("out.npz").read_bytes()
     Path("out.npz").unlink()
     np.savez("out.npz", nothing=np.zeros(0))

@@ -14,7 +14,7 @@ from problems import DTYPES, adjoint, around, eps, hermitian, inner, keywords, r
 
 pytestmark = pytest.mark.filterwarnings("ignore::eigenpair.degeneracy.DegeneracyWarning")
 
-# Who wants an explanation gets the rule that is written in JAX.
+# With `explain=True` the rule is the one that is written in JAX, not the core's.
 RULES = {"core": check(), "jax": check(explain=True)}
 SPECTRUM = (-1.0, 0.5, 0.5, 0.5, 2.0, 3.0)
 CLUSTER, OTHERS = [1, 2, 3], [0, 4, 5]
@@ -30,7 +30,8 @@ def masked(rule):
 
 
 def pair_of(basis, w, type):
-    """A problem with these eigenvalues: of eigenvectors `basis`, but for a factor, for types 1 and 3."""
+    """A problem with these eigenvalues. For types 1 and 3, its eigenvectors are the columns of `basis` times a
+    factor."""
     dual = adjoint(np.linalg.inv(basis))
     a = (basis if type == 2 else dual) * w @ adjoint(basis if type == 2 else dual)
     b = basis @ adjoint(basis) if type == 3 else dual @ adjoint(dual)
@@ -38,7 +39,7 @@ def pair_of(basis, w, type):
 
 
 def degenerate(type, dtype, within=None):
-    """A problem with a triple eigenvalue and a direction that is random but inside the cluster, where it is `within`:
+    """A problem with a triple eigenvalue, and a direction: random, except inside the cluster, where it is `within`.
     `(matrices, direction)`."""
     wide = np.result_type(dtype, np.float64)
     n = len(SPECTRUM)
@@ -55,7 +56,7 @@ def degenerate(type, dtype, within=None):
         if within is None:
             directions = [hermitian(random(("x", k), (n, n), wide)) for k in range(2)]
         else:
-            # Along a path of pairs with the same eigenvalues, but for a shift, whose eigenvectors move by basis @ x.
+            # Along a path of pairs whose eigenvalues are only shifted, and whose eigenvectors move by basis @ x.
             x = random("x", (n, n), wide)
             dual = adjoint(np.linalg.inv(basis))
             shift = within * np.eye(n)
@@ -75,7 +76,7 @@ def from_pairs(w, v):
 
 
 def of_space(w, v):
-    """Through the projector on the cluster, and the sum of its eigenvalues."""
+    """A function of the projector on the cluster and of the sum of its eigenvalues."""
     inside = v[:, 1:4]
     return inner(weights(v.shape[-1]), inside @ jnp.conj(inside.T)) + jnp.sum(jnp.sin(w[1:4]))
 
@@ -101,7 +102,7 @@ def test_coupled_vectors_have_no_tangent(type, dtype, rule):
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 @pytest.mark.parametrize("type", [0, 1, 2, 3])
 def test_directions_that_couple_nothing_are_right_for_smooth_losses(type, dtype, rule):
-    """Even of the loss whose gradient cannot be had from its cotangents."""
+    """Even for the loss whose gradient does not follow from its cotangents."""
     matrices, along = degenerate(type, dtype, within=0.7 if type else 0.7 * np.eye(3))
     losses = (of_space, from_pairs) if type == 0 else (of_space,)
     for loss in losses:
@@ -118,7 +119,7 @@ def test_directions_that_couple_nothing_are_right_for_smooth_losses(type, dtype,
     ("dtype", "gaps"), [("float32", (1, 1e-2)), ("float64", (1, 1e-3, 1e-5)), ("complex128", (1e-4,))]
 )
 def test_rounding_is_no_coupling(dtype, gaps, rule):
-    """Of matrices large and small, also where errors of the vectors are large, for another eigenvalue is close."""
+    """For matrices of all sizes, also where another eigenvalue is close, so that errors of the vectors are large."""
     wide = np.result_type(dtype, np.float64)
     for n in (4, 12, 70):
         for gap in gaps:
@@ -137,7 +138,7 @@ def test_rounding_is_no_coupling(dtype, gaps, rule):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("coupling", [1e-3, 1e-6, 1e-9])
 def test_small_couplings_are_no_rounding(coupling, rule):
-    """Beside numbers that are much larger, elsewhere in the direction or in the vectors of a pair."""
+    """Although much larger numbers are elsewhere in the direction, or in the vectors of a pair."""
     n = 5
     a = np.diag([-1.0, 1, 1, 3, 4])
     turn = np.eye(n)
@@ -181,7 +182,7 @@ def test_each_matrix_of_a_batch_and_each_direction_for_itself():
 
 @pytest.mark.parametrize("rule", RULES)
 def test_reverse_mode_decides_by_the_cotangent(rule):
-    """Also where it is made of forward mode, and where forward mode ran first."""
+    """Also where JAX derives it from forward mode, and where forward mode ran first."""
     (a,), (x,) = degenerate(0, "float64")
     f = lambda a: of_space(*eigh(a, degeneracy=RULES[rule]))  # noqa: E731
     expected = jax.grad(f)(a)
@@ -207,8 +208,8 @@ def test_second_derivatives_of_distinct_spectra_are_what_they_were():
 
 
 def test_at_the_identity():
-    """There the basis is a special one, in which diagonal directions couple nothing: right, for losses that have a
-    derivative. The direction of a turn is seen, which reverse mode is not told of."""
+    """LAPACK's basis there is special: diagonal directions couple nothing, so tangents are right for losses that have a
+    derivative. Forward mode also sees a direction that turns the vectors; reverse mode cannot."""
     sigma = np.array([[0.0, 1], [1, 0]])
     f = lambda a: jnp.trace(sigma @ around(*eigh(a)[::-1]))  # noqa: E731
     assert np.isnan(jax.jvp(f, (np.eye(2),), (sigma,))[1])
@@ -219,7 +220,7 @@ def test_at_the_identity():
 
 @pytest.mark.parametrize("rule", RULES)
 def test_eigenvalues_keep_their_tangents(rule):
-    """Right where they are used symmetrically; else those of the subgradient that reverse mode gives."""
+    """They are right for symmetric losses; for others they belong to the subgradient that reverse mode gives."""
     (a,), (x,) = degenerate(0, "complex128")
     f = lambda a: jnp.sum(eigvalsh(a, degeneracy=RULES[rule]) ** 3)  # noqa: E731
     np.testing.assert_allclose(jax.jvp(f, (a,), (x,))[1], derivative(f, (a,), (x,)), rtol=1e-8)
@@ -247,7 +248,7 @@ def test_subsets(type):
         along = (hermitian(dual @ direction @ dual.T), np.zeros((n, n)))[: 1 + type]
         push = lambda s, a=along: jax.jvp(lambda *m: eigh(*m, subset_by_index=s).eigenvectors, matrices, a)[1]  # noqa: E731
         np.testing.assert_array_equal(np.isnan(push((0, 3))).any(0), np.isin(np.arange(4), lost))
-        # A cluster that the edge cuts has no tangent in any direction.
+        # A cluster that the subset cuts has no tangent in any direction.
         np.testing.assert_array_equal(np.isnan(push((1, 4))).any(0), np.isin(np.arange(1, 5), [*lost, 4]))
 
 
@@ -314,7 +315,7 @@ def test_masked_tangents_are_right_for_invariant_subspaces():
 
 @pytest.mark.parametrize("size", [0.0, 1e-9])
 def test_nearly_defective_eigenvalues_have_no_tangents(size):
-    """Where left and right vectors are nearly orthogonal, no coupling is small enough."""
+    """If left and right vectors are nearly orthogonal, no coupling is small enough to be rounding."""
     a = np.diag([1.0, 1, 3]) + np.diag([1.0, 0], 1)
     a[1, 0] = size**2
     _, found = jax.jvp(eigenpair.eig, (a,), (np.eye(3),))
@@ -346,7 +347,7 @@ def test_the_argument():
 
 
 def test_no_wider_than_float32_allows():
-    """`ε` is that of the precision in use."""
+    """`ε` is the one of the precision in use."""
     a, x = with_spectrum([1.0, 1, 2], dtype="float32"), np.float32(1e3 * eps("float32")) * np.ones((3, 3), "float32")
     _, (_, dv) = jax.jvp(eigenpair.eigh, (a,), (x,))
     assert np.isnan(dv[:, :2]).all()

@@ -29,8 +29,8 @@ def decided_by_jax(
     general, mode, policy, w, k=None, sizes=None, dw=None, *, reach=None, condition=None, scale=None, edges=None,
     order=None, vectors=False,
 ):  # fmt: skip
-    """Gaps dropped or refused, `(n, n)`; eigenvalues or vectors without a derivative, `(n,)`, or `None` where JAX says
-    nothing of single ones; whether anything is refused."""
+    """Which gaps are dropped or refused, `(n, n)`; which eigenvalues or vectors have no derivative, `(n,)`, or `None`
+    where JAX decides for the whole matrix only; whether anything is refused."""
     n = len(w)
     if not isinstance(policy, check):
         return gaps_dropped_by_jax(general, policy, w, scale), np.zeros(n, bool), False
@@ -50,7 +50,7 @@ def decided_by_jax(
     if mode == "second":
         return second_order_by_jax(general, policy, w, reach, scale, edges, vectors)
     lost = np.zeros(n, bool)
-    if edges is not None:  # columns of a cluster that goes on outside of the subset
+    if edges is not None:  # columns of a cluster that extends beyond the subset
         lost = np.asarray(decision.open_columns(policy, w, jnp.asarray(edges), scale))[0]
     if mode == "forward":
         bound = jnp.where(general_decision.nearly_parallel(policy, condition), jnp.nan, sizes) if general else sizes
@@ -82,7 +82,7 @@ def gaps_dropped_by_jax(general, policy, w, scale):
 
 
 def second_order_by_jax(general, policy, w, reach, scale, edges, vectors):
-    """JAX says only whether the whole matrix has second derivatives."""
+    """Of second derivatives, JAX decides for the whole matrix only."""
     if general:
         factor = general_decision.second_order_factor(policy, w, reach, vectors)
     else:
@@ -190,7 +190,7 @@ def column_norms(x):
 
 
 def rounding_of_product(x, bar):
-    """In units of `√n ε`, of `xᴴ bar`."""
+    """The size of rounding errors of `xᴴ bar`, in units of `√n ε`."""
     lengths, bars = column_norms(x), column_norms(bar)
     small, large = np.minimum.outer(lengths, lengths), np.maximum.outer(lengths, lengths)
     return np.minimum(large * bars.max(), small * (bars / lengths).max() * large)
@@ -219,7 +219,8 @@ def near_threshold(rng, limit):
 @pytest.mark.parametrize("mode", ["forward", "reverse"])
 @pytest.mark.parametrize("type", [0, 1, 2, 3])
 def test_sizes_of_hermitian_problems(type, mode):
-    """What the core computes from bases and their cotangents or tangents, against the same written in NumPy."""
+    """The sizes that the core computes from bases and their cotangents or tangents, against the same formulas in
+    NumPy."""
     rng = np.random.default_rng(type)
     refusals = 0
     for trial in range(40):

@@ -44,24 +44,25 @@ def resolvent(w, v):
 
 
 def whole(w, v):
-    """The projector on the two lowest, which are one cluster. In generalized problems it depends on b as well."""
+    """Uses the projector on the two lowest eigenvectors, which are one cluster. For pairs it depends on b as well."""
     return projector(w, v, k=2)
 
 
 def from_vectors(w, v):
-    """Uses the basis inside the cluster, and so is no function of the matrix."""
+    """Uses the basis inside the cluster, so it is not a function of the matrix."""
     return jnp.sum(weights(v.shape[-1]) * jnp.abs(v) ** 2)
 
 
 SMOOTH = [sum_squares, resolvent, whole]
-# The first two ask for one vector of several; the third is smooth, but (w, v) and their cotangents do not say how.
+# The first two use one vector of a cluster. The third is smooth, but its gradient does not follow from (w, v) and their
+# cotangents.
 REFUSED = [from_vectors, projector, density]
 
 
 @pytest.mark.parametrize("type", [0, 1, 2, 3])
 @pytest.mark.parametrize("loss", SMOOTH, ids=lambda f: f.__name__)
 def test_smooth_losses_are_answered(loss, type):
-    """The judge needs no distinct eigenvalues: the loss itself is smooth."""
+    """Finite differences work at equal eigenvalues too, since the loss itself is smooth."""
     matrices = degenerate(type, DOUBLE[type % 2])
     assert_gradient(of_matrices(loss, **keywords(type)), matrices)
 
@@ -77,7 +78,8 @@ def test_others_are_refused(loss, type):
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
 @pytest.mark.parametrize("spectrum", [(1.0, 1, 1, 4), (-1.0, -1, 2, 2), (2.0, 2, 2, 2), (0.0, 0, 0, 1)], ids=str)
 def test_clusters_of_any_kind(dtype, spectrum):
-    """Triple, two at once, all, and at zero, where only the largest eigenvalue tells how large rounding is."""
+    """A triple eigenvalue, two clusters, all equal, and a cluster at zero, where only the largest eigenvalue shows the
+    size of rounding errors."""
     (a,) = degenerate(0, dtype, spectrum)
     size = spectrum.index(4.0) if 4.0 in spectrum else {(-1.0, -1, 2, 2): 2, (0.0, 0, 0, 1): 3}.get(spectrum, 4)
 
@@ -135,7 +137,7 @@ def test_rotating_the_basis_of_a_cluster_changes_no_answer(type):
 
 
 def test_any_rotation_of_any_basis():
-    """The rule itself, handed the same loss in many bases of its cluster."""
+    """The rule itself, given the same loss in many bases of its cluster."""
     w = jnp.array([1.0, 1, 1, 4])
     v = unitary(3, 4)
     answers = []
@@ -175,7 +177,8 @@ def test_values_only_of_eigh_too():
 
 
 def test_masked_forward_mode_agrees_where_reverse_mode_answers():
-    """The default sees no loss, and so gives no number where the vectors turn: see test_coupled.py."""
+    """By default, forward mode gives NaN where the vectors turn, since it does not see the loss: see
+    test_coupled.py."""
     (a,) = degenerate(0, "complex128")
     for loss in SMOOTH:
         assert_tangent(of_matrices(loss, degeneracy=check(coupled="mask")), (a,))
@@ -212,7 +215,7 @@ def test_width_of_a_cluster():
 
 
 def test_two_different_losses_with_one_cotangent():
-    """Of these two, one is wrong under any mask; both are refused in a basis that is not special."""
+    """Any mask is wrong for one of the two losses. In a generic basis both are refused."""
     sigma = jnp.array([[0.0, 1], [1, 0]])
 
     def function(x):
@@ -240,7 +243,7 @@ def test_masked_normalization_is_exact():
 
 
 def test_close_eigenvalues_that_a_loss_tells_apart():
-    """Not clusters: the plain formula still has digits, and they are not thrown away."""
+    """They are no cluster: the plain formula still has correct digits, so it is used."""
     for gap, tolerance in ((1e-4, 1e-9), (1e-7, 1e-6), (1e-10, 1e-3)):
         a = np.diag([1.0, 1 + gap, 3])
         rate = jax.grad(lambda x: eigh(x, lower=True).eigenvectors[0, 1])(a)[1, 0]

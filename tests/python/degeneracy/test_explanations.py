@@ -1,4 +1,5 @@
-"""`check(explain=True)`: what is said when something is NaN, of which function, and where it points."""
+"""`check(explain=True)`: the text of the warning when something is NaN, the function it names, and the line it points
+at."""
 
 import inspect
 import re
@@ -38,7 +39,7 @@ def in_direction(f, x):
     return jax.jvp(f, (x,), (np.ones_like(x),))
 
 
-# What is run, and what has to be in the message; what must not be.
+# What is run, what the message must contain, and what it must not contain.
 CASES = {
     "eigh": (lambda: jax.grad(of_vectors)(IDENTITY), "gradient of eigh is NaN.*arbitrary.*spectral_map", "eig "),
     "eigh, forward": (lambda: in_direction(of_vectors, IDENTITY), 'tangent of eigh.*coupled="mask"', "eig "),
@@ -128,7 +129,7 @@ def test_what_is_said(name):
 
 @pytest.mark.parametrize("under", [lambda f: f, jax.jit], ids=["eager", "jit"])
 def test_it_points_at_the_line_of_the_call(under):
-    """Also at the second of two that differ in nothing else."""
+    """Also at the second of two calls that are otherwise equal."""
 
     def one(x):
         return of_basis(ep.eigh(x).eigenvectors)
@@ -215,7 +216,7 @@ def test_zero_and_empty_matrices_are_hermitian():
 
 
 def test_eigh_takes_the_hermitian_part_of_anything():
-    """By its definition; finite differences step one entry at a time."""
+    """That is its definition. Finite differences need it: they change one entry at a time."""
     np.testing.assert_array_equal(ep.eigvalsh(ROTATION), 0)
     q = unitary("q", 3)
     np.testing.assert_allclose(ep.eigvalsh(q), np.linalg.eigvalsh((q + q.T) / 2), atol=1e-14)

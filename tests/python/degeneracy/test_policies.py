@@ -1,4 +1,4 @@
-"""Policies: for one call, for a block of code, what they say, and what those do that judge nothing."""
+"""Policies: for one call, for a block of code, their text, and what the policies without a check compute."""
 
 import warnings
 
@@ -14,7 +14,7 @@ C = random("c", (3, 3)) + random("c", (3, 3)).T
 
 
 def from_pairs(a):
-    """tr(C exp A) written with (w, v): has a derivative that its cotangents do not determine at degeneracy."""
+    """tr(C exp A) written with (w, v). At repeated eigenvalues its cotangents do not determine its derivative."""
     w, v = ep.eigh(a)
     return jnp.sum(C * around(v, jnp.exp(w)))
 
@@ -25,7 +25,7 @@ def projector(a):
 
 
 def finish(f, x):
-    """Runs `f`, and what it says on the way."""
+    """The result of `f` and the warnings on the way."""
     jax.block_until_ready(f(x))
     jax.effects_barrier()
 
@@ -108,9 +108,9 @@ def test_projector_from_pairs_of_a_large_matrix(gap):
 
     expected = jax.grad(lambda x: jnp.sum(c * ep.spectral_projector(x, 2)))(a)
     np.testing.assert_allclose(jax.grad(loss)(a, 2), expected, atol=1e-11)
-    # One of the two is not a function of the matrix where they coincide.
+    # One of the two eigenvectors alone is not a function of the matrix where the eigenvalues coincide.
     assert np.isnan(jax.grad(loss)(a, 1)).all() == (gap == 0)
-    # A function of both that is no function of their projector, either.
+    # Nor is a function of both that is not a function of their projector.
     weighted = jax.grad(lambda x: (lambda w, v: jnp.sum(c * around(v, w**2)))(*ep.eigh(x)))(a)
     assert np.isnan(weighted).all() == (gap == 0)
 
@@ -164,7 +164,7 @@ def test_bad_parameters():
     assert raw() == raw()
 
 
-# What those do that judge nothing.
+# Policies without a check.
 
 
 def rotation_rate(policy, w):
@@ -200,7 +200,7 @@ def test_broaden_is_a_lorentzian(gap):
 
 def test_broaden_of_tiny_matrices_does_not_underflow():
     found = rotation_rate(broaden(1e-306), [1e-160, 3e-160])
-    np.testing.assert_allclose(found, 2e-160 / 1e-306, rtol=1e-9)  # the square of the gap is next to nothing
+    np.testing.assert_allclose(found, 2e-160 / 1e-306, rtol=1e-9)  # the square of the gap is far below eps
 
 
 @pytest.mark.parametrize("policy", [check(), mask(1e-9), broaden(1e-30), raw()], ids=lambda p: type(p).__name__)

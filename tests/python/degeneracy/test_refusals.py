@@ -1,4 +1,4 @@
-"""`check(refused="zero")` and a tally: a training step goes on, and knows how many matrices it went on without."""
+"""`check(refused="zero")` and a tally: a training step goes on without the refused matrices, and counts them."""
 
 import dataclasses
 
@@ -180,7 +180,7 @@ def test_bad_policy():
 
 
 def test_with_the_core_and_without():
-    """A matrix large enough for the BLAS that is lent."""
+    """Also a matrix so large that the core calls the BLAS."""
     w = np.arange(1.0, N + 1)
     w[3] = w[4]
     q = unitary("large", N)

@@ -120,7 +120,7 @@ FORCED = """
 
 
 def test_forced_on_it_agrees_with_the_core(tmp_path):
-    """Values, gradients, second derivatives, verdicts, and NaN for the same matrices."""
+    """Values, gradients, second derivatives, refusals, and NaN for the same matrices."""
     for name in ("on", "off"):
         run(FORCED, arguments=[tmp_path / f"{name}.npz"], timeout=900, EIGENPAIR_KERNELS=name)
     expected, found = np.load(tmp_path / "on.npz"), np.load(tmp_path / "off.npz")

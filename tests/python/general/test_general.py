@@ -1,4 +1,4 @@
-"""General problems: every entry free, one order, one gauge, and no answer where there is none."""
+"""General problems: every entry is a variable, one order, one gauge, and NaN where there is no derivative."""
 
 import eigenpair as ep
 import finite_differences
@@ -12,7 +12,7 @@ REAL_AND_COMPLEX = ("float64", "complex128")
 
 
 def loss(a, b=None):
-    """Of values, right and left vectors, in the gauge of `eig`."""
+    """A loss of eigenvalues, right and left vectors, in the gauge of `eig`."""
     w, vl, v = ep.eig(a, b, left=True)
     n = w.shape[-1]
     c, r, s = random("c", (n,), "complex128"), random("r", (n, n), "complex128"), random("s", (n, n), "complex128")
@@ -54,7 +54,7 @@ def test_first_and_second_order(dtype, pair):
 
 
 def test_the_trap():
-    """A plain matrix that happens to be symmetric has nine free entries, not six."""
+    """A matrix that happens to be symmetric still has nine free entries, not six."""
     jacobian = jax.jacobian(lambda a: jnp.real(ep.eigvals(a)))(np.array([[1.0, 2.0], [2.0, 3.0]]))
     expected = [[0.7236068, -0.4472136, -0.4472136, 0.2763932], [0.2763932, 0.4472136, 0.4472136, 0.7236068]]
     np.testing.assert_allclose(np.reshape(jacobian, (2, 4)), expected, atol=1e-7)
@@ -112,7 +112,7 @@ def test_nearly_and_exactly_defective():
     jordan = np.array([[1.0, 1.0], [0.0, 1.0]])
     assert np.all(np.isnan(jax.grad(lambda a: jnp.real(ep.eigvals(a)[0]))(jordan)))
     assert np.all(np.isnan(ep.condition_numbers(jordan)))
-    # Beside a Jordan block on an axis, this loss hardly couples the vectors, and depends on them all the same.
+    # Next to a Jordan block on a coordinate axis, this loss hardly couples the vectors but still depends on them.
     c = random("c", (2, 2))
     beside = jax.grad(lambda a: jnp.sum(jnp.abs(ep.eig(a)[1]) ** 2 @ c))(np.array([[1.0, 1.0], [1e-15, 1.0]]))
     assert np.all(np.isnan(beside))
@@ -124,7 +124,8 @@ def test_infinite_eigenvalues():
     w = ep.eigvals(a, b)
     assert np.all(np.isfinite(w[:-1]))
     assert w[-1] == np.inf
-    # With b as it is: perturbed, it would be regular, and the infinite eigenvalue a large one anywhere in the order.
+    # `b` is not perturbed: it would become regular, and the infinite eigenvalue a large finite one at any place of the
+    # order.
     finite_differences.assert_gradient(lambda a: jnp.sum(jnp.real(ep.eigvals(a, b)[:-1])), (a,), 1e-6)
     assert np.all(np.isnan(jax.grad(lambda a: jnp.real(ep.eigvals(a, b)[-1]))(a)))
     undetermined = ep.eigvals(np.diag([1.0, 0.0]), np.diag([1.0, 0.0]))

@@ -87,7 +87,7 @@ def test_the_pullback_is_the_adjoint_of_the_pushforward(type):
 
 @pytest.mark.parametrize("which", [(True, False), (False, True), (True, True)])
 def test_none_is_zero(which):
-    """For tangents too; and what JAX returns is the conjugate."""
+    """Of cotangents and of tangents. JAX returns the conjugate of these gradients."""
     arrays, keywords = matrices(1)
     result, pullback = ep.eigh_pullback(*arrays, **keywords)
     bars = [random(0, x.shape, x.dtype.name) for x in result]
@@ -117,7 +117,7 @@ def test_nothing_given():
 
 @jax.numpy_dtype_promotion("standard")
 def test_broadcast_and_promoted_matrices():
-    """The gradient of a matrix has its own shape and type."""
+    """The gradient of each matrix has the shape and type of that matrix."""
     a, b = random(0, (3, 4, 4)), np.eye(4, dtype="float32") * 2
     w, pullback = ep.eigvalsh_pullback(a, b)
     w_bar = random(1, w.shape)

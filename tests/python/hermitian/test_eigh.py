@@ -64,7 +64,7 @@ def test_equals_scipy(dtype, lower, type):
 @pytest.mark.parametrize("n", [1, 2, 17, 70])
 @pytest.mark.parametrize("dtype", ["float64", "complex64"])
 def test_sizes(dtype, n):
-    """Small ones, and both sides of the tiles that the kernels copy in."""
+    """Small orders, and orders just below and above the tiles in which the kernels copy."""
     for lower, type in ((None, 0), (True, 1), (False, 3)):
         matrices, options = problem(type, dtype, n, lower=lower)
         w, v = jax.jit(lambda *m, o=options: eigh(*m, **o))(*matrices)
@@ -122,7 +122,8 @@ def test_diagonal_matrices_are_exact():
 
 @pytest.mark.parametrize("lower", [True, False])
 def test_only_one_triangle_is_read(lower):
-    """Not even a NaN in the other one is seen; nor, when complex, the imaginary part of the diagonal."""
+    """A NaN in the other triangle changes nothing, nor does, in a complex matrix, the imaginary part of the
+    diagonal."""
     (a,), _ = problem(dtype="complex128")
     a = hermitian(a)
     expected = eigvalsh(a)
@@ -147,7 +148,7 @@ def test_large_entries_do_not_overflow_on_the_way():
 
 @pytest.mark.parametrize("type", [1, 2, 3])
 def test_types_are_related(type):
-    """Type 2 and 3 of (a, b) share eigenvalues, those of type 1 with the inverse of b."""
+    """Types 2 and 3 of (a, b) have the same eigenvalues as type 1 of (a, b⁻¹)."""
     (a, b), _ = problem(1, lower=True)
     inverse = np.linalg.inv(hermitian(b, True))
     partner = b if type > 1 else inverse

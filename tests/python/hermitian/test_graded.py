@@ -1,4 +1,4 @@
-"""Pairs of matrices whose eigenvectors are of very different sizes: a gradient is right there too, or NaN."""
+"""Pairs whose eigenvectors have components of very different sizes: a gradient is right, or NaN."""
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,10 @@ from problems import eps, hermitian, inner, random, unitary, with_spectrum
 
 pytestmark = pytest.mark.filterwarnings("ignore::eigenpair.degeneracy.DegeneracyWarning")
 
-# Who wants an explanation gets the rule that is written in JAX.
+# With `explain=True` the rule is the one that is written in JAX, not the core's.
 RULES = {"core": check(), "jax": check(explain=True)}
 DTYPES = ("float32", "float64", "complex128")
-# The first component of all eigenvectors is so much longer: harmless, and beyond all digits.
+# How much longer the first component of all eigenvectors is: a harmless factor, and one beyond all digits.
 MILD, STEEP = {"float32": 10.0, "float64": 1e3}, {"float32": 1e5, "float64": 3e12}
 SPECTRUM = (-2.0, -1.0, 0.5, 1.0, 2.0)
 
@@ -36,7 +36,7 @@ def long_first(n, size):
 
 
 def weights(n, dtype):
-    """Of a loss that does not look at the first component."""
+    """The weights of a loss that does not use the first component."""
     c = hermitian(random("weights", (n, n), dtype))
     c[0], c[:, 0] = 0, 0
     return c
@@ -47,7 +47,7 @@ def double(dtype):
 
 
 def assert_right_or_nan(found, expected, dtype, s, type):
-    """In the units of each entry."""
+    """Compared entry by entry, each in its own units."""
     unit = np.outer(1 / s, 1 / s) if type == 1 or type == 3 else np.outer(s, s)
     found, expected = np.asarray(found) * unit, np.asarray(expected) * unit
     if np.isnan(found).any():
@@ -60,7 +60,7 @@ def assert_right_or_nan(found, expected, dtype, s, type):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("type", [1, 2, 3])
 def test_a_cut_between_distinct_eigenvalues(type, dtype, rule):
-    """Of a matrix where rounding in the scale says that all of them are one."""
+    """With rounding errors of the size of the scale, all eigenvalues would form one cluster."""
     for n in (5, 40, 80) if type == 1 else (5, 70):
         a = with_spectrum(np.linspace(-1, 2, n) if n > 5 else SPECTRUM, n, double(dtype))
         c = weights(n, dtype)
@@ -88,7 +88,7 @@ def test_a_cut_between_distinct_eigenvalues(type, dtype, rule):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("type", [1, 2, 3])
 def test_the_space_of_a_cluster(type, dtype, rule):
-    """Where rounding leaves enough of it, a loss that uses nothing else has its gradient."""
+    """A loss that uses only the space has a gradient, if rounding leaves enough digits of the space."""
     for n in (5, 70):
         a = with_spectrum([-1.0] * 2 + [0.5] * (n - 4) + [2.0] * 2, n, double(dtype))
         c = weights(n, dtype)
@@ -128,7 +128,7 @@ def test_the_energy_of_a_cluster(dtype, condition, rule):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("type", [1, 2, 3])
 def test_a_basis_beside_a_long_vector(type, dtype, rule):
-    """One eigenvector is longer, or shorter, than those of a cluster that the loss tells apart."""
+    """One eigenvector is longer, or shorter, than those of a cluster. The loss depends on the basis of the cluster."""
     for n in (5, 70):
         a = np.zeros((n, n), double(dtype))
         a[0, 0] = 0.25
@@ -181,7 +181,7 @@ def test_the_core_and_jax_refuse_the_same(dtype, n):
         span = float(of(STEEP, dtype)) ** (turn / 24)
         s, t = (span ** random((turn, "s", k), (n,)).clip(-1, 1) for k in range(2))
         v, u = ((s[:, None] * unitary((turn, k), n, dtype) * t).astype(dtype) for k in "vu")
-        # Hermitian couplings in the cluster, and what is left of their rounding.
+        # Hermitian couplings in the cluster, plus their rounding errors.
         c = hermitian(random((turn, "c"), (n, n), dtype))
         v_bar, u_bar = (np.conj(c @ x + 10.0 ** -(turn % 12) * random((turn, "r"), (n, n), dtype)) for x in (v, u))
         linear = [None if turn % 2 else np.ones(n, real), v_bar.astype(dtype), None]
@@ -218,7 +218,7 @@ def test_what_overflows_is_refused(dtype, n):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [5, 70])
 def test_sizes_whose_squares_overflow_or_vanish(dtype, n):
-    """And a vector that is 0, whose cotangent is not."""
+    """Also a vector that is 0 with a cotangent that is not."""
     real = np.finfo(dtype).dtype
     far = {"float32": 1e30, "float64": 1e250}[real.name]
     w = np.arange(1.0, n + 1).astype(real)
@@ -263,7 +263,8 @@ def test_a_subset_of_a_graded_pair(dtype):
     ("length", "coupled", "refused"), [(1.0, 0, False), (1e12, 1, True), (1e12, 0, False), (1e200, 0, True)]
 )
 def test_long_left_vectors_of_general_problems(length, coupled, refused):
-    """Beside a cluster, or in it and with a cotangent as large: then what rounding hides is not known."""
+    """Next to a cluster, or in it with an equally large cotangent. In the latter case the size of rounding errors is
+    unknown."""
     k = 0 if length > 1e100 else 2
     w, one = jnp.array([1.0 + 0j, 1, 3])[None], jnp.ones((1, 3))
     u, u_bar = np.eye(3, dtype=complex), np.zeros((3, 3), complex)

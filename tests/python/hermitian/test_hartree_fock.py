@@ -39,7 +39,7 @@ def integrals(mol):
 
 
 def series(mol, direction):
-    """Value and two derivatives of the integrals along a displacement of the nuclei."""
+    """The integrals and their first two derivatives along a displacement of the nuclei."""
     at = [
         integrals(mol.set_geom_(mol.atom_coords() + k * STEP * direction, unit="Bohr", inplace=False))
         for k in range(-3, 4)
@@ -64,7 +64,7 @@ def energy(p, x):
 
 
 def second_derivative(p, occupied, expansion):
-    """Of the energy of the density that reproduces itself, `P = density(F(P), S)`."""
+    """The second derivative of the energy of the self-consistent density, `P = density(F(P), S)`."""
     n = len(p)
 
     @jax.jit

@@ -50,7 +50,7 @@ def test_all_combinations_of_modes_agree(type):
 
     @jax.jit
     def f(t):
-        """A path through all entries, so that a second derivative is one number."""
+        """A path that changes all entries, so that the second derivative is one number."""
         moved = [m + t * d for m, d in zip(matrices, directions(matrices, 1)[0], strict=True)]
         return of_matrices(moduli, **options)(*moved)
 
@@ -93,7 +93,7 @@ def test_compiled():
 
 @pytest.mark.parametrize("gap", [1e-2, 1e-5])
 def test_coupling_that_vanishes_at_this_matrix_only(gap):
-    """`v₀₀²` at a diagonal matrix: no slope, and a curvature of `−2/gap²`, between eigenvalues as close as these."""
+    """`v₀₀²` at a diagonal matrix has slope 0 and curvature `−2/gap²`, also at these small gaps."""
     a = np.diag([1.0, 1 + gap, 3])
     direction = np.zeros((3, 3))
     direction[0, 1] = direction[1, 0] = 1
@@ -112,7 +112,8 @@ def test_coupling_that_vanishes_at_this_matrix_only(gap):
 
 
 def test_constant_hessian_of_the_sum_of_squares_is_right_or_nan():
-    """`Σ λᵢ² = tr a²`: its Hessian is known. Under any policy but `check` a cluster makes it wrong; here it is NaN."""
+    """`Σ λᵢ² = tr a²` has a known Hessian. In a cluster, every policy but `check` gives a wrong one; `check` gives
+    NaN."""
     hessian = jax.hessian(lambda x: jnp.sum(eigvalsh(x) ** 2))
     n = 3
     part = (np.eye(n * n).reshape(n, n, n, n) + np.eye(n * n).reshape(n, n, n, n).transpose(0, 1, 3, 2)) / 2
@@ -187,7 +188,8 @@ def second_derivative(f, over):
 @pytest.mark.parametrize("gap", [1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12, 0.0])
 @pytest.mark.parametrize("over", ["forward", "reverse"])
 def test_second_derivatives_near_degeneracy_are_right_or_nan(gap, over):
-    """Rounding grows with the inverse square of the gap through vectors, with the inverse through eigenvalues alone."""
+    """Rounding errors grow with the inverse square of the gap through vectors, and with its inverse through eigenvalues
+    alone."""
     a = with_spectrum([1.0, 1 + gap, 2, 3])
     for function, exact in EXACT.items():
         found = second_derivative(function, over)(a)
@@ -202,7 +204,7 @@ def test_second_derivatives_near_degeneracy_are_right_or_nan(gap, over):
 
 
 def test_eigenvalues_beside_vectors_have_their_second_derivatives():
-    """Forward over forward: what is known of the values does not suffer from what is not known of the vectors."""
+    """Forward over forward: eigenvalues have second derivatives even where those of vectors are NaN."""
     a, d = with_spectrum([1.0, 1 + 1e-9, 2, 3]), with_spectrum([-1.0, 0, 1, 2], "direction")
     expected = 6 * np.trace(a @ d @ d)
     for function in (lambda x: eigh(x)[0], lambda x: jnp.real(eigenpair.eig(x)[0])):

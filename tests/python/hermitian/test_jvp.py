@@ -1,4 +1,4 @@
-"""Forward mode: the tangents satisfy the differentiated equations, to rounding, and nothing is left to a gauge."""
+"""Forward mode: the tangents satisfy the differentiated equations, to rounding, in the documented gauge."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from problems import DOUBLE, DTYPES, LOSSES, TRIANGLES, TYPES, adjoint, eps, her
 
 
 def residuals(type, matrices, tangents, w, v, dw, dv):
-    """How far the tangents are from the equations, differentiated: of the problem, and of its normalization."""
+    """The residuals of the tangents in the differentiated equations: the eigenvalue problem, and its normalization."""
     (a, *b), (da, *db) = matrices, tangents
     n = a.shape[-1]
     if type == 0:

@@ -1,4 +1,4 @@
-"""What other libraries get wrong today, each as a test that this one gets it right."""
+"""Cases that other libraries get wrong today: this one gets them right."""
 
 import eigenpair
 import jax
@@ -51,7 +51,7 @@ def test_trace_of_a_function_at_exact_degeneracy(spectrum):
 
 @pytest.mark.parametrize("policy", [eigenpair.degeneracy.check(), eigenpair.degeneracy.raw()], ids=["check", "raw"])
 def test_matrices_of_size_1e_12(policy):
-    """A mask of 1e-9 takes all of this spectrum for one eigenvalue: gradients wrong by 84 %, projectors by 100 %."""
+    """A mask of 1e-9 treats this whole spectrum as one eigenvalue: gradients are wrong by 84 %, projectors by 100 %."""
     a = with_spectrum([1.0, 2, 4], 4)
     for loss in (projector, moduli):
         f = of_matrices(loss, degeneracy=policy)
@@ -59,7 +59,7 @@ def test_matrices_of_size_1e_12(policy):
 
 
 def test_single_precision_projector_at_a_triple_eigenvalue():
-    """Rounding splits the three eigenvalues by 1e-7, and dividing by that is wrong by 60 %."""
+    """Rounding splits the three eigenvalues by 1e-7; dividing by these gaps is wrong by 60 %."""
     a = with_spectrum([1.0, 1, 1, 3], 5, "float32")
 
     def loss(x):
@@ -71,7 +71,7 @@ def test_single_precision_projector_at_a_triple_eigenvalue():
 
 @pytest.mark.parametrize("spectrum", [(1.0, 1, 2), (1.0, 1, 1)], ids=str)
 def test_hessian_of_the_sum_of_squares_at_degeneracy(spectrum):
-    """Right or NaN; elsewhere wrong by 37 to 55 %. `spectral_sum` has it."""
+    """Right or NaN; elsewhere wrong by 37 to 55 %. `spectral_sum` has the Hessian."""
     a = with_spectrum(spectrum, 6)
     eye = np.eye(9).reshape(3, 3, 3, 3)
     exact = eye + eye.transpose(1, 0, 2, 3)
@@ -102,7 +102,7 @@ def test_single_precision_stays_single():
 
 @pytest.mark.parametrize("lower", [True, False])
 def test_lower_is_obeyed(lower):
-    """In values, and in gradients: another library ignores it, a third reads one triangle and differentiates both."""
+    """In values and in gradients. One library ignores `lower`; another reads one triangle and differentiates both."""
     clean = with_spectrum([1.0, 2, 4], 7)
     a = spoiled(clean, lower)
     np.testing.assert_allclose(eigvalsh(a, lower=lower), [1, 2, 4], rtol=1e-13)
@@ -127,7 +127,8 @@ def test_type_4_does_not_reach_lapack():
 
 @pytest.mark.skipif(not eigenpair.native.has_cpu_kernels(), reason="no kernels")
 def test_standard_problems_and_values_alone_are_asked_for_as_such():
-    """Not as a generalized problem with B = I (1.4 times slower), not with vectors that are thrown away."""
+    """They are not solved as a generalized problem with B = I (1.4 times slower), nor with vectors that nobody
+    needs."""
     text = jax.jit(eigvalsh).lower(np.eye(40)).as_text()
     call = next(line for line in text.splitlines() if "custom_call" in line)
     assert "type = 0" in call
@@ -136,7 +137,7 @@ def test_standard_problems_and_values_alone_are_asked_for_as_such():
 
 @pytest.mark.parametrize("type", [1, 2, 3])
 def test_generalized_gradients_on_a_distinct_spectrum(type):
-    """A reduction by Cholesky that forgets that its factor moves is wrong everywhere, not only at degeneracy."""
+    """A reduction by Cholesky that does not differentiate the factor is wrong everywhere, not only at degeneracy."""
     matrices, options = problem(type)
     for loss in (projector, sum_squares, moduli):
         assert_gradient(of_matrices(loss, **options), matrices)
@@ -165,7 +166,7 @@ def test_eigenvalues_split_by_rounding():
 
 
 def test_value_is_the_same_with_and_without_its_gradient():
-    """Reading the matrix as it is must not change to reading its symmetric part once a gradient is asked for."""
+    """A function that reads one triangle must not read the symmetric part once a gradient is asked for."""
     a = spoiled(with_spectrum([1.0, 2, 4], 8), True)
     for lower in (None, True, False):
         f = of_matrices(sum_squares, lower=lower)
@@ -175,7 +176,7 @@ def test_value_is_the_same_with_and_without_its_gradient():
 @pytest.mark.parametrize("n", [2, 5, 16, 17, 64])
 @pytest.mark.parametrize("type", [0, 1])
 def test_one_nan_entry_leaves_no_finite_eigenvalue(type, n):
-    """LAPACK answers some such matrices with finite numbers for most eigenvalues."""
+    """For some such matrices LAPACK returns finite numbers for most eigenvalues."""
     a = np.eye(n) * np.arange(1, n + 1)
     for place in ((0, 0), (n - 1, 0), (n // 2, n // 2), (0, n - 1)):
         poisoned = a.copy()

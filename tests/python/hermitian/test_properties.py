@@ -1,4 +1,4 @@
-"""Whatever the spectrum, its clusters, the scale and the gauge: an answer is right, or it is NaN."""
+"""For random spectra, clusters, scales and gauges: an answer is right, or it is NaN."""
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +55,7 @@ GRADIENTS = {size: jax.grad(lambda x, k=size: first_cluster(x, k)) for size in r
 @quiet
 @given(clustered(), seeds, dtypes, exponents)
 def test_projector_on_a_cluster(clusters, seed, dtype, exponent):
-    """Exactly, from the spectral decomposition the matrix was made of."""
+    """Compared with the exact gradient, from the spectral decomposition that the matrix was made from."""
     sizes, levels = clusters
     a = matrix(sizes, levels, seed, dtype, exponent)
     q = unitary(seed, N, dtype)
@@ -94,7 +94,8 @@ def test_symmetric_functions_of_eigenvalues(clusters, seed, dtype, exponent):
 @quiet
 @given(st.integers(0, 40), seeds, dtypes, exponents)
 def test_gap_of_any_size(bits, seed, dtype, exponent):
-    """From well separated to coincident: the error grows as rounding over the gap does, until NaN."""
+    """From well separated to equal eigenvalues: the error grows like rounding divided by the gap, until the answer is
+    NaN."""
     gap = 2.0**-bits
     a = with_spectrum([-1.0, 1, 1 + gap, 3], seed, dtype) * 2.0**exponent
     found = np.conj(GRADIENTS[2](a)) * 2.0**exponent
@@ -113,7 +114,7 @@ def test_gap_of_any_size(bits, seed, dtype, exponent):
 @quiet
 @given(seeds, st.lists(st.floats(0, 6.28), min_size=N, max_size=N))
 def test_gauge(seed, angles):
-    """Vectors in a random gauge, fixed, are the vectors fixed."""
+    """`fix_gauge` gives the same vectors for any phases of its argument."""
     v = unitary(seed, N, "complex128")
     np.testing.assert_allclose(fix_gauge(v * np.exp(1j * np.array(angles))), fix_gauge(v), atol=1e-14)
 

@@ -1,4 +1,4 @@
-"""The core's first derivatives against the same rules written in JAX: same numbers, same verdicts."""
+"""The core's first derivatives against the same rules written in JAX: same numbers, same refusals."""
 
 import functools
 
@@ -16,7 +16,7 @@ from problems import DTYPES, adjoint, eps, generator, random, unitary
 pytestmark = pytest.mark.skipif(not native.has_small_kernels(), reason="no kernels for small matrices")
 
 SIZES = (1, 2, 3, 4, 5, 9, 17, 33)
-# Clusters of the third are wider than what is looked at for rounding noise.
+# Clusters under the third policy are wider than the range in which rounding noise is sought.
 POLICIES = (check(), check(c=1e4), check(c=1e12), mask(1e-3), broaden(1e-2), raw())
 
 
@@ -30,7 +30,7 @@ def spectra(n):
 
 
 def residuals(n, type, dtype, seed=0):
-    """A batch over the spectra. Rules need no eigenproblem that these belong to."""
+    """A batch of residuals, one for each spectrum. The rules do not need an eigenproblem that they belong to."""
     real = np.dtype(dtype).type(0).real.dtype
     w = np.stack(spectra(n)).astype(real)
     v, u = (np.stack([unitary((seed, name, k), n, dtype) for k in range(len(w))]).astype(dtype) for name in "vu")
@@ -46,7 +46,7 @@ def both(linear, kept, reverse, **static):
 
 @functools.cache
 def _compiled(reverse, static):
-    """One computation for all that differs in numbers only."""
+    """One compiled function for all cases that differ in numbers only."""
     static = dict(static)
     rule, flags = (rules.pullback, "outputs") if reverse else (rules.pushforward, "inputs")
 
@@ -65,7 +65,7 @@ def agree(found, expected, dtype, n, sizes=(1e-300,) * 5):
         assert x.dtype == y.dtype
         np.testing.assert_array_equal(np.isfinite(x), np.isfinite(y))
         x, y = (np.where(np.isfinite(m), m, 0) for m in (x, y))
-        # Batch by batch: they differ in size.
+        # Each matrix on its own scale, since they differ in size.
         for a, b, size in zip(x, y, sizes, strict=True):
             assert np.abs(a - b).max() <= 64 * n * eps(dtype) * max(np.abs(b).max(), size)
 
@@ -74,7 +74,7 @@ def agree(found, expected, dtype, n, sizes=(1e-300,) * 5):
 @pytest.mark.parametrize("type", [0, 1, 2, 3])
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 def test_the_core_agrees_with_jax(dtype, type, reverse):
-    # Policies, triangles, and what is asked for take turns, each size in another way in each test.
+    # Policies, triangles and outputs take turns, in a different order for each size and test.
     d = DTYPES.index(dtype)
     for turn, n in enumerate(SIZES):
         kept = residuals(n, type, dtype)
@@ -112,7 +112,8 @@ def test_large_ones_agree_with_jax(dtype, type):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("sizes", [(2, 3, 4, 7), (70,)], ids=["small", "large"])
 def test_refusals_and_noise(dtype, sizes):
-    """Cotangents of losses that clusters allow, that they refuse, and with rounding noise at close eigenvalues."""
+    """Cotangents of losses that have a gradient at the cluster, of losses that have none, and with rounding noise at
+    close eigenvalues."""
     for n in sizes:
         (w, v), rng = residuals(n, 0, dtype), generator("noise", n)
         k = n // 2 + 1
@@ -140,7 +141,8 @@ def test_refusals_and_noise(dtype, sizes):
 
 
 def test_a_cluster_that_spans_tiles():
-    """A chain of eigenvalues, each close to the next, whose ends are farther apart than what is looked at twice."""
+    """A chain of eigenvalues, each close to the next, whose ends are farther apart than the gaps that the core examines
+    closely."""
     n = 224
     w = (1 + 1e-5 * np.arange(n)).astype(np.float32)
     v = unitary("chain", n, "float32").astype(np.float32)
@@ -167,7 +169,8 @@ def test_nan_and_empty_batches():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("triangle", ["hermitian", "lower", "upper"])
 def test_same_bits_at_any_place_of_the_batch(dtype, triangle):
-    """Small orders are done one per lane, but for matrices whose neighbours are near; groups are mixed here."""
+    """Small orders are computed one per lane, except matrices with close eigenvalues; here groups of lanes have
+    both."""
     for n in (2, 3, 4):
         count = 11
         (w, v), rng = residuals(n, 0, dtype), generator("order", n)
@@ -201,7 +204,7 @@ def test_residuals_that_lack_batch_axes():
 
 
 def test_who_asks_for_an_explanation_gets_it():
-    """The core says no more than yes or no."""
+    """The core refuses without a text, so JAX computes and explains."""
     static = {"inputs": (True, False), "outputs": (True, True, False), "reverse": True, "type": 0}
     kept = (jnp.zeros(2), jnp.eye(2))
     assert primitive.on_cpu(kept, triangle="lower", policy=check(explain=True), **static) is None

@@ -34,7 +34,7 @@ def test_values_scale(dtype):
 
 
 def losses_of(dtype, k):
-    """A gradient with respect to a matrix of size `s` is `1/s` times that of its unit-sized version."""
+    """The gradient at `s` times a matrix is `1/s` times the gradient at the matrix."""
 
     def projector(a):
         v = eigh(a).eigenvectors[..., :k]
@@ -81,7 +81,7 @@ def test_generalized_gradients_scale_with_both_matrices(type):
     def loss(x, y):
         v = eigh(x, y, **options).eigenvectors
         p = v[:, :1] @ v[:, :1].T
-        return inner(weights(3), p / jnp.trace(p))  # of any normalization
+        return inner(weights(3), p / jnp.trace(p))  # in any normalization
 
     expected = jax.grad(loss, (0, 1))(a, b)
     for power_a, power_b in ((-330, 0), (330, 0), (0, -100), (0, 100), (-200, 60), (-40, 33)):
@@ -92,7 +92,7 @@ def test_generalized_gradients_scale_with_both_matrices(type):
 
 @pytest.mark.parametrize("scale", [1e-12, 1e10, 1e-150, 1e150])
 def test_degenerate_at_any_scale(scale):
-    """Rounded, so that LAPACK returns eigenvalues that differ in the last bits."""
+    """The matrix is rounded, so that LAPACK's eigenvalues differ in the last bits."""
     a = with_spectrum([1.0, 1, 2, 3], 2) * scale
 
     def whole(x):
@@ -111,7 +111,7 @@ def test_degenerate_at_any_scale(scale):
 
 @pytest.mark.parametrize("exponent", [24, 30, 60, 100])
 def test_single_precision_beyond_its_integers(exponent):
-    """From 2²⁴ on, adding 1 to an eigenvalue changes nothing: a trick against zero gaps that must not be used."""
+    """From 2²⁴ on, adding 1 to an eigenvalue changes nothing, so zero gaps cannot be avoided in that way."""
     scale = np.float32(2.0**exponent)
     a = with_spectrum([1.0, 2, 3], 3, "float32")
 
@@ -139,7 +139,7 @@ def test_double_precision_beyond_its_integers(exponent):
 @pytest.mark.skipif(not KERNELS, reason="XLA takes denormal numbers for zero")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_denormal_numbers(dtype):
-    """No number lost and none invented: absolute errors stay at the last bit of denormal numbers."""
+    """Absolute errors are no larger than the last bit of denormal numbers."""
     real = np.finfo(dtype).dtype
     smallest = float(np.finfo(real).smallest_subnormal)
     a = with_spectrum([-2.0, 1, 3], 5, dtype) * real.type(smallest * 2**12)
@@ -161,7 +161,7 @@ def test_zero_matrix():
 
 
 def test_neighbours_of_other_sizes():
-    """One threshold for a whole batch would not do."""
+    """Each matrix of a batch needs a threshold of its own."""
     scales = np.array([1e-150, 1e-12, 1.0, 1e10, 1e150])[:, None, None]
     a = with_spectrum([1.0, 1, 2, 4], 4)
 

@@ -121,7 +121,7 @@ def test_subsets(pair):
     def whole(*xs):
         return jnp.trace(spectral_projector(xs[0], k, *xs[1:]) @ xs[0])
 
-    if pair:  # B A B has the eigenvalues of A in the metric of B only by accident; count on the projector alone
+    if pair:  # B A B has the eigenvalues of A in the metric of B only by accident, use the projector alone
         operands = (np.linalg.cholesky(b[0]) @ a @ np.linalg.cholesky(b[0]).T, b[0])
     found = jax.jit(lambda: hessian_vector_product(subset, operands, directions, "forward"))()
     expected = jax.jit(lambda: hessian_vector_product(whole, operands, directions, "forward"))()
@@ -168,7 +168,8 @@ def test_a_kink_at_a_tie_is_refused(kinked):
 
 
 def test_derivatives_with_respect_to_the_weights_are_refused():
-    """Changing them breaks the law that the second derivative rests on, whichever order is asked for."""
+    """The second derivative holds for these weights only. So it has no derivative with respect to them, in either order
+    of differentiation."""
     (a,), (d,) = problem(SPECTRA["repeated"], 0, "float64")
     weights = jnp.array([1.0, 1, 1, 1, 0, 0])
 
@@ -183,7 +184,7 @@ def test_derivatives_with_respect_to_the_weights_are_refused():
 def test_vectors_of_a_cluster_are_still_refused():
     (a,), (d,) = problem(SPECTRA["repeated"], 0, "float64")
     assert refused(lambda x: jnp.sum(eigh(x).eigenvectors[:, :K] ** 4), a)
-    # Forward over forward: each eigenvalue is judged alone, and none of a cluster has a second derivative.
+    # Forward over forward: each eigenvalue is decided by itself, and none of a cluster has a second derivative.
     values = lambda t: eigh(a + t * d)[0]  # noqa: E731
     second = jax.jacfwd(jax.jacfwd(values))(0.0)
     np.testing.assert_array_equal(np.isnan(second), True)
@@ -199,7 +200,7 @@ def test_third_derivatives_are_refused():
 
 
 def test_an_observable_beside_the_energy_is_refused_as_before():
-    """With a cotangent of the vectors, the gradient is judged by both, as before."""
+    """With a cotangent of the vectors, `check` tests both cotangents, as before."""
     (a,), (d,) = problem(SPECTRA["repeated"], 0, "float64")
 
     def loss(x):

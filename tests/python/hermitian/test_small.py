@@ -1,4 +1,5 @@
-"""The kernels for small matrices: accuracy over spectra and scales, and the same bits in any company."""
+"""The kernels for small matrices: accuracy over spectra and scales, and the same bits whatever the other matrices of
+the batch are."""
 
 import eigenpair as ep
 import jax
@@ -88,7 +89,8 @@ def test_residual_and_orthogonality(n, dtype, rng):
     [("float32", 1.0, 2e-23, 6e-45), ("float32", 1e30, 1e7, 1e-13), ("float64", 1.0, 1e-162, 1e-322)],
 )
 def test_entries_whose_squares_vanish(dtype, large, beside, last):
-    """Next to a difference that is smaller still."""
+    """Off-diagonal entries so small that their squares underflow, next to an even smaller difference of diagonal
+    entries."""
     a = np.zeros((3, 3), dtype)
     a[0, 0], a[1, 2], a[2, 1], a[2, 2] = large, beside, beside, last
     eps = np.finfo(dtype).eps
@@ -162,7 +164,7 @@ def test_nothing_to_rotate_nothing_rounded(n, dtype, rng):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_singular_matrices_of_order_two(dtype):
-    """Low eigenvalues of exactly zero, or their square roots would be NaN by a sign."""
+    """Their lowest eigenvalue must not be negative, not even by rounding: its square root would be NaN."""
     i, j = np.meshgrid(np.arange(1.0, 33), 2.0 ** np.arange(-9, 10))
     x = np.stack([i, i * j], -1).reshape(-1, 2)
     a = (x[:, :, None] * x[:, None, :]).astype(dtype)
@@ -175,7 +177,7 @@ def test_singular_matrices_of_order_two(dtype):
 @pytest.mark.parametrize("type", [1, 2, 3])
 @pytest.mark.parametrize("exponent", [*([-1074, -1060] if KERNELS else []), -900, 900])
 def test_pairs_whose_sizes_make_up_for_each_other(exponent, type, n):
-    """A denormal A beside a tiny or huge B: what stands between them must not be a denormal number."""
+    """A denormal A with a tiny or huge B: intermediate results must not be denormal numbers."""
     whole = np.add.outer(np.arange(n), np.arange(n)) % 5 + np.diag(np.arange(n) * 2.0)
     a = np.ldexp(whole, exponent)
     shift = -1000 if (exponent < 0) == (type == 1) else 1000

@@ -41,7 +41,7 @@ def test_equals_scipy():
 
 @pytest.mark.parametrize("type", TYPES)
 def test_gradients(type):
-    """The vectors that are left out still take part: the kept ones turn into them."""
+    """The vectors that are left out contribute to the gradient, since the kept ones turn into them."""
     matrices, options = problem(type, lower=True)
     assert_gradient(of_matrices(moduli, **options, subset_by_index=(1, 1)), matrices)
 
@@ -64,7 +64,7 @@ def test_numpy_integers_and_lists():
         np.testing.assert_array_equal(eigvalsh(a, subset_by_index=subset), expected)
 
 
-# Of large matrices the rest is not computed at all: `eigenpair.hermitian.subset`.
+# For large matrices the rest is not computed at all: `eigenpair.hermitian.subset`.
 
 
 def large(dtype="float64", n=64, seed="large", spectrum=None):
@@ -77,7 +77,7 @@ def large(dtype="float64", n=64, seed="large", spectrum=None):
 @pytest.mark.parametrize("dtype", ["float32", "complex128"])
 @pytest.mark.parametrize("spectrum", ["spread", "two values", "all equal", "tiny", "diagonal"])
 def test_few_values_alone(spectrum, dtype):
-    """Bisected, unless that loses count among equal eigenvalues."""
+    """Computed by bisection, unless that miscounts equal eigenvalues."""
     n = 80
     w = {
         "spread": np.linspace(-1, 1, n),
@@ -177,7 +177,8 @@ def test_large_at_any_scale(scale):
 
 
 def test_clusters_of_a_large_matrix():
-    """One inside is judged as ever; one across the edge is refused if its vectors are used; one outside is nothing."""
+    """A cluster inside the subset is decided as in a whole spectrum; one that the subset cuts is refused if its vectors
+    are used; one outside does not matter."""
     spectrum = np.concatenate([[1, 1, 1, 2, 3, 3], np.arange(4, 62)]).astype(float)
     a = large(spectrum=spectrum)
 
@@ -202,7 +203,7 @@ def projection(x, subset):
 
 
 def test_second_derivatives_where_only_the_rest_is_degenerate():
-    """Nothing outside of the subset divides by gaps within the rest."""
+    """The rule does not divide by gaps between two eigenvalues that are both left out."""
     spectrum = np.concatenate([[1, 2, 3], np.full(61, 5.0)])
     a, direction = large(spectrum=spectrum), large(seed="direction")
 
@@ -250,7 +251,7 @@ def test_where_there_is_no_kernel():
 
 
 def test_several_threads_use_one_factor():
-    """LAPACK writes into what it only reads, and puts it back."""
+    """LAPACK temporarily changes a factor that it only reads, and restores it."""
     a, y = large(n=128), random("y", (128, 1))
     params = {"first": 5, "count": 1, "triangle": "hermitian", "policy": check(), "vectors": True}
     w, v, _, factor = _solve_p.bind(a, **params)
@@ -263,7 +264,8 @@ def test_several_threads_use_one_factor():
 
 @pytest.mark.parametrize("spread", [0.0, 1e-13, 1e-10])
 def test_however_singular_the_shifted_matrix_is(spread):
-    """Of many equal eigenvalues is left a tridiagonal matrix with couplings of rounding size, and pivots of any."""
+    """Many equal eigenvalues lead to a tridiagonal matrix whose off-diagonal entries are rounding errors, so that
+    pivots may have any size."""
     n, count, many = 64, 2, 150
     spectrum = np.concatenate([[1.0, 2, 3], 5 + spread * np.arange(n - 3)])
     bases = np.stack([unitary(("singular", k), n) for k in range(many)])

@@ -16,7 +16,7 @@ N = 64
 
 
 def pair(spectrum, dtype="float64", smallest=1.0):
-    """`(a, b)` with these eigenvalues, and the smallest of `b`."""
+    """`(a, b)` with these eigenvalues, where `b` has the given smallest eigenvalue."""
     n = len(spectrum)
     root = unitary("left", n, dtype) * np.sqrt(np.geomspace(smallest, 2, n)) @ unitary("right", n, dtype)
     a, b = root * np.asarray(spectrum, float) @ adjoint(root), root @ adjoint(root)
@@ -103,7 +103,7 @@ def test_equals_the_slice_of_all(subset, dtype, lower):
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 def test_by_finite_differences(dtype):
     a, b = pair(8.0 * np.arange(N), dtype)
-    # Random directions are large beside the distance between eigenvalues.
+    # The step along random directions must be small compared with the gaps.
     zero, options = np.zeros((2, N, N), dtype), {"lower": True}
     for subset in ((0, 1), (2, 5)):
         part = of_part(subset, **options)
@@ -115,7 +115,7 @@ def test_by_finite_differences(dtype):
 
 @pytest.mark.parametrize("varied", [0, 1])
 def test_second_derivatives_by_finite_differences(varied):
-    """With respect to each matrix alone: what one term gets wrong, another cannot hide."""
+    """With respect to each matrix alone, so that errors of two terms cannot cancel."""
     matrices, options = problem(1, n=N, lower=True)
     direction = random("direction", (N, N))
     direction = tuple(direction if k == varied else np.zeros((N, N)) for k in (0, 1))
@@ -157,7 +157,7 @@ def test_at_any_scale(of_a, of_b):
 
 
 def density(w, v):
-    """Smooth in a cluster, and by its normalization a function of `b` there too."""
+    """Smooth in a cluster; through the normalization it depends on `b` there too."""
     return jnp.sum(np.arange(float(N * N)).reshape(N, N) % 7 * (v @ v.T))
 
 
@@ -173,7 +173,8 @@ CLUSTERS = np.concatenate([[1, 1, 1, 2, 3, 3], np.arange(4, 62)])
 
 
 def test_clusters():
-    """One inside is judged as ever; one across the edge is refused if its vectors are used; one outside is nothing."""
+    """A cluster inside the subset is decided as in a whole spectrum; one that the subset cuts is refused if its vectors
+    are used; one outside does not matter."""
     matrices = pair(CLUSTERS)
     for subset in ((0, 2), (0, 3), (3, 5), (4, 5), (6, 9)):
         assert_close(
@@ -206,7 +207,8 @@ def test_second_derivatives_where_only_the_rest_is_degenerate():
     ("gap", "refused"), [(1e-4, False), (1e-6, False), (1e-8, None), (1e-10, True), (1e-12, True), (1e-14, True)]
 )
 def test_close_eigenvalues_are_answered_rightly_or_not_at_all(gap, refused, inside):
-    """With an ill-conditioned `b`, rounding reaches further than the eigenvalues' size says. `None`: as one likes."""
+    """With an ill-conditioned `b`, rounding errors are larger than the size of the eigenvalues suggests. `None`: either
+    outcome is right."""
     matrices = pair(np.concatenate([[1, 1 + gap], np.arange(3, N + 1)]), smallest=1e-4)
     subset = (0, 1) if inside else (1, 2)
     found, expected = (jax.grad(of(subset, moduli), (0, 1))(*matrices) for of in (of_part, of_whole))
@@ -221,8 +223,8 @@ def test_close_eigenvalues_are_answered_rightly_or_not_at_all(gap, refused, insi
 
 @pytest.mark.parametrize("gap", [1e-7, 1e-9, 1e-11, 0])
 def test_smooth_losses_lose_nothing_by_a_gap(gap):
-    """Eigenvalues that only rounding of an ill-conditioned `b` makes a cluster are one in both modes, of which forward
-    mode has to be told what the loss uses."""
+    """Eigenvalues that form a cluster only because of an ill-conditioned `b` are a cluster in both modes. In forward
+    mode, `coupled="mask"` says that the loss uses no more than the space."""
     matrices = pair(np.concatenate([[1, 1 + gap], np.arange(3, N + 1)]), smallest=1e-4)
     direction = tuple((m + m.T) / 2 for m in problem(1, n=N)[0])
     subset = (0, 2)

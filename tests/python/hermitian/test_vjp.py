@@ -1,4 +1,4 @@
-"""Reverse mode: gradients against finite differences and against forward mode, and where they live."""
+"""Reverse mode: gradients against finite differences and against forward mode, and the entries in which they are."""
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from problems import (
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("name", LOSSES)
 def test_against_differences(name, type):
-    """Every loss and type; dtypes and triangles take turns, in another order than in the reference cases."""
+    """Every loss and type; dtypes and triangles take turns, in a different order from the reference cases."""
     dtype, lower = DOUBLE[(type + len(name)) % 2], TRIANGLES[(type + len(name)) % 3]
     matrices, options = problem(type, dtype, lower=lower)
     assert_gradient(of_matrices(LOSSES[name], **options), matrices)
@@ -140,7 +140,8 @@ def test_same_matrix_twice():
 
 
 def test_gradients_of_a_symmetric_matrix_are_not_halved():
-    """The trap of triangle-reading rules: the gradient of the trace is the identity, that of λ₀ is `v₀ v₀ᵀ`."""
+    """A usual mistake of rules that read a triangle. The gradient of the trace is the identity, that of λ₀ is `v₀
+    v₀ᵀ`."""
     a = np.array([[1.0, 2.0], [2.0, 3.0]])
     np.testing.assert_allclose(jax.grad(lambda x: jnp.sum(eigvalsh(x)))(a), np.eye(2), atol=1e-14)
     expected = [
@@ -155,7 +156,7 @@ def test_empty_and_single():
     assert jax.grad(lambda x: jnp.sum(eigvalsh(x)))(np.zeros((0, 0))).shape == (0, 0)
     assert jax.grad(lambda x: jnp.sum(eigh(x)[1]))(np.zeros((2, 0, 3, 3))).shape == (2, 0, 3, 3)
     np.testing.assert_array_equal(jax.grad(lambda x: sum_squares(*eigh(x)))(np.array([[3.0]])), [[6.0]])
-    # One by one, the vector is 1/√b: its derivative comes from the normalization alone.
+    # For 1×1 matrices the vector is 1/√b: its derivative comes from the normalization alone.
     a, b = np.array([[3.0]]), np.array([[4.0]])
     gradient = jax.grad(lambda *m: jnp.sum(eigh(*m)[1] ** 2), (0, 1))(a, b)
     np.testing.assert_allclose(gradient, [[[0.0]], [[-1 / 16]]], atol=1e-15)

@@ -104,7 +104,7 @@ def test_nearly_defective_is_nan():
     a = np.diag(np.concatenate([[2.0, 2.0], np.linspace(3, 9, 58)]))
     a[0, 1] = 1
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # residuals may tell it too
+        warnings.simplefilter("ignore", ConvergenceWarning)  # or the residuals are too large
         gradient = jax.grad(lambda a: eigs(a, 2, sigma=1.9).eigenvalues[0].real)(a)
     assert np.all(np.isnan(gradient))
 

@@ -52,7 +52,8 @@ def matrices(name, dtype, generalized):
 
 
 def loss(w, v):
-    """Of the projector and of symmetric functions of the eigenvalues: what exists at any degeneracy inside."""
+    """A loss of the projector and of symmetric functions of the eigenvalues, which has a derivative at any degeneracy
+    inside."""
     c = random("loss", (N, N), v.dtype)
     return inner(c, v @ jnp.conj(v.T)) + jnp.sum(w**2)
 
@@ -125,7 +126,8 @@ def test_every_copy_of_the_cube(solver):
 
 
 def test_missed_copies_are_found_by_the_search():
-    """Five copies and blocks of two: the first pass cannot have them all from Krylov's space in exact arithmetic."""
+    """Five copies and blocks of two: in exact arithmetic, the Krylov space of the first pass cannot contain all
+    copies."""
     w = np.concatenate([np.ones(5), np.linspace(2, 3, 95)])
     for k in (2, 5):
         found = eigsh(jnp.diag(w), k, solver="krylov")

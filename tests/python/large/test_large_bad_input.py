@@ -1,4 +1,4 @@
-"""What cannot be answered: an error or NaN, each with a message that says what to do."""
+"""Problems without an answer give an error or NaN, with a message that says what to do."""
 
 import signal
 import subprocess

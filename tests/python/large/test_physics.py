@@ -1,4 +1,4 @@
-"""Truths from outside: the transverse-field Ising chain, and the examples."""
+"""Known results from physics: the transverse-field Ising chain, and the examples."""
 
 import sys
 from pathlib import Path

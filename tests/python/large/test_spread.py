@@ -1,4 +1,4 @@
-"""Vectors spread over devices stay so, forward and backward."""
+"""Vectors that are spread over devices stay spread, in the solve and in the gradient."""
 
 from processes import quick, run
 

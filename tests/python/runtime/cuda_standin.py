@@ -1,8 +1,8 @@
-"""Imported, it puts SciPy in the place of cuSOLVER and sends computations on the CPU down the path for CUDA.
+"""Importing this module replaces cuSOLVER by SciPy and sends computations on the CPU down the path for CUDA.
 
-So everything but the device is really run: which routine is asked for, what is made of its answers, and the
-derivatives. SciPy answers as cuSOLVER does: in some order and gauge, conjugate pairs packed, finite nonsense where it
-failed. The conformance suite on it, by hand: `PYTHONPATH=tests/python pytest -p cuda_standin tests/conformance`.
+So everything but the device is tested: the choice of the routine, the use of its results, and the derivatives. SciPy
+answers as cuSOLVER does: in some order and gauge, conjugate pairs packed, finite nonsense where it failed. The
+conformance suite on it, by hand: `PYTHONPATH=tests/python pytest -p cuda_standin tests/conformance`.
 """
 
 import jax

@@ -98,7 +98,7 @@ def test_every_reason_is_explained():
 @pytest.mark.skipif(native.library_path() is None, reason="the core was not built")
 @pytest.mark.parametrize("name", EXPLAINED)
 def test_explanations_of_core(name):
-    """JAX runs without the core too, so Python has the texts once more, word for word."""
+    """JAX works without the core too, so Python has a copy of the texts, word for word."""
     text_of = ctypes.CDLL(str(native.library_path())).eigenpair_reason_text
     text_of.restype = ctypes.c_char_p
     number = getattr(explanations, name)

@@ -1,4 +1,4 @@
-"""Bad input: an error that names the argument before anything is compiled, or NaN for that matrix and only for it."""
+"""Bad input gives an error that names the argument, before anything is compiled, or NaN for that matrix alone."""
 
 import eigenpair
 import jax
@@ -121,7 +121,7 @@ def test_unknown_arguments_are_pythons_to_refuse():
         eigh(A, B, 1)  # only matrices by position: SciPy's third is lower, another library's is type
 
 
-# What is wrong with the numbers of one matrix is that matrix's affair.
+# Bad numbers in one matrix do not affect the others.
 
 POISONS = {
     "nan": lambda m: m.at[1, 0].set(jnp.nan).at[0, 1].set(jnp.nan),
@@ -135,7 +135,7 @@ POISONS = {
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_isolated(dtype, type, poison):
-    """In a batch: its neighbours get the very bits they get without it; in values, vectors, and gradients."""
+    """In a batch, the other matrices get the same bits as without it, in values, vectors and gradients."""
     matrices, options = problem(type, dtype, batch=(3,))
     healthy = eigh(*matrices, **options)
 

@@ -1,4 +1,5 @@
-"""CUDA without a GPU: what computations are lowered to, and the path around the kernels, with SciPy in their place.
+"""CUDA without a GPU: the programs that computations are lowered to, and the code around the kernels, with SciPy in
+place of cuSOLVER.
 
 With a GPU, `EIGENPAIR_PLATFORM=cuda` runs the conformance suite on it.
 """
@@ -134,7 +135,7 @@ def test_says_which_cusolver_or_why_none():
     assert found or said == "none: no cuSOLVER was found", said
 
 
-# Wheels as they lie in site-packages, with files of the right names.
+# Folders like those of NVIDIA's wheels, with files of the right names.
 FOLDERS = {
     12: ("cuda_runtime/lib/libcudart.so.12", "cublas/lib/libcublas.so.12", "cusolver/lib/libcusolver.so.11"),
     13: ("cu13/lib/libcudart.so.13", "cu13/lib/libcublas.so.13", "cu13/lib/libcusolver.so.12"),

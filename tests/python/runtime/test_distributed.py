@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from processes import quick, run_together
 
-# Processes that wait for each other in vain are ended after this.
+# Seconds after which processes that wait for each other in vain are ended.
 SECONDS = 120
 
 PROGRAM = """
@@ -81,7 +81,7 @@ def start(folder, count):
     run_together(PROGRAM, [(folder, port, rank, count) for rank in range(count)], timeout=SECONDS, **flags)
     results = [dict(np.load(folder / f"{count}-{rank}.npz")) for rank in range(count)]
     for name in set(results[0]).intersection(*results[1:]):
-        # What several processes hold, such as the value of the loss, they hold alike.
+        # Results that every process has, such as the value of the loss, are equal in all of them.
         for other in results[1:]:
             np.testing.assert_array_equal(other[name], results[0][name], err_msg=name)
     return {name: x for result in results for name, x in result.items()}

@@ -24,7 +24,7 @@ OF_THEIR_OWN_PROCESS = ("docs/scaling.md",)
 
 @pytest.fixture(autouse=True)
 def _defaults_of_jax():
-    """Documentation is written for people who have set nothing but double precision."""
+    """The documentation assumes JAX's defaults, except for double precision."""
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
@@ -40,7 +40,7 @@ class Page:
         self.done = 0
 
     def run(self, block: Block) -> None:
-        """Runs what stands before the block, too."""
+        """Also runs the blocks before it."""
         for other in (x for x in PYTHON if x.page == block.page and self.done <= x.number <= block.number):
             self.done = other.number + 1
             if not missing(other):
@@ -51,7 +51,7 @@ pages = {page: Page() for page in PAGES}
 
 
 def missing(block: Block) -> str:
-    """Why the block is not run, if it is not."""
+    """Why the block is not run; empty if it is."""
     if block.not_run:
         return block.not_run
     lacking = [name for name in block.needs if importlib.util.find_spec(name) is None]

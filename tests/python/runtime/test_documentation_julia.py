@@ -12,7 +12,7 @@ JULIA = [block for page in PAGES for block in blocks(page, "julia")]
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory):
-    """What became of each block: `("passed" | "skipped" | "failed", why)` by its file."""
+    """The outcome of each block: `("passed" | "skipped" | "failed", why)` by its file."""
     julia = julia_runner.find()
     if not julia:
         pytest.skip(julia.why_not)

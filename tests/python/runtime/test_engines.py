@@ -1,6 +1,6 @@
-"""One matrix spread over devices: an engine solves, the rules are ours, and nothing gathers the matrix.
+"""One matrix spread over devices: an engine solves, the derivatives are eigenpair's, and nothing gathers the matrix.
 
-`jaxmg` is stood in for: the same entry point with the same conditions, and LAPACK behind it. Where jaxmg itself is
+A stand-in replaces `jaxmg`: the same entry point with the same conditions, computed by LAPACK. Where jaxmg itself is
 installed, our call goes through its own checks and lowering too, up to the point where GPUs are needed.
 """
 
@@ -162,7 +162,7 @@ def test_policies_and_failures():
 
 
 def test_nothing_gathers_the_matrix():
-    """Nowhere in the programs around an engine does a device hold the whole of any matrix."""
+    """In the programs around an engine, no device ever holds a whole matrix."""
     run(
         STAND_IN
         + """
@@ -281,7 +281,7 @@ def test_what_jaxmg_cannot_do():
 
 
 def test_the_entry_point_is_as_we_call_it():
-    """The real package, on the CPU: its own checks pass, and what would go to the GPUs is its eigensolver."""
+    """The real package on the CPU: its checks accept our call, which is lowered to its eigensolver."""
     jaxmg = pytest.importorskip("jaxmg", reason="jaxmg is not installed")
     run(
         """

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples"))
 
 @pytest.fixture(autouse=True)
 def _defaults_of_jax():
-    """Examples and documentation are written as for people who have set nothing but double precision."""
+    """Examples and documentation assume JAX's defaults, except for double precision."""
     before = jax.config.jax_enable_x64
     jax.config.update("jax_enable_x64", True)
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
@@ -37,7 +37,7 @@ def graphene():
 
 @pytest.fixture
 def bent(water):
-    """No symmetry to hide behind: both bonds and all coordinates differ."""
+    """A molecule without symmetry, which could hide errors: both bonds and all coordinates differ."""
     nuclei = water.coordinates()
     nuclei[1] += [0.03, 0.10, -0.05]
     return nuclei
@@ -72,7 +72,7 @@ def test_water_integral_derivatives(water, bent):
 
 
 def test_water_fock_derivative_needs_the_response(water, bent):
-    """With the density held still the gradient is wrong by percents: what the implicit part is for."""
+    """With a fixed density the gradient is wrong by percents, so the implicit part is needed."""
     mol = water.molecule(bent)
     calculation = water.converged(mol)
     ints, d_ints = water.integrals(mol), water.integral_derivatives(mol)
@@ -91,7 +91,7 @@ def test_graphene_bands_and_velocities_by_hand(graphene):
 
 @pytest.mark.parametrize("distance", [1e-2, 1e-5, 1e-8, 1e-11])
 def test_graphene_velocity_on_the_cone(graphene, distance):
-    """±v_F however close to K, in every direction."""
+    """±v_F at every distance from K, in every direction."""
     angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     outward = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     for corner in (graphene.K, graphene.K_PRIME):
@@ -107,11 +107,11 @@ def test_graphene_velocity_on_the_cone(graphene, distance):
 def test_graphene_at_the_dirac_point(graphene):
     corners = np.stack([graphene.K, graphene.K_PRIME])
     single = np.asarray(graphene.velocities(corners)) * graphene.SPEED
-    # A member of the subdifferential: no faster than the cone.
+    # At the tip, an element of the subdifferential: its norm is at most the slope of the cone.
     assert np.all(np.linalg.norm(single, axis=-1) <= graphene.FERMI_VELOCITY * (1 + 1e-12))
     # The sum of the bands is smooth, and stationary by symmetry.
     np.testing.assert_allclose(graphene.velocity_of_sum(corners), 0, atol=1e-12)
-    # A function of one band's eigenvector has no limit here.
+    # A function of the eigenvector of one band has no limit here.
     assert np.isnan(graphene.bond_gradient(corners)).all()
 
 

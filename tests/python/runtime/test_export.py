@@ -1,4 +1,4 @@
-"""jax.export: a computation saved by one process and run by another that has nothing but `import eigenpair`."""
+"""jax.export: a computation saved by one process runs in another one, which only needs `import eigenpair`."""
 
 import numpy as np
 import pytest

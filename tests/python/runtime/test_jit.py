@@ -1,4 +1,4 @@
-"""Inside jit, and inside whatever else compiles."""
+"""Inside `jit`, and inside other functions that compile."""
 
 import eigenpair
 import jax
@@ -100,12 +100,12 @@ def test_without_jit():
 
 
 def test_checked_for_nans():
-    """`jax_debug_nans` must not trip over something that is no NaN in the end."""
+    """`jax_debug_nans` must not complain about intermediate NaN that are not in the result."""
     (a,), _ = problem()
     with jax.debug_nans(True):
         assert np.isfinite(jax.grad(of_matrices(projector))(a)).all()
         assert np.isfinite(jax.hessian(of_matrices(projector))(a)).all()
-        # A cluster that the loss does not see, answered.
+        # A cluster that the loss does not use, so there is a gradient.
         assert np.isfinite(jax.grad(lambda x: jnp.sum(eigh(x)[0] ** 2))(np.diag([1.0, 1, 2]))).all()
 
 

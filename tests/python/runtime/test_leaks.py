@@ -1,4 +1,5 @@
-"""Ten thousand calls leave nothing behind: memory, threads and open files are flat, whatever became of the calls."""
+"""Ten thousand calls leave nothing behind: memory, threads and open files do not grow, whether calls succeed or
+fail."""
 
 import os
 
@@ -107,7 +108,7 @@ def test_calls_that_are_interrupted():
 
 
 def test_jobs_that_the_core_refuses():
-    """Without a LAPACK to call, each call ends in an error, after the job was made."""
+    """Without a LAPACK, each call ends in an error after its job was made."""
     run(
         MEASURE
         + """

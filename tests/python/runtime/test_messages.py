@@ -1,4 +1,4 @@
-"""What people write who come from another library: an error that says what to write here."""
+"""Calls in the style of other libraries give an error that says what to write here."""
 
 import inspect
 import re
@@ -152,7 +152,7 @@ class Scaled:
 )
 def test_functions_that_cannot_be_used(f, remedy):
     for function in (ep.spectral_map, ep.spectral_sum):
-        for _ in range(2):  # the second time, jaxlib would end the process over a NumPy function
+        for _ in range(2):  # the second time, jaxlib would abort the process because of a NumPy function
             with pytest.raises(TypeError, match=re.compile(rf"^f must.*{remedy}", re.DOTALL)):
                 function(f, A)
         with pytest.raises(TypeError, match=re.compile(rf"^f must.*{remedy}", re.DOTALL)):
@@ -164,7 +164,7 @@ def test_functions_of_any_kind_can_be_used():
         np.testing.assert_allclose(ep.spectral_map(f, A), 2 * A, atol=1e-14)
         np.testing.assert_allclose(jax.grad(lambda a, f=f: ep.spectral_sum(f, a))(A), 2 * np.eye(2), atol=1e-14)
     np.testing.assert_allclose(ep.spectral_map(lambda x: 3.0, A), 3 * np.eye(2), atol=1e-14)
-    with pytest.raises(ZeroDivisionError):  # what f raises by itself stays what it is
+    with pytest.raises(ZeroDivisionError):  # an error of f itself is not changed
         ep.spectral_map(lambda x: x / (1 // 0), A)
 
 

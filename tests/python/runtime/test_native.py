@@ -1,4 +1,4 @@
-"""The compiled core: registered, of the right version, and not missed where it is absent."""
+"""The compiled core: registered, of the right version, and everything works without it."""
 
 import ctypes
 
@@ -136,7 +136,7 @@ def test_says_why_there_are_no_kernels():
 
 
 def test_an_older_jax_than_the_build_is_not_broken(tmp_path):
-    """The extension steps aside, with a warning that names the remedy, and JAX goes on working."""
+    """The core is not used, a warning names the remedy, and JAX goes on working."""
     header = tmp_path / "xla" / "ffi" / "api" / "c_api.h"
     header.parent.mkdir(parents=True)
     header.write_text("#define XLA_FFI_API_MAJOR 0\n#define XLA_FFI_API_MINOR 0\n")

@@ -1,12 +1,12 @@
-"""Batches inside one computation on few threads: solved, not waited for. XLA's pool has as many threads as the process
-has processors, and work that waits there for work queued behind it waits for ever."""
+"""Batches inside one computation on few threads do not deadlock. XLA's pool has as many threads as the process has
+processors, and work that waits there for work queued behind it waits for ever."""
 
 import os
 
 import pytest
 from processes import run
 
-# A minute for each with EIGENPAIR_LONG=1; without, enough to see a deadlock that strikes in most runs.
+# Seconds: a minute for each with EIGENPAIR_LONG=1; otherwise enough for a deadlock that occurs in most runs.
 SECONDS = 60 if os.environ.get("EIGENPAIR_LONG") == "1" else 1.5
 
 PREPARE = """
@@ -71,7 +71,7 @@ PROGRAMS = [EIGHT_CALLS, EIGHT_GENERALIZED, GRADIENTS, MANY_STREAMS]
 def test_finishes(cpus):
     if cpus > len(os.sched_getaffinity(0)):
         pytest.skip("not enough processors")
-    # The limit is for a machine that is busy with other things; a deadlock takes longer than any.
+    # A generous limit, for busy machines; a deadlock exceeds every limit.
     printed = run("".join([PREPARE, *PROGRAMS]), timeout=120 + 40 * SECONDS, arguments=[SECONDS], cpus=cpus)
     runs = [int(line) for line in printed.split()]
     assert len(runs) == len(PROGRAMS)

@@ -1,4 +1,4 @@
-"""What the installed package brings along for C, CMake and pkg-config, and what it says of itself."""
+"""The files of the installed package for C, CMake and pkg-config, and its metadata."""
 
 import importlib.metadata
 import os

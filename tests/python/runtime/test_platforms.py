@@ -1,4 +1,5 @@
-"""Platforms without a kernel: what is lowered for them holds no operation of ours. Looked at, not run."""
+"""Platforms without a kernel: programs that are lowered for them have no operation of ours. The programs are read, not
+run."""
 
 import re
 
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from eigenpair.runtime import cuda, native
 
-# Large enough for a kernel for parts of spectra.
+# Large enough for the kernel for subsets.
 MATRIX = jax.ShapeDtypeStruct((2, 64, 64), jnp.float64)
 
 

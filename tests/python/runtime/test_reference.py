@@ -23,7 +23,7 @@ def test_python(name):
     if inspect.ismodule(getattr(eigenpair, name)):
         assert any(re.search(rf"^ *::: eigenpair\.{name}\b", text, re.MULTILINE) for text in PAGES.values())
     else:
-        # A function that is called as its module is named where it is defined.
+        # A function with the name of its module is listed under the module that defines it.
         of_it = re.compile(rf"^ *::: eigenpair\.({name}|verification\.{name}\.{name})$", re.MULTILINE)
         assert any(of_it.search(text) for text in PAGES.values())
 

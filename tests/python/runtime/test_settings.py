@@ -1,4 +1,4 @@
-"""Settings that people switch on while they look for a mistake, or always: what is right stays as it is under them."""
+"""Results do not change under JAX's settings for debugging and strictness."""
 
 import contextlib
 
@@ -21,7 +21,7 @@ def moduli(v):
     return jnp.sum(jnp.abs(v) ** 4)
 
 
-# Every public function, as a real loss of its matrices.
+# Every public function, made into a real loss of its matrices.
 LOSSES = {
     "eigh": (lambda a: weighted(*ep.eigh(a)) + moduli(ep.eigh(a).eigenvectors), (A,)),
     "eigh of a triangle": (lambda a: moduli(ep.eigh(a, lower=True).eigenvectors), (COMPLEX,)),
@@ -80,7 +80,7 @@ def test_nothing_changes(name, setting, expected):
 
 
 EQUAL, JORDAN = np.eye(2), np.array([[1.0, 1.0], [0.0, 1.0]])
-# Whatever is NaN on purpose.
+# Results that are NaN on purpose.
 REFUSED = {
     "a matrix with NaN": (lambda a: ep.eigh(a * jnp.nan), EQUAL),
     "eigvals of a matrix with NaN": (lambda a: ep.eigvals(a * jnp.nan), EQUAL),

@@ -1,8 +1,9 @@
-"""Batches spread over devices: each solves its own part, nothing is gathered, forward or backward."""
+"""Batches spread over devices: each device solves its own part, and nothing is gathered, in the solve or in the
+gradient."""
 
 from processes import quick, run
 
-# How programs are partitioned is looked at here, not how fast they are.
+# These tests look at how programs are partitioned, not at their speed.
 DEVICES = quick("--xla_force_host_platform_device_count=8")
 
 PREPARE = """
@@ -100,7 +101,7 @@ def test_jit_of_a_sharded_batch():
 
 
 def test_explicit_sharding():
-    """Where shardings are part of types: results say how they are spread, and types of cotangents match."""
+    """With explicit sharding, which is part of the type: results have the right sharding, and so have cotangents."""
     run(
         PREPARE
         + """
@@ -174,7 +175,7 @@ def test_batch_axes_of_a_mesh_in_two_dimensions():
 
 
 def test_subsets():
-    """Of matrices so large that only the part is computed."""
+    """For matrices so large that only the subset is computed."""
     run(
         PREPARE
         + """

@@ -1,4 +1,4 @@
-"""LAPACK's own threads: not woken for matrices that gain nothing from them, and a user's limits kept."""
+"""LAPACK's own threads are not used for matrices that gain nothing from them, and a user's limits are kept."""
 
 import sys
 

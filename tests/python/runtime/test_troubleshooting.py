@@ -14,7 +14,7 @@ KEYS = re.findall(r"^### `(.+)`$", PAGE, re.MULTILINE)
 
 
 def of_python(path: Path) -> list[str]:
-    """Strings, with `…` for what is filled in."""
+    """The string literals of a Python file, with `…` for interpolated values."""
     found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -48,7 +48,7 @@ SOURCES = [
 
 @pytest.mark.parametrize("key", KEYS)
 def test_the_text_occurs_in_the_source(key):
-    # `…` in the page is anything, at the ends nothing.
+    # `…` in the page matches anything; at the ends of a text it is ignored.
     pattern = re.compile(".*?".join(re.escape(part) for part in key.split("…")))
     assert any(pattern.search(text) for text in SOURCES), key
 

@@ -1,4 +1,4 @@
-"""vmap of everything: what a batch gives is what its members give alone."""
+"""`vmap` of everything: a batch gives what its members give alone."""
 
 import eigenpair
 import jax
@@ -42,7 +42,7 @@ def test_gradients(type):
 
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (2, 0), (0, -1), (1, None)], ids=str)
 def test_axes(axes):
-    """Mapped or not, and wherever the axis is: of values, gradients and tangents."""
+    """Values, gradients and tangents, for arguments that are mapped or not, along any axis."""
     (a, b), options = problem(1, batch=(3,))
     stacks = (a, b)
     members = [s if axis is not None else s[:1] for s, axis in zip(stacks, axes, strict=True)]
@@ -109,7 +109,7 @@ def test_nested():
 
 
 def test_over_a_batch_that_the_function_sees():
-    """vmap on top of leading axes of the call's own, with b shared by some of them."""
+    """`vmap` over calls that have batch axes themselves, along some of which b is shared."""
     (a, b), options = problem(1, batch=(2, 3))
 
     def f(x, y):

@@ -1,4 +1,4 @@
-"""Single precision users: x64 off, as JAX starts, and importing eigenpair changes nothing about it."""
+"""Single precision, JAX's default: importing eigenpair does not enable x64."""
 
 from processes import run
 

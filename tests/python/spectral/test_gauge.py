@@ -1,4 +1,4 @@
-"""fix_gauge: a loss of eigenvectors that is a function of the matrix."""
+"""`fix_gauge` makes a loss of eigenvectors a function of the matrix."""
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ def test_gradients_of_losses_that_need_it(type):
 
 
 def test_gradient_does_not_depend_on_the_gauge_that_the_solver_chose():
-    """The cotangent of `fix_gauge(v Diag(phases))` is that of `fix_gauge(v)`, turned along."""
+    """The cotangent of `fix_gauge(v Diag(phases))` is that of `fix_gauge(v)`, times the phases."""
     v, c = random("v", (3, 3), "complex128"), random("c", (3, 3), "complex128")
     phases = np.exp(1j * np.arange(3))
 
@@ -51,7 +51,7 @@ def test_gradient_does_not_depend_on_the_gauge_that_the_solver_chose():
 
 
 def test_ties_go_to_the_first():
-    """Equal components, but for rounding: the choice must not change from machine to machine."""
+    """Components that are equal up to rounding: the choice must not depend on the machine."""
     s = np.sqrt(0.5)
     for v in ([[s, -s]], [[-s, s]], [[s, -s * (1 + 1e-15)]]):
         np.testing.assert_allclose(fix_gauge(np.array(v).T)[0], s, rtol=1e-14)

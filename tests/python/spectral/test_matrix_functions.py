@@ -48,7 +48,7 @@ SINGLE = [name for name in MATRICES if name not in ("close", "graded")]
 
 
 def exact(f, a):
-    """`f(A)` by mpmath: as the corner of nothing, from eigenvalues that a perturbation of 1e-60 has made distinct."""
+    """`f(A)` by mpmath, from the eigenvalues of A plus a perturbation of 1e-60, which makes them distinct."""
     n = len(a)
     with mp.workdps(300):
         noise = random("noise", (n, n))
@@ -114,7 +114,7 @@ def test_derivatives(name, named, matrix):
     tolerance = 1e-8 if matrix == "graded" else 1e-11
     for found, value in zip(forward(a, e), right, strict=True):
         close(found, value, tolerance)
-    # What reverse mode says of the same direction.
+    # The derivative along the same direction by reverse mode.
     gradient, curvature = reverse(a, e)
     np.testing.assert_allclose(np.sum(gradient * e).real, np.sum(right[1] * WEIGHT).real, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(np.sum(curvature * e).real, np.sum(right[2] * WEIGHT).real, rtol=1e-8, atol=1e-8)
@@ -205,7 +205,7 @@ ROOT = functools.partial(ep.matrix_function, jnp.sqrt)
 def test_at_a_branch_point_there_is_nothing(f):
     for a in (jordan((0.0, 2)), similar("zero", jordan((0.0, 2), (1.0, 1))), similar("zero", jordan((0.0, 3)))):
         assert not finite(f(a))
-    # A negative real number is on the cut: rounding decides on which side.
+    # A negative real number is on the branch cut: rounding decides on which side.
     assert not finite(f(similar("cut", jordan((-1.0, 2), (1.0, 1))).astype(complex)))
 
 

@@ -128,7 +128,7 @@ def test_a_third_derivative_is_refused():
 
 @pytest.mark.parametrize("name", ["exp", "log", "tanh", "inv_sqrt", "fermi_dirac"])
 def test_differences_at_every_gap(name):
-    """No bump where one formula takes over from the other."""
+    """The error does not jump where one formula replaces the other."""
     f, exact = {
         "exp": (jnp.exp, mp.exp),
         "log": (jnp.log, mp.log),

@@ -160,7 +160,7 @@ def test_single_precision():
 @pytest.mark.parametrize("spectrum", ["double", "triple"])
 @pytest.mark.parametrize("metric", [False, True])
 def test_chemical_potential(spectrum, metric):
-    """Occupations whose number is fixed, through the potential that fixes it."""
+    """A fixed number of electrons, differentiated through the chemical potential."""
     a, b = pair(spectrum, 1, "float64")
     if not metric:
         b = np.eye(4)
