@@ -39,7 +39,7 @@ def matrix(gap: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def reference(loss: str, a: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """The gradient at the matrix as it stands, by divided differences at 60 digits."""
+    """The gradient at exactly this matrix, by divided differences with 60 digits."""
     with mp.workdps(60):
         w, v = mp.eigsy(mp.matrix(a.tolist()))
 
@@ -126,7 +126,7 @@ def measure() -> dict[str, dict[str, list[list[float]]]]:
                 errors = []
                 for (a, c), truth in zip(cases, exact, strict=True):
                     got = np.asarray(gradient(a, c))
-                    got = (got + got.T) / 2  # peers differ in the antisymmetric part, which no symmetric direction sees
+                    got = (got + got.T) / 2  # peers differ in the antisymmetric part
                     good = np.all(np.isfinite(got))
                     errors.append(float(np.abs(got - truth).max() / np.abs(truth).max()) if good else float("nan"))
                 results[loss][name].append(errors)

@@ -1,4 +1,4 @@
-"""What a large problem costs between LAPACK's driver and JAX: `python benchmarks/direct.py`.
+"""The overhead between LAPACK's driver and JAX for a large matrix: `python benchmarks/direct.py`.
 
 The driver called from C, the core called through its C ABI with matrices stored by columns and by rows, and
 `jax.jit(eigenpair.eigh)`, which stores them by rows: interleaved, and each divided by the driver in the same round.

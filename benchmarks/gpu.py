@@ -2,9 +2,9 @@
 
 python benchmarks/gpu.py TIMES.json SECONDS
 
-In rounds that go around the contenders, the median of each, and the time of one call among many that nobody waits for;
-rows that no time is left for are left out and named. `python benchmarks/gpu.py profile` prints the time of each kernel.
-`tools/gpu_check.py` puts the table into docs/gpu.md.
+Contenders take turns. The table has the median time of a call, and the time of one call among many that are enqueued
+without waiting. Rows for which no time is left are named and left out. `python benchmarks/gpu.py profile` prints the
+time of each kernel. `tools/gpu_check.py` puts the table into docs/gpu.md.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ try:
 except ImportError:
     torch = None
 
-# (what, n, batch, dtype): what matters most comes first.
+# (what, n, batch, dtype), the most important first.
 SMALL = ((3, 10000), (4, 10000), (2, 10000), (3, 1_000_000), (4, 1_000_000))
 PLAN = [
     *(("forward", n, batch, "float64") for n, batch in (*SMALL, (8, 10000), (32, 1000), (64, 256), (512, 1))),
@@ -62,10 +62,10 @@ PLAN = [
     ("gradient", 8192, 1, "float32"),
 ]
 
-CHAIN = 30  # solves in one program, of which only the first waits for Python
+CHAIN = 30  # solves in one program, so that Python's overhead counts only once
 
 Run = Callable[..., Any]
-Ready = Callable[[], tuple[Run, Run]]  # makes two functions: enqueue it, and wait for it
+Ready = Callable[[], tuple[Run, Run]]  # makes two functions: one enqueues a call, one waits for it
 
 
 def matrices(n: int, batch: int, dtype: str, positive: bool = False) -> np.ndarray:
@@ -81,12 +81,12 @@ def matrices(n: int, batch: int, dtype: str, positive: bool = False) -> np.ndarr
 
 
 def loss(w: Any, v: Any) -> Any:
-    """Needs every eigenvalue and vector, and no phase."""
+    """A loss of all eigenvalues and vectors that does not depend on phases."""
     return (w**2).sum() + (abs(v) ** 4).sum()
 
 
 def of_jax(f: Callable[..., Any], *operands: np.ndarray) -> Ready:
-    """Lowered now, under the settings of now; compiled when the result is called."""
+    """Lowers now, under the current settings; compiles when the result is called."""
     arrays = [jax.device_put(x, jax.devices()[0]) for x in operands]
     lowered = jax.jit(f).lower(*arrays)
 
@@ -116,7 +116,7 @@ def of_torch(f: Callable[..., Any], *operands: np.ndarray, gradient: bool = Fals
 
 
 def reduced(a: Any, b: Any) -> Any:
-    """The generalized problem as JAX users write it."""
+    """The generalized problem as JAX users write it, by Cholesky."""
     factor = jnp.linalg.cholesky(b)
     solve = functools.partial(jax.lax.linalg.triangular_solve, factor, left_side=True, lower=True)
     half = solve(a)
@@ -135,17 +135,17 @@ def chained(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def touched(a: Any) -> Any:
-    """Reads and writes what `eigh` has to."""
+    """A program that only reads and writes as much as `eigh` does."""
     return a[..., 0] * 2, a * 2
 
 
 def call(a: Any) -> Any:
-    """The core's call alone."""
+    """The core's call, without the operations around it."""
     return cuda.eigh(a, True)
 
 
 def contenders(what: str, n: int, batch: int, dtype: str) -> dict[str, Callable[[], Ready]]:
-    """What makes each ready, by name."""
+    """Functions that prepare each contender, by its name."""
     a = matrices(n, batch, dtype)
     if what == "pair":
         b = matrices(n, batch, dtype, positive=True)
@@ -157,7 +157,7 @@ def contenders(what: str, n: int, batch: int, dtype: str) -> dict[str, Callable[
         }
     if what == "call":
         found = {"jnp": functools.partial(of_jax, jnp.linalg.eigh, a)}
-        # Small matrices go to cuSOLVER here, so the driver is what is compared.
+        # Small matrices go to cuSOLVER too here, since drivers are compared.
         for name in ("evd", "batched", "jacobi"):
             if (name == "evd" and batch > 100) or (name == "jacobi" and n > 256):
                 continue
@@ -198,7 +198,7 @@ def contenders(what: str, n: int, batch: int, dtype: str) -> dict[str, Callable[
 
 
 def with_settings(lower: Callable[[], Ready], **settings: Any) -> Ready:
-    """Lowers under other settings of `eigenpair.cuda`. What was traced before may not be met again."""
+    """Lowers under other settings of `eigenpair.cuda`. Clears what was traced before."""
     before = {name: getattr(cuda, name) for name in settings}
     jax.clear_caches()
     try:
@@ -212,7 +212,8 @@ def with_settings(lower: Callable[[], Ready], **settings: Any) -> Ready:
 
 
 def prepare(pool: futures.ThreadPoolExecutor, row: tuple[str, int, int, str]) -> dict[str, Any]:
-    """Everything lowered, one after the other, and being compiled in the pool; or why not."""
+    """Lowers everything in turn and starts compiling in the pool. Per contender: the compilation, or why there is
+    none."""
     found: dict[str, Any] = {}
     for name, lower in contenders(*row).items():
         try:
@@ -223,7 +224,7 @@ def prepare(pool: futures.ThreadPoolExecutor, row: tuple[str, int, int, str]) ->
 
 
 def measure(prepared: dict[str, Any]) -> dict[str, list[float] | str]:
-    """By contender: milliseconds of a call that is waited for, and of one among many; or why there are none."""
+    """By contender: milliseconds of a call that is waited for, and of one call among many; or why there are none."""
     results: dict[str, list[float] | str] = {name: why for name, why in prepared.items() if isinstance(why, str)}
     runs = {}
     for name, future in prepared.items():
@@ -302,7 +303,7 @@ def profile(name: str, f: Callable[[Any], Any], a: np.ndarray) -> None:
 
 
 def profiles() -> None:
-    """Where the time goes, ours and JAX's own, side by side."""
+    """The time of each kernel, of eigenpair and of JAX, side by side."""
     for n, batch in ((3, 10000), (4, 10000), (32, 1000), (64, 256), (512, 1)):
         a = matrices(n, batch, "float64")
         for name, f in (("eigenpair", eigenpair.eigh), ("jnp", jnp.linalg.eigh)):
@@ -332,7 +333,7 @@ def main() -> None:
                 rows.append({"what": what, "n": n, "batch": batch, "dtype": dtype, "times": times})
                 print(what, n, batch, dtype, {name: cell(t) for name, t in times.items()}, flush=True)
                 del row
-                # After every row: whoever is out of patience finds what there is.
+                # Written after every row, so that an interrupted run leaves its results.
                 left_out = [" ".join(map(str, row)) for row in left]
                 output.write_text(
                     json.dumps({"rows": rows, "left_out": left_out, "table": table(rows, left_out)}, indent=1)

@@ -1,7 +1,7 @@
-"""Instructions that three core paths execute, counted by callgrind: a check for regressions that noise cannot reach.
+"""Instructions that three paths of the core execute, counted by callgrind: a check for regressions without noise.
 
-`python benchmarks/instructions.py` compares with instructions.json, where `--update` writes what is now. LAPACK's
-own instructions are compared only with the same LAPACK, whose kernels are those that valgrind's processor has.
+`python benchmarks/instructions.py` compares with instructions.json, where `--update` writes what is now. LAPACK's own
+instructions are compared only with the same LAPACK. Its kernels are those for the processor that valgrind emulates.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def by_object(text: str) -> dict[str, int]:
         elif found := re.match(r"cob=\((\d+)\) (.+)", line):
             names[found[1]] = pathlib.Path(found[2]).name
         elif line.startswith("calls="):
-            inclusive = True  # the next line is the cost of what was called, which is counted there
+            inclusive = True  # the next line is the cost of the called function, which is counted there
         elif found := re.match(r"[+\-*]?\d* ?(\d+)$", line) if re.match(r"[\d+\-*]", line) else None:
             if not inclusive:
                 costs[current] = costs.get(current, 0) + int(found[1])

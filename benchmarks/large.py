@@ -3,11 +3,10 @@ peers.
 
     python benchmarks/large.py [--size 100] [--pairs 8] [--rounds 3] [--tolerance 1e-9]
 
-The operator is `x ↦ Dᵀ(w ∘ Dx)` on a cube with `size` points to an edge (100: n = 10⁶), walls held. Rounds are
-interleaved: every contender
-runs once before any runs twice. All are given the same operator, the same number of pairs, and residuals of
-`tolerance·‖A‖`, which are
-computed afresh for everybody. Peers that are not installed are left out, with a line that says so.
+The operator is `x ↦ Dᵀ(w ∘ Dx)` on a cube with `size` points to an edge (100: n = 10⁶), with fixed walls. Rounds are
+interleaved: every contender runs once before any runs twice. All get the same operator, number of eigenpairs and
+tolerance `tolerance·‖A‖` of residuals. The residuals are computed anew from each result. Peers that are not installed
+are left out, with a line that says so.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ jax.config.update("jax_enable_x64", True)
 
 
 def weights(size: int) -> tuple[jax.Array, ...]:
-    """Of the edges along each axis, walls included; without symmetry."""
+    """The weights of the edges along each axis, including those to the walls; without symmetry."""
     rng = np.random.default_rng(0)
     shapes = [(size + 1, size, size), (size, size + 1, size), (size, size, size + 1)]
     return tuple(jnp.asarray(1 + 0.2 * rng.uniform(size=shape)) for shape in shapes)
@@ -94,7 +93,7 @@ def contenders(size: int, k: int, tol: float) -> dict[str, Callable[[], Any]]:
 
         start = jnp.asarray(np.random.default_rng(1).normal(size=(n, k)))
         product = laplacian(w)
-        # It finds the largest only.
+        # It only finds the largest.
         block = lambda x: largest * x - jax.vmap(product, 1, 1)(x)  # noqa: E731
         return jax.block_until_ready(lobpcg_standard(block, start, m=400, tol=tol)[:2])
 

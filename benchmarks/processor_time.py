@@ -85,7 +85,7 @@ def value_and_gradient(function: Function) -> Function:
 
 
 def rest() -> float:
-    """Waits for threads that wait busily; what they took, in seconds."""
+    """Waits until no thread waits busily; returns the processor time that these took, in seconds."""
     start = time.process_time()
     taken = start
     for _ in range(100):

@@ -23,7 +23,7 @@ from peers import fresh, plan, report, workers
 from peers.plan import Case
 
 HERE = pathlib.Path(__file__).parent
-QUICK_LIMIT = 110  # seconds: what is not measured by then is left out, with a line that says so
+QUICK_LIMIT = 110  # seconds, after which remaining cases are left out, with a line that says so
 
 
 class Bar:
@@ -72,7 +72,7 @@ def chunks(cases: list[Case], mode: str) -> Iterator[list[Case]]:
 
 
 def measure(cases: list[Case], mode: str, limit: float, log: pathlib.Path) -> dict[str, Any]:
-    """Results by case, and what there is to know about the run."""
+    """Results by case, and the facts about the run."""
     effort = plan.EFFORTS[mode]
     runner = workers.Runner(effort, log, time.monotonic() + limit)
     parts = list(chunks(cases, mode))

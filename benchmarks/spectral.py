@@ -1,4 +1,4 @@
-"""Functions of Hermitian matrices beside the plain way through `jnp`: how many times as fast.
+"""Functions of Hermitian matrices beside the same written plainly with `jnp`: the ratio of times.
 
 `python benchmarks/spectral.py [--rounds N] [--cases value,gradient,product,hessian] [--orders 3,4,…]` runs both on one
 processor, in turns, and prints the median and the quartiles of the ratio of their times (above 1: we are faster), and

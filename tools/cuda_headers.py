@@ -1,10 +1,10 @@
-"""Holds csrc/cuda/api.h against CUDA's own headers and libraries, of CUDA 12 and 13. Needs no GPU.
+"""Compares csrc/cuda/api.h with the headers and libraries of CUDA 12 and 13. Needs no GPU.
 
     python tools/cuda_headers.py
 
 The wheels that carry them (1.6 GB) are downloaded once, into build/cuda-headers. Headers are compiled against
-csrc/tests/cuda/cuda_headers.cc; of the libraries, it is only looked up whether they export what the core looks up in
-them.
+csrc/tests/cuda/cuda_headers.cc; of the libraries, only the exported names are compared with those that the core looks
+up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""What is released, into build/dist: sources, this machine's wheel, and one without libraries for other platforms.
+"""Builds the distributions into build/dist: sources, this machine's wheel, and a wheel without libraries for other
+platforms.
 
     python tools/dist.py
 
@@ -19,7 +20,7 @@ DIST = ROOT / "build" / "dist"
 
 
 def run(*command: object) -> None:
-    """Runs it, or ends this program."""
+    """Runs the command; ends this program if it fails."""
     environment = {name: value for name, value in os.environ.items() if name != "EIGENPAIR_XLA_INCLUDE"}
     if subprocess.run([*map(str, command)], cwd=ROOT, env=environment, check=False).returncode != 0:
         sys.exit(f"failed: {' '.join(map(str, command))}")

@@ -1,8 +1,8 @@
 """Fuzzes the C ABI with libFuzzer, address and undefined-behaviour sanitizers: `make fuzz`.
 
-    python tools/fuzz.py [SECONDS]           one run, 60 seconds if not told
-    python tools/fuzz.py FILE                the calls of one input, such as a finding
-    python tools/fuzz.py keep                adds to the kept corpus what earlier runs found to reach other code
+    python tools/fuzz.py [SECONDS]           one run, 60 seconds if not told python tools/fuzz.py FILE
+    the calls of one input, such as a finding python tools/fuzz.py keep                adds to the kept corpus the
+    inputs of earlier runs that reach other code
 
 Starts from the inputs in csrc/tests/fuzz/corpus, which are kept, and from what earlier runs added in build/fuzz/corpus.
 A finding is written to build/fuzz/findings. Needs clang with its libFuzzer (Debian: clang, libclang-rt-dev).

@@ -25,7 +25,7 @@ BUILD = ROOT / "build" / "gpu"
 PAGE = ROOT / "docs" / "gpu.md"
 TABLE = re.compile(r"(<!-- table -->\n).*?(<!-- end of table -->)", re.DOTALL)
 
-# Of every process: several share the card, and what they say is read while they run.
+# The environment of every process: several share the card, and their output is read while they run.
 SETTINGS = {"PYTHONUNBUFFERED": "1", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 NEEDED = (
@@ -37,14 +37,14 @@ NEEDED = (
     "ninja>=1.11",
 )
 
-# What a card must have done, with JAX alone: whether there is one, and its name.
+# A computation on the card with JAX alone: is there a card, and what is its name?
 PROBE = """
 import jax
 device = jax.devices("cuda")[0]
 print(device.device_kind, "JAX " + jax.__version__, sep="|")
 """
 
-# Device memory is XLA's own and never given back, so what would show is the number of handles and the host's memory.
+# XLA never gives device memory back, so a leak would show in the number of handles and in the host's memory.
 LEAKS = """
 import resource
 import jax, jax.numpy as jnp
@@ -95,7 +95,7 @@ class Check:
         deadline = time.monotonic() + max(min(self.left(), limit), 1)
         started = []
         for log, command, environment in processes:
-            # Outputs go through files, so that what a process said before it was ended is there to read.
+            # Outputs go through files, so that the output of a process that was ended can be read.
             path = self.output / f"{log}.log"
             with path.open("w") as stream:
                 process = subprocess.Popen(
@@ -136,7 +136,7 @@ def make_environment(wheels: Path | None) -> Path | None:
     """A virtual environment above this Python, with what is missing; `None` if that failed."""
     subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", BUILD / "venv"], check=True)
     python = BUILD / "venv" / "bin" / "python"
-    # An environment above an environment does not see what the latter has.
+    # A virtual environment on top of another does not see the packages of the latter.
     site = next((BUILD / "venv" / "lib").glob("python*")) / "site-packages"
     (site / "below.pth").write_text("\n".join(path for path in sys.path if path.endswith("-packages")) + "\n")
     source = ["--no-index", "--find-links", wheels] if wheels else []

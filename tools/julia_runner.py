@@ -1,4 +1,4 @@
-"""The one place that knows which Julia to use and with which packages: for make, pytest and the demo alike.
+"""Chooses Julia and its packages, for make, pytest and the demo.
 
     python tools/julia_runner.py                    says what would be used
     python tools/julia_runner.py SCRIPT ARGUMENTS   runs a script with EigenPair from this repository
@@ -9,8 +9,8 @@ Julia is the one on PATH. EigenPair comes from julia/; the packages that its tes
 2. the default environment of that julia, if it has them all,
 3. build/julia, where they are installed.
 
-With EIGENPAIR_REQUIRE_JULIA=1 it is an error when there is no Julia to use; otherwise whoever needs it says what is
-skipped.
+With EIGENPAIR_REQUIRE_JULIA=1 it is an error if there is no usable Julia; otherwise tests that need it are skipped,
+with a line that says so.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Julia:
             # In this order: a package that two entries name must be installed in the first of them. "@" is for
             # processes that Julia starts with projects of their own.
             "JULIA_LOAD_PATH": os.pathsep.join([self.packages, str(PACKAGE), "@", "@stdlib"]),
-            # juliacall then leaves the search for Julia and packages to us.
+            # With this, juliacall does not search for Julia and packages itself.
             "PYTHON_JULIACALL_EXE": self.executable,
             "PYTHON_JULIACALL_PROJECT": str(PACKAGE),
             # For processes that ask again.

@@ -1,4 +1,5 @@
-"""Lint, formats and types of all languages. `python tools/lint.py` judges, `python tools/lint.py --fix` mends."""
+"""Lint, formats and types of all languages. `python tools/lint.py` checks, `python tools/lint.py --fix` also corrects
+what can be corrected."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The arithmetic floor of small matrices: operations that the algorithm needs over the rate at which the processor does
-them."""
+"""The arithmetic floor of small matrices: the operations that the algorithm needs, divided by the operations a second
+that the processor does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The floor: LAPACK's own drivers, SciPy's copy, called from C (floor.c) in a loop over the batch."""
+"""A lower bound of the time: SciPy's LAPACK, called from C (floor.c) in a loop over the batch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DRIVERS = {"dsyev": 0, "dsyevd": 1, "dsyevr": 2, "dsygvd": 3}
 
 
 def compile_c(source: pathlib.Path, target: pathlib.Path, *flags: str) -> pathlib.Path:
-    """Compiles where the result is absent or older; an exception says what is missing."""
+    """Compiles if the result is absent or older than the source; an exception says what is missing."""
     compiler = os.environ.get("CC") or next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     if compiler is None:
         raise RuntimeError("there is no C compiler")
@@ -104,5 +104,5 @@ def caller(
             raise RuntimeError(f"{driver} failed")
         return w[..., : last - first + 1]
 
-    call.arrays = (a, b, v)  # alive as long as their addresses are in use
+    call.arrays = (a, b, v)  # kept alive while their addresses are in use
     return call

@@ -1,4 +1,4 @@
-"""What the numbers depend on: processor, system, versions."""
+"""The machine that the numbers depend on: processor, system, versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def load() -> float | None:
 
 
 def busy(load: float | None) -> str:
-    """What to tell who measures on a machine that others use: threads that wait for each other wait for them too."""
+    """A warning for measurements on a busy machine, where threads that wait for each other also wait for other
+    processes."""
     if load is None or load < 0.5:
         return ""
     return f"the machine was busy before the run (load {load}): times and ratios of this run are noise"

@@ -14,7 +14,7 @@ Call = Callable[[], Any]
 
 
 class Data(NamedTuple):
-    """What a case works on; `c` are the weights of its loss."""
+    """The inputs of a case; `c` are the weights of its loss."""
 
     a: np.ndarray
     b: np.ndarray | None
@@ -74,7 +74,7 @@ def ours(case: Case, given: Data) -> Call:
 
 
 def ours_all(case: Case, given: Data) -> Call:
-    """The whole decomposition, of which the subset is then taken."""
+    """Our whole decomposition, from which the subset is taken."""
     import eigenpair
 
     return on_jax(
@@ -83,19 +83,19 @@ def ours_all(case: Case, given: Data) -> Call:
 
 
 def ours_forward(case: Case, given: Data) -> Call:
-    """What a gradient is a multiple of."""
+    """Our forward pass, to which a gradient is compared."""
     return ours(dataclasses.replace(case, task="forward"), given)
 
 
 def nothing(case: Case, given: Data) -> Call:
-    """What JAX takes for a program that reads and writes as much, and the loss."""
+    """The time of JAX for a program that only reads and writes as much, and for the loss."""
     import jax.numpy as jnp
 
     return on_jax(case, given, lambda a: (a[..., 0] * 2, a * 2), lambda a: jnp.diagonal(a, axis1=-2, axis2=-1) * 2)
 
 
 def jax_numpy(case: Case, given: Data) -> Call:
-    """Generalized problems by Cholesky and triangular solves, as one writes them without a library."""
+    """`jnp.linalg`; generalized problems by Cholesky and triangular solves, as one writes them without a library."""
     import jax.numpy as jnp
     from jax import lax
 
@@ -201,7 +201,7 @@ def lapack(driver: str) -> Callable[[Case, Data], Call]:
 
 
 def makers(case: Case) -> dict[str, Callable[[Case, Data], Call]]:
-    """Whoever can do the task. A peer that is not installed, or cannot after all, raises when it is made or called."""
+    """The contenders that can do the task. A peer that is not installed, or fails, raises when it is made or called."""
     found = {OURS: ours, "jax.numpy": jax_numpy, "eigh (package)": package_eigh, "torch": torch}
     forward = case.task.removeprefix("eager_") in ("forward", "values")
     if case.group == "batch":
@@ -215,7 +215,7 @@ def makers(case: Case) -> dict[str, Callable[[Case, Data], Call]]:
             found["numpy"] = numpy
     if case.group in ("single", "generalized") and case.task.startswith("grad"):
         found[FORWARD] = ours_forward
-    # A gradient is measured against the floor of its forward pass, whose vectors it needs.
+    # A gradient is compared with LAPACK's time for its forward pass, with vectors.
     if not case.task.startswith("eager_"):
         drivers = ["dsyevd", "dsyevr", *(["dsyev"] if case.n <= 32 else [])]
         drivers = ["dsygvd"] if case.generalized else ["dsyevr"] if case.subset else drivers
@@ -227,7 +227,7 @@ def makers(case: Case) -> dict[str, Callable[[Case, Data], Call]]:
 
 
 def answer(case: Case, name: str, output: Any) -> np.ndarray | None:
-    """What all contenders must agree on: eigenvalues, or the symmetric part of the gradient."""
+    """The results in which all contenders must agree: eigenvalues, or the symmetric part of the gradient."""
     if name in (FORWARD, FRAME):
         return None
     if name.startswith(FLOOR):
@@ -239,7 +239,8 @@ def answer(case: Case, name: str, output: Any) -> np.ndarray | None:
 
 
 def difference(case: Case, ours: np.ndarray, other: np.ndarray) -> float:
-    """Relative, the median over a batch: of 10,000 random matrices some have gaps that lose half of the digits."""
+    """The relative difference, the median over a batch: of 10,000 random matrices, some have gaps so small that half of
+    the digits are lost."""
     if ours.shape != other.shape:
         return float("inf")
     axes = (-2, -1) if "grad" in case.task else (-1,)

@@ -1,4 +1,4 @@
-"""What only a fresh process shows: time to import, time of the first call, peak memory of a gradient.
+"""Measurements that need a new process: time to import, time of the first call, peak memory of a gradient.
 
 `fresh.py TASK CONTENDER N` measures one and prints it.
 """
@@ -29,7 +29,7 @@ def measure(
     names = list(CONTENDERS[case.task])
     times: dict[str, list[float]] = {name: [] for name in names}
     left_out: dict[str, str] = {}
-    # The memory is the same every time. Of times, the first is for the disk's cache.
+    # The memory is the same every time. The first of the times fills the disk's cache and is not used.
     rounds = 1 if case.task == "memory" else processes + (processes > 1)
     for k in range(rounds):
         turn = k % len(names)
@@ -109,7 +109,7 @@ def first_call(name: str, n: int) -> float:
 
     gradient = _jax_gradient(name)
     arguments = tuple(jax.numpy.asarray(x) for x in _matrices(n))
-    # Somebody else's first function, so that what JAX does once for all is not counted.
+    # An unrelated function first, so that JAX's one-time setup is not counted.
     jax.block_until_ready(jax.jit(lambda a, c: a @ c)(*arguments))
     start = time.perf_counter()
     jax.block_until_ready(gradient(*arguments))
@@ -123,7 +123,8 @@ def _resident(field: str) -> int:
 
 
 def memory(name: str, n: int) -> float:
-    """In multiples of the matrix: the peak during the call, above what was there before (the matrix among it)."""
+    """The peak of memory during the call above the memory before it (which has the matrix), in multiples of the
+    matrix."""
     import os
 
     if not os.path.exists("/proc/self/clear_refs"):
@@ -149,7 +150,7 @@ def memory(name: str, n: int) -> float:
         def call(a, c):
             return jax.block_until_ready(compiled[a.shape](a, c))
 
-    call(*small)  # loads what is loaded once
+    call(*small)  # loads what is loaded only once
     with open("/proc/self/clear_refs", "w", encoding="ascii") as reset:
         reset.write("5")
     before = _resident("VmRSS")

@@ -1,4 +1,4 @@
-"""What is measured: the cases, as plain data that every process (Python's and Julia's workers) reads alike."""
+"""The cases to measure, as plain data that all workers (Python's and Julia's) read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ALL_OF_IT = "eigenpair, all"  # in cases of subsets
 FRAME = "nothing"  # JAX with the matrix in place of its eigenvectors
 FLOOR = "LAPACK "  # how the names of direct calls begin
 
-# What one call computes. The losses are O(n²), so that what is timed is the decomposition and its derivative.
+# What one call computes. The losses are O(n²), so that the time is that of the decomposition and its derivative.
 TASKS = {
     "forward": "eigenvalues and eigenvectors",
     "values": "eigenvalues only",
@@ -64,7 +64,7 @@ class Case:
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """How long to look."""
+    """How much time to spend."""
 
     seconds: float  # a case, apart from compilation
     rounds: tuple[int, int]  # at least, at most
@@ -110,7 +110,7 @@ def cases(mode: str, threads: int) -> list[Case]:
     else:
         n = 5 if smoke else 256
         add("subset", ("forward", "grad_vectors"), (n,), subset=(0, 1 if smoke else 15))
-    jitted = () if mode == "quick" else both  # among the single matrices anyway
+    jitted = () if mode == "quick" else both  # it is among the single matrices anyway
     add("overhead", (*jitted, *("eager_" + t for t in both)), (2, 4, 8) if full else (4,))
     for count in (1, 2):
         sizes = [

@@ -22,7 +22,7 @@ MAIN = ("forward", "values", "grad_values", "grad_vectors")
 
 
 def draw(cases: list[dict[str, Any]], folder: pathlib.Path) -> list[pathlib.Path]:
-    """Writes whatever there are measurements for."""
+    """Writes the pictures for which there are measurements."""
     try:
         import matplotlib
     except ImportError:

@@ -1,4 +1,4 @@
-"""Interleaved rounds: A B C, B C A, C A B, …, so that whatever the machine does meanwhile meets all contenders."""
+"""Interleaved rounds, A B C, B C A, C A B, …, so that other load of the machine affects all contenders alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 PAUSE_LARGE, PAUSE_SMALL = 0.03, 0.002
 LARGE = 64
-LONG = 0.02  # seconds: a call as long as this needs no other to warm it up
+LONG = 0.02  # seconds: a call that takes longer needs no warm-up
 
 
 def sample(call: Callable[[], Any], repeat: int) -> float:
@@ -32,10 +32,11 @@ def measure(
 ) -> tuple[dict[str, list[float]], dict[str, int]]:
     """Seconds per call of each contender in each round, and how many calls made one sample.
 
-    `now` hears who is about to run, so that somebody outside knows who hangs. All have been called before.
+    `now` is called with the name of the contender that is about to run, so that the parent process knows which one
+    hangs. All have been called before.
     """
-    # Threads that have worked spin for a while before they sleep (OpenBLAS's for some 20 ms), at the cost of who is
-    # next. Below this size LAPACK uses none.
+    # Threads that have worked wait busily for a while (OpenBLAS's for some 20 ms), which slows down the next contender.
+    # Below this size LAPACK uses no threads.
     pause = PAUSE_LARGE if n >= LARGE else PAUSE_SMALL
     repeat, cost, long = {}, 0.0, set()
     for name, call in calls.items():
@@ -59,7 +60,7 @@ def measure(
                 now(name)
                 time.sleep(pause)
                 if name not in long:
-                    calls[name]()  # wakes its threads, and brings its data back into the caches
+                    calls[name]()  # wakes its threads and fills the caches
                 times[name].append(sample(calls[name], repeat[name]))
     finally:
         gc.enable()

@@ -1,4 +1,4 @@
-"""What was aimed at, as ratios within one interleaved run, and whether it was reached."""
+"""Targets, as ratios within one interleaved run, and whether they were met."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from peers.plan import ALL_OF_IT, FLOOR, FORWARD, FRAME, OURS
 
 BATCH = {2: 40, 3: 15, 4: 10, 8: 5, 16: 2.5, 32: 1.2}
 SMALL, LARGE = (4, 8, 16, 32), (64, 128, 256, 512, 1024)
-# In Julia one matrix goes through Julia's own LAPACK either way; this much is noise.
+# In Julia, both contenders solve one matrix by Julia's LAPACK; up to this ratio a difference is noise.
 NOISE = 0.03
 
 

@@ -1,6 +1,6 @@
 """Runs cases in one process: `worker.py SPECIFICATION.json`. Started by run.py, which sets threads and watches.
 
-Writes one line of JSON for each case to standard output, and who is running now to a file.
+Writes one line of JSON for each case to standard output, and the name of the running contender to a file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from peers.plan import OURS, Case
 
 with open(sys.argv[1], encoding="utf-8") as file:
     SPECIFICATION = json.load(file)
-# Whatever the libraries print goes elsewhere: standard output is for run.py.
+# Output of the libraries goes to standard error, since standard output is for run.py.
 CHANNEL = os.fdopen(os.dup(1), "w", encoding="utf-8")
 os.dup2(2, 1)
 CURRENT = os.open(SPECIFICATION["current"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
 
 def now(case: Case, name: str) -> None:
-    """One short system call, that wakes nobody."""
+    """One short system call, which wakes no thread."""
     os.pwrite(CURRENT, f"{case.id}\t{name}\n".ljust(200).encode(), 0)
 
 
@@ -76,7 +76,7 @@ def run(case: Case, excluded: dict[str, str]) -> None:
 
 
 def lapack() -> str:
-    """SciPy's, which everything but torch and NumPy uses."""
+    """SciPy's LAPACK, which all but torch and NumPy use."""
     from eigenpair import native
 
     info = native.lapack()
@@ -92,7 +92,7 @@ def main() -> None:
     for spec in SPECIFICATION["cases"]:
         case = Case(**{k: tuple(v) if isinstance(v, list) else v for k, v in spec.items() if k in fields})
         run(case, SPECIFICATION["excluded"].get(case.id, {}))
-        jax.clear_caches()  # a thousand compiled functions are no one's usual process
+        jax.clear_caches()  # a process with a thousand compiled functions would not be typical
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Starts workers with pinned threads, watches them, and goes on without whoever hangs or crashes."""
+"""Starts workers with pinned threads, watches them, and goes on without a contender that hangs or crashes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def pin(threads: int) -> Callable[[], None]:
 
 
 class Runner:
-    """Runs chunks of cases; remembers who may not take part any more."""
+    """Runs chunks of cases; remembers which contenders are excluded."""
 
     def __init__(self, effort: Effort, log: pathlib.Path, deadline: float):
         self.effort, self.log, self.deadline = effort, log, deadline
@@ -58,7 +58,8 @@ class Runner:
         self.excluded: dict[str, dict[str, str]] = {}
 
     def run(self, cases: list[Case]) -> Iterator[dict[str, Any]]:
-        """What the workers say about cases that share language and threads, hangs and crashes left out."""
+        """The workers' results for cases with the same language and number of threads, without those that hang or
+        crash."""
         left = list(cases)
         while left:
             for message, done in self._worker(left):
@@ -119,7 +120,7 @@ class Runner:
                     process.wait()
 
     def _failure(self, cases: list[Case], current: pathlib.Path, how: str) -> tuple[dict[str, Any], str | None]:
-        """Excludes whoever was running; the case is done again without it."""
+        """Excludes the contender that was running; the case is repeated without it."""
         text = current.read_text(encoding="utf-8").strip() if current.exists() else ""
         if "\t" not in text:
             raise RuntimeError(f"the worker {how} before its first case; see {self.log}")
@@ -131,7 +132,7 @@ class Runner:
         return {"failure": f"{name} {how} at {case}"}, None
 
     def _lines(self, process: subprocess.Popen, current: pathlib.Path, language: str) -> Iterator[str | None]:
-        """Lines as they come, None after a silence. A sign of life is a line, or a change of who is running."""
+        """Lines as they come, `None` after too long without a line and without a change of the running contender."""
         silence = self.effort.silence * (4 if language == "julia" else 1)  # Julia compiles more
         heard, buffer = time.time(), b""
         assert process.stdout is not None

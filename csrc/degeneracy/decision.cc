@@ -10,7 +10,7 @@ namespace eigenpair {
 
 namespace {
 
-// What takes the place of `sizes`, `reach` and `condition`.
+// Checks the arrays from which `sizes`, `reach` and `condition` are computed where these are NULL.
 void check_sources(const eigenpair_decision& p) {
   const bool forward = p.mode == EIGENPAIR_DECIDE_FORWARD;
   if (p.general != 0 && p.reach == nullptr) {

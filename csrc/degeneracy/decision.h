@@ -5,7 +5,7 @@
 
 namespace eigenpair {
 
-// Of checked descriptions, with at least one eigenvalue.
+// The description has been checked, and has at least one eigenvalue and one matrix.
 void decide_hermitian(const eigenpair_decision& p);
 void decide_general(const eigenpair_decision& p);
 

@@ -58,9 +58,9 @@ class Gaps {
 
   // Whether every gap is so large that it is kept for every loss.
   bool all_far() const { return all_far_; }
-  // Under `check`, the same of the gaps between what is at or before i and what is at or after j.
+  // Under `check`, the same for every gap between an eigenvalue up to i and one from j on.
   bool all_far(int64_t i, int64_t j) const { return w_[j] - w_[i] > reach_ && !share_cluster(i, j); }
-  // Whether what becomes of a gap depends on K, so that reason_reverse() has to be asked.
+  // Whether the decision about a gap depends on K, so that reason_reverse() is needed.
   bool depend_on_k() const { return !all_far_ && policy_ == EIGENPAIR_POLICY_CHECK; }
 
   // What replaces 1/(w_j - w_i), for i < j.
@@ -76,7 +76,7 @@ class Gaps {
 
   R scale() const { return scale_; }
   R width() const { return width_; }
-  // Up to this, an entry whose rounding error has size `size` is rounding.
+  // An entry up to this is rounding, if what was rounded in it has size `size`.
   R rounding_limit(R size) const { return static_cast<R>(kRoundingLimit) * (rounding_ * size); }
 
   // Cotangents of the eigenvalues, or NULL.

@@ -1,4 +1,4 @@
-// eigenpair_decide for Hermitian problems: where its numbers come from. The decision itself is gaps-inl.h.
+// eigenpair_decide for Hermitian problems: computes the sizes that a decision needs. The decision itself is gaps-inl.h.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

@@ -1,19 +1,25 @@
-"""Inputs with known spectra, and losses that do not depend on the gauge."""
+"""Inputs with known spectra, losses that do not depend on the gauge, and what else many tests need."""
 
 from __future__ import annotations
 
 import eigenpair
+import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from eigenpair import native
+from eigenpair.degeneracy import check
 
 # Where there are no kernels, XLA computes, which takes denormal numbers for zero.
 KERNELS = native.has_cpu_kernels()
+needs_kernels = pytest.mark.skipif(not KERNELS, reason=f"no kernels: {native.why_no_kernels()}")
 
 DTYPES = ("float32", "float64", "complex64", "complex128")
 DOUBLE = ("float64", "complex128")
 TYPES = (0, 1, 2, 3)
 TRIANGLES = (None, True, False)
+# `check()` by the core's rule and, since only JAX explains, by the rule that is written in JAX.
+RULES = {"core": check(), "jax": check(explain=True)}
 
 
 def eps(dtype) -> float:
@@ -53,6 +59,13 @@ def positive(seed, shape, dtype="float64"):
     n = shape[-1]
     x = random(("positive", seed), shape, np.result_type(dtype, np.float64))
     return (x @ adjoint(x) / n + np.eye(n)).astype(dtype)
+
+
+def pair_with(a, factor, type=1):
+    """A definite pair with the eigenvalues of the Hermitian `a` and with `b = factor factorᴴ`."""
+    outer = factor if type == 1 else adjoint(np.linalg.inv(factor))
+    a, b = outer @ a @ adjoint(outer), factor @ adjoint(factor)
+    return (a + adjoint(a)) / 2, (b + adjoint(b)) / 2
 
 
 def spoiled(m, lower, seed=0):
@@ -136,6 +149,11 @@ def density(w, v):
     return inner(weights(v.shape[-2], v.dtype), around(v, jnp.tanh(w)))
 
 
+def exponential(w, v):
+    """`tr(Cᵀ exp A)`: smooth, but at repeated eigenvalues its derivative does not follow from its cotangents."""
+    return inner(weights(v.shape[-1]), around(v, jnp.exp(w)))
+
+
 def fixed(w, v):
     return inner(weights(v.shape[-2], v.dtype), eigenpair.fix_gauge(v)) + jnp.sum(w)
 
@@ -146,3 +164,9 @@ LOSSES = {f.__name__: f for f in (sum_squares, weighted, projector, moduli, dens
 def of_matrices(loss, **options):
     """The loss as a function of the matrices."""
     return lambda *matrices: loss(*eigenpair.eigh(*matrices, **options))
+
+
+def wait_for(x):
+    """Returns when `x` is computed and the warnings on the way are out."""
+    jax.block_until_ready(x)
+    jax.effects_barrier()

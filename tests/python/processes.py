@@ -16,6 +16,10 @@ def quick(*flags):
     return {"XLA_FLAGS": " ".join([*flags, os.environ.get("XLA_FLAGS", "")])}
 
 
+# Of a process with eight devices on the CPU.
+EIGHT_DEVICES = quick("--xla_force_host_platform_device_count=8")
+
+
 def run(code, *, timeout=120, arguments=(), cpus=None, **environment):
     """The standard output of the code. `cpus`: how many the process may use, set before JAX counts them."""
     prelude = "import os\n"

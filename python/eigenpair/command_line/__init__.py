@@ -54,15 +54,15 @@ def _report(parsed: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code: 0; 1 if a matrix had no solution or a gradient is not right; 2 for what the user must put right."""
+    """Exit code: 0; 1 if a matrix has no solution or a gradient is not right; 2 for bad input."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without λ still gets its numbers
+            stream.reconfigure(errors="replace")  # a terminal that cannot show λ still shows the numbers
     parsed = parser().parse_args(arguments)
     try:
         if parsed.command is None:
             return _report(parsed)
-        jax.config.update("jax_enable_x64", True)  # a program may choose this for itself; a library may not
+        jax.config.update("jax_enable_x64", True)  # a program may choose double precision; a library may not
         return int(_COMMANDS[parsed.command].run(parsed))
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ from ..runtime.files import BadInput
 
 
 def refuse_output(name: str, force: bool) -> None:
-    """Raises `BadInput` if results could not be written there, or would take the place of something."""
+    """Raises `BadInput` if results could not be written there, or would overwrite a file."""
     path = Path(name)
     if path.suffix != ".npz":
         raise BadInput(f"-o {name}: the name must end in .npz")
@@ -26,7 +26,7 @@ def refuse_output(name: str, force: bool) -> None:
 
 
 def write(name: str, results: dict[str, np.ndarray[Any, Any]]) -> str:
-    """Writes them, all or nothing, and says what."""
+    """Writes all results, or nothing, and prints what was written."""
     path = Path(name)
     existed = path.exists()
     handle, part = -1, ""

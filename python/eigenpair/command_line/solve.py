@@ -173,7 +173,7 @@ def _hermitian(arguments: argparse.Namespace, matrices: list[np.ndarray[Any, Any
 
 
 def _in_one_batch(matrices: list[np.ndarray[Any, Any]]) -> list[np.ndarray[Any, Any]]:
-    """So that a B shared by a batch has a gradient for each member of it."""
+    """Broadcasts B over the batch, so that it has one gradient for each matrix."""
     batch = np.broadcast_shapes(*(x.shape[:-2] for x in matrices))
     dtype = np.result_type(*matrices)
     return [np.broadcast_to(x.astype(dtype), batch + x.shape[-2:]) for x in matrices]

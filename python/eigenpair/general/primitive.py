@@ -70,8 +70,8 @@ def _solve_by_xla(
 
 
 def _to_size_one(a: Array) -> tuple[Array, Array]:
-    """Very large or small matrices over a power of two, and that power, shape `(…, 1)`. Solvers should see to it
-    themselves, but some forget to scale back."""
+    """The matrices divided by a power of two, and that power, shape `(…, 1)`; 1 unless they are very large or small.
+    Solvers should scale themselves, but some do not scale back."""
     largest = jnp.max(jnp.abs(a), axis=(-1, -2), initial=0)
     limits = jnp.finfo(a.dtype)
     # In the middle of the range both factors are normal numbers.

@@ -117,7 +117,7 @@ def _columns_without_tangent(
     alpha, beta = homogeneous(w)
 
     def kappa() -> Array:
-        # What rounding errors in the right and in the left vectors contribute.
+        # The contribution of rounding errors in the right and in the left vectors.
         rounding = norm(jnp.abs(turn) * reach[..., None, :], -1) + reach[..., :, None] * norm(turn, -2)
         if da is not None:
             rounding = rounding + rounding_of_form(u, da, v) * jnp.abs(beta)[..., None, :]

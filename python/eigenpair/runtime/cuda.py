@@ -1,8 +1,7 @@
 """Kernels on CUDA devices: a cuSOLVER found when it is needed, called by the native core.
 
-The core leaves to XLA what XLA does well on a device: forming Hermitian parts, NaN for what failed, order and gauge. So
-these functions stand in for XLA's own `eigh` and `eig` inside of the paths that `hermitian` and `general` have for
-platforms without kernels.
+On a device, XLA forms Hermitian parts, order and gauge, and NaN for matrices that failed. So these functions only
+replace XLA's own `eigh` and `eig`, in the code that `hermitian` and `general` have for platforms without kernels.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from . import native
 # As the C ABI numbers them.
 DRIVERS = {"auto": 0, "evd": 1, "batched": 4, "jacobi": 5}
 
-# The settings below are for measurements: what is compiled already keeps its own.
+# The settings below are for measurements. Programs that are compiled already keep theirs.
 
 # The largest order that XLA solves by element-wise operations.
 ELEMENTWISE = 4
@@ -56,7 +55,7 @@ def library_paths() -> tuple[str, str, str]:
     """CUDA's runtime, cuBLAS and cuSOLVER, as JAX's CUDA wheels bring them along; empty names where there are none."""
     spec = importlib.util.find_spec("nvidia")
     folders = list(spec.submodule_search_locations or ()) if spec else []
-    # Of two that are installed, the one that JAX's plugin was built for.
+    # If two are installed, the one that JAX's plugin was built for.
     for major in sorted(_WHEELS, key=lambda major: importlib.util.find_spec(f"jax_cuda{major}_plugin") is None):
         for folder in folders:
             paths = [Path(folder, package, "lib", name) for package, name in _WHEELS[major]]
@@ -79,7 +78,7 @@ def report() -> str:
     except RuntimeError as error:
         if _has_device():
             return f"XLA's own eigh and eig: {error}"
-        # Where there is no GPU, nobody needs to hear under which names the loader looked.
+        # Without a GPU, the names that the loader tried do not matter.
         return f"none: {str(error).partition(': libcu')[0]}"
     return found + ("" if native.extension.cuda_has("Xgeev") else "; eig is XLA's own, for it needs cuSOLVER 11.7.1")
 
@@ -107,7 +106,7 @@ def _has_device() -> bool:
 
 
 if native.has_cpu_kernels():
-    # Here and not when something is lowered: an exported computation is lowered elsewhere.
+    # On import and not when something is lowered, because an exported computation is lowered in another process.
     native.extension.name_cuda_libraries(*library_paths())
 
 

@@ -174,7 +174,7 @@ def current() -> Engine | None:
 
 
 def refuse(function: str) -> None:
-    """Raises inside a block with an engine: `function` has none, and to run it elsewhere would gather the matrix."""
+    """Raises inside a block with an engine: no engine has `function`, and without one the matrix would be gathered."""
     if current() is not None:
         raise ValueError(f"{function} cannot be solved by an engine; call it outside of the block")
 
@@ -203,7 +203,7 @@ def solve(value: Engine, a: Array, vectors: bool) -> list[Array]:
 
     @custom_vmap
     def solved(a: Array) -> list[Array]:
-        # What is not finite never reaches the engine: a process that stops would leave the others waiting for it.
+        # The engine never gets NaN or Inf: if one process stopped, the others would wait for it.
         finite = jnp.all(jnp.isfinite(a))
         w, v = value.solve(place(value, jnp.where(finite, a, 1)), vectors=vectors)
         results = [w] if v is None else [w, place(value, v)]

@@ -16,7 +16,7 @@ DENSE_LIMIT = 4 * 2**30  # bytes of one matrix made dense; LAPACK needs several 
 
 
 class BadInput(Exception):
-    """Something the user can put right; the message says how."""
+    """An error of the user's, who is told how to correct it."""
 
 
 def read_matrix(text: str) -> np.ndarray[Any, Any]:
@@ -31,7 +31,7 @@ def read_matrix(text: str) -> np.ndarray[Any, Any]:
 
 
 def _from_stdin() -> np.ndarray[Any, Any]:
-    """In whichever format it is, which its first bytes say."""
+    """In any of the formats, which is recognized by the first bytes."""
     content = sys.stdin.buffer.read()
     if not content.strip():
         raise BadInput("nothing came from standard input")

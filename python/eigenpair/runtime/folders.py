@@ -1,4 +1,4 @@
-"""Where the parts of the installed package are that are no Python."""
+"""The folders of the installed package's files that are not Python."""
 
 from __future__ import annotations
 

@@ -83,8 +83,8 @@ def hermitian_part(x: Array, triangle: str = "hermitian") -> Array:
 
 
 def far_from_hermitian(x: Array, place: Callable[[Array], Array] = lambda x: x) -> Array:
-    """Whether the skew-Hermitian part is more than a hundredth of the matrix, shape `(…,)`: no rounding, and no step of
-    a finite difference."""
+    """Whether the skew-Hermitian part is more than a hundredth of the matrix, shape `(…,)`: too large for rounding, and
+    for a step of finite differences."""
     x = lax.stop_gradient(x)
     skew = place(x / 2 - adjoint(x) / 2)  # where the matrix is, if that is spread over devices
     size = jnp.max(jnp.abs(x), axis=(-1, -2), keepdims=True, initial=0)

@@ -75,8 +75,8 @@ class TangentMap:
         return list(result)
 
     def _factors(self, residuals: Arrays, params: dict[str, Any], weights: Any, *, one_by_one: bool) -> Iterator[Any]:
-        """What multiplies the second derivative of each result: every output is judged by itself, every input by all
-        outputs."""
+        """What multiplies the second derivative of each result: for a tangent, that output alone decides; for a
+        gradient, all outputs."""
         outputs, static = params["outputs"], dict(params["static"])
         if not one_by_one:
             return itertools.repeat(self._second_order(residuals, outputs=outputs, weights=weights, **static))
@@ -183,8 +183,8 @@ def _freeze(static: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 @jax.custom_jvp
 def _constant(weights: Any, factor: Any) -> Any:
-    """`weights`, whose own derivatives are multiplied by `factor`: what holds for these weights only has no derivative
-    with respect to them."""
+    """`weights`, whose own derivatives are multiplied by `factor`, 1 or NaN: a second derivative that holds only for
+    these weights has no derivative with respect to them."""
     return weights
 
 

@@ -247,7 +247,7 @@ def _compared(
         # JAX's gradient of a complex input is the conjugate of ∂f/∂Re + i ∂f/∂Im.
         derivative = float(np.sum((gradient * d).real))
         expected = float(np.linalg.norm(gradient) / math.sqrt(gradient.size))
-    # What a derivative is compared with: nothing smaller is seen by finite differences.
+    # Errors are relative to a scale of at least this: finite differences do not resolve smaller derivatives.
     floor = math.sqrt(epsilon) * value / size
     scale = max(abs(s.value), abs(derivative), expected, floor) if math.isfinite(derivative) else abs(s.value)
     scale = scale or 1.0

@@ -8,11 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from decision_by_core import decide
-from eigenpair import native
 from eigenpair.degeneracy import broaden, check, decision, general_decision, mask, raw
 from eigenpair.degeneracy.explanations import Subject
-
-needs_kernels = pytest.mark.skipif(not native.has_cpu_kernels(), reason=f"no kernels: {native.why_no_kernels()}")
+from problems import needs_kernels
 
 TABLE = Path(__file__).parents[2] / "cases" / "decisions.txt"
 CODES = {

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from eigenpair.degeneracy import DegeneracyWarning, check, policy
-from problems import inner, random, unitary, weights, with_spectrum
+from problems import inner, random, unitary, wait_for, weights, with_spectrum
 
 IDENTITY = np.eye(3)
 ROTATION = np.array([[0.0, 1.0], [-1.0, 0.0]])
@@ -146,12 +146,7 @@ def test_it_points_at_the_line_of_the_call(under):
 
 def test_the_argument_of_a_call_explains_too():
     with pytest.warns(DegeneracyWarning, match="eigenvalues 0 and 1"):
-        finish(jax.grad(lambda x: of_basis(ep.eigh(x, degeneracy=check(explain=True)).eigenvectors))(IDENTITY))
-
-
-def finish(x):
-    jax.block_until_ready(x)
-    jax.effects_barrier()
+        wait_for(jax.grad(lambda x: of_basis(ep.eigh(x, degeneracy=check(explain=True)).eigenvectors))(IDENTITY))
 
 
 def test_under_vmap_only_of_those_it_is_about():
@@ -166,7 +161,7 @@ def test_a_loop_hears_of_it_once():
     with policy(check(explain=True)), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         for _ in range(3):
-            finish(jax.grad(of_vectors)(2 * IDENTITY))
+            wait_for(jax.grad(of_vectors)(2 * IDENTITY))
     assert len(caught) == 1
 
 

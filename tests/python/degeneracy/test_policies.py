@@ -8,15 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from eigenpair.degeneracy import DegeneracyWarning, broaden, check, mask, policy, raw
-from problems import around, moduli, of_matrices, random, with_spectrum
+from problems import around, exponential, moduli, of_matrices, random, wait_for, with_spectrum
 
 C = random("c", (3, 3)) + random("c", (3, 3)).T
 
 
-def from_pairs(a):
-    """tr(C exp A) written with (w, v). At repeated eigenvalues its cotangents do not determine its derivative."""
-    w, v = ep.eigh(a)
-    return jnp.sum(C * around(v, jnp.exp(w)))
+trace_of_exponential = of_matrices(exponential)
 
 
 def projector(a):
@@ -24,17 +21,11 @@ def projector(a):
     return jnp.sum(C * (v[:, :2] @ v[:, :2].T))
 
 
-def finish(f, x):
-    """The result of `f` and the warnings on the way."""
-    jax.block_until_ready(f(x))
-    jax.effects_barrier()
-
-
 DOUBLE = with_spectrum([1.0, 1.0, 2.0])
 
 
 def test_block_of_code_reaches_jitted_functions():
-    gradient = jax.jit(jax.grad(from_pairs))
+    gradient = jax.jit(jax.grad(trace_of_exponential))
     assert np.all(np.isnan(gradient(DOUBLE)))
     with policy(mask(1e-6)):
         assert np.all(np.isfinite(gradient(DOUBLE)))
@@ -51,18 +42,18 @@ def test_argument_beats_the_block():
 
 @pytest.mark.parametrize("under", [lambda f: f, jax.jit])
 def test_explanation(under):
-    gradient = under(jax.grad(from_pairs))
+    gradient = under(jax.grad(trace_of_exponential))
     with policy(check(explain=True)), pytest.warns(DegeneracyWarning, match=r"eigenvalues 0 and 1.*spectral_map"):
-        finish(gradient, np.eye(3))
+        wait_for(gradient(np.eye(3)))
     with policy(check(explain=True)), warnings.catch_warnings():
         warnings.simplefilter("error")
-        finish(gradient, np.diag([1.0, 2.0, 3.0]))
+        wait_for(gradient(np.diag([1.0, 2.0, 3.0])))
 
 
 def test_explanation_names_the_matrix_of_a_batch():
-    gradient = jax.jit(jax.vmap(jax.grad(from_pairs)))
+    gradient = jax.jit(jax.vmap(jax.grad(trace_of_exponential)))
     with policy(check(explain=True)), pytest.warns(DegeneracyWarning, match=r"1 matrix.*of matrix \(2,\)"):
-        finish(gradient, np.stack([np.diag([1.0, 2.0, 3.0])] * 2 + [np.eye(3)]))
+        wait_for(gradient(np.stack([np.diag([1.0, 2.0, 3.0])] * 2 + [np.eye(3)])))
 
 
 def test_generic_basis_finds_out_what_the_special_one_hides():

@@ -3,23 +3,13 @@
 import eigenpair as ep
 import numpy as np
 import pytest
+from finite_differences import derivative, directions
 from problems import random
-
-STEP = 1e-6
 
 
 def arrays_of(pair, dtype):
     a = random(0, (4, 4), dtype)
     return (a, np.eye(4) + random(1, (4, 4), dtype) / 8) if pair else (a,)
-
-
-def slope(f, arrays, directions):
-    ahead, behind = (f(*(x + s * STEP * d for x, d in zip(arrays, directions, strict=True))) for s in (1, -1))
-    return (ahead - behind) / (2 * STEP)
-
-
-def directions_of(arrays):
-    return tuple(random(10 + i, x.shape, x.dtype.name) for i, x in enumerate(arrays))
 
 
 @pytest.mark.parametrize("left", [False, True])
@@ -35,23 +25,23 @@ def test_pullback_against_finite_differences(dtype, pair, left):
         found = ep.eig(*x, left=left)
         return sum(np.sum(c * np.abs(getattr(found, part)) ** 2) for c, part in zip(weights, parts, strict=True))
 
-    directions = directions_of(arrays)
+    along = directions(arrays, 1)[0]
     gradients = pullback(*(2 * c * np.asarray(getattr(result, x)) for c, x in zip(weights, parts, strict=True)))
-    found = sum(np.sum(np.real(np.conj(g) * d)) for g, d in zip(gradients, directions, strict=False))
-    np.testing.assert_allclose(found, slope(loss, arrays, directions), rtol=1e-6, atol=1e-7)
+    found = sum(np.sum(np.real(np.conj(g) * d)) for g, d in zip(gradients, along, strict=False))
+    np.testing.assert_allclose(found, derivative(loss, arrays, along), rtol=1e-6, atol=1e-7)
     assert gradients[0].dtype == arrays[0].dtype
 
 
 @pytest.mark.parametrize("pair", [False, True])
 def test_pushforward_against_finite_differences(pair):
     arrays = arrays_of(pair, "complex128")
-    directions = directions_of(arrays)
-    _, (w_dot, v_dot, vl_dot) = ep.eig_pushforward(directions, *arrays, left=True)
-    expected = slope(lambda *x: np.asarray(ep.eigvals(*x)), arrays, directions)
+    along = directions(arrays, 1)[0]
+    _, (w_dot, v_dot, vl_dot) = ep.eig_pushforward(along, *arrays, left=True)
+    expected = derivative(lambda *x: np.asarray(ep.eigvals(*x)), arrays, along)
     np.testing.assert_allclose(w_dot, expected, rtol=1e-6, atol=1e-7)
-    np.testing.assert_allclose(ep.eigvals_pushforward(directions, *arrays)[1], w_dot, rtol=1e-10)
+    np.testing.assert_allclose(ep.eigvals_pushforward(along, *arrays)[1], w_dot, rtol=1e-10)
     for part, dot in (("eigenvectors", v_dot), ("left_eigenvectors", vl_dot)):
-        expected = slope(lambda *x, p=part: np.asarray(getattr(ep.eig(*x, left=True), p)), arrays, directions)
+        expected = derivative(lambda *x, p=part: np.asarray(getattr(ep.eig(*x, left=True), p)), arrays, along)
         np.testing.assert_allclose(dot, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from eigenpair.degeneracy import check, mask
+from finite_differences import derivative, directions
 from problems import TYPES, problem, random, with_spectrum
-
-STEP = 1e-6
 
 
 def matrices(type, dtype="complex128", n=4):
@@ -30,15 +29,6 @@ def weights_for(result):
     return [random(i, x.shape, "float64") for i, x in enumerate(result)]
 
 
-def slope(f, arrays, directions):
-    ahead, behind = (f(*(x + s * STEP * d for x, d in zip(arrays, directions, strict=True))) for s in (1, -1))
-    return (ahead - behind) / (2 * STEP)
-
-
-def directions_of(arrays):
-    return [random(10 + i, x.shape, x.dtype.name) for i, x in enumerate(arrays)]
-
-
 @pytest.mark.parametrize("options", [{}, {"lower": True}, {"subset_by_index": (1, 2)}], ids=str)
 @pytest.mark.parametrize("type", TYPES)
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
@@ -48,10 +38,10 @@ def test_eigh_pullback_against_finite_differences(dtype, type, options):
     result, pullback = ep.eigh_pullback(*arrays, **keywords)
     np.testing.assert_array_equal(result.eigenvalues, ep.eigh(*arrays, **keywords)[0])
     weights = weights_for(result)
-    directions = directions_of(arrays)
-    expected = slope(lambda *x: loss(ep.eigh(*x, **keywords), weights), arrays, directions)
+    along = directions(arrays, 1)[0]
+    expected = derivative(lambda *x: loss(ep.eigh(*x, **keywords), weights), arrays, along)
     gradients = pullback(*cotangents(result, weights))
-    found = sum(np.sum(np.real(np.conj(g) * d)) for g, d in zip(gradients, directions, strict=False))
+    found = sum(np.sum(np.real(np.conj(g) * d)) for g, d in zip(gradients, along, strict=False))
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-7)
     assert (gradients[1] is None) == (len(arrays) == 1)
     for g, x in zip(gradients, arrays, strict=False):
@@ -62,13 +52,13 @@ def test_eigh_pullback_against_finite_differences(dtype, type, options):
 @pytest.mark.parametrize("type", TYPES)
 def test_eigh_pushforward_against_finite_differences(type):
     arrays, keywords = matrices(type)
-    directions = directions_of(arrays)
-    (w, v), (w_dot, v_dot) = ep.eigh_pushforward(tuple(directions), *arrays, **keywords)
-    expected = slope(lambda *x: np.asarray(ep.eigvalsh(*x, **keywords)), arrays, directions)
+    along = directions(arrays, 1)[0]
+    (w, v), (w_dot, v_dot) = ep.eigh_pushforward(along, *arrays, **keywords)
+    expected = derivative(lambda *x: np.asarray(ep.eigvalsh(*x, **keywords)), arrays, along)
     np.testing.assert_allclose(w_dot, expected, rtol=1e-6, atol=1e-7)
-    expected = slope(lambda *x: np.abs(ep.eigh(*x, **keywords)[1]) ** 2, arrays, directions)
+    expected = derivative(lambda *x: np.abs(ep.eigh(*x, **keywords)[1]) ** 2, arrays, along)
     np.testing.assert_allclose(2 * np.real(np.conj(v) * v_dot), expected, rtol=1e-6, atol=1e-7)
-    w_alone, w_dot_alone = ep.eigvalsh_pushforward(tuple(directions), *arrays, **keywords)
+    w_alone, w_dot_alone = ep.eigvalsh_pushforward(along, *arrays, **keywords)
     np.testing.assert_array_equal(w_alone, w)
     np.testing.assert_allclose(w_dot_alone, w_dot, rtol=1e-12, atol=1e-14)
 
@@ -76,12 +66,12 @@ def test_eigh_pushforward_against_finite_differences(type):
 @pytest.mark.parametrize("type", TYPES)
 def test_the_pullback_is_the_adjoint_of_the_pushforward(type):
     arrays, keywords = matrices(type)
-    directions = directions_of(arrays)
+    along = directions(arrays, 1)[0]
     result, pullback = ep.eigh_pullback(*arrays, **keywords)
-    _, dots = ep.eigh_pushforward(tuple(directions), *arrays, **keywords)
+    _, dots = ep.eigh_pushforward(along, *arrays, **keywords)
     bars = [random(20 + i, x.shape, x.dtype.name) for i, x in enumerate(result)]
     left = sum(np.sum(np.real(np.conj(x) * y)) for x, y in zip(bars, dots, strict=True))
-    right = sum(np.sum(np.real(np.conj(x) * y)) for x, y in zip(pullback(*bars), directions, strict=False))
+    right = sum(np.sum(np.real(np.conj(x) * y)) for x, y in zip(pullback(*bars), along, strict=False))
     np.testing.assert_allclose(left, right, rtol=1e-10)
 
 
@@ -96,9 +86,9 @@ def test_none_is_zero(which):
     _, vjp = jax.vjp(lambda *x: tuple(ep.eigh(*x, **keywords)), *map(jnp.asarray, arrays))
     for found, expected in zip(pullback(*given), vjp(tuple(jnp.conj(x) for x in zeros)), strict=True):
         np.testing.assert_allclose(found, np.conj(expected), rtol=1e-12, atol=1e-12)
-    directions = directions_of(arrays)
-    given = tuple(x if flag else None for x, flag in zip(directions, which, strict=True))
-    zeros = tuple(x if flag else np.zeros_like(x) for x, flag in zip(directions, which, strict=True))
+    along = directions(arrays, 1)[0]
+    given = tuple(x if flag else None for x, flag in zip(along, which, strict=True))
+    zeros = tuple(x if flag else np.zeros_like(x) for x, flag in zip(along, which, strict=True))
     for found, expected in zip(
         ep.eigh_pushforward(given, *arrays, **keywords)[1],
         ep.eigh_pushforward(zeros, *arrays, **keywords)[1],

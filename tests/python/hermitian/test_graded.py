@@ -9,12 +9,10 @@ from eigenpair.degeneracy import check
 from eigenpair.general import rule as general_rules
 from eigenpair.hermitian import primitive
 from eigenpair.hermitian import rule as rules
-from problems import eps, hermitian, inner, random, unitary, with_spectrum
+from problems import RULES, eps, hermitian, inner, random, unitary, with_spectrum
 
 pytestmark = pytest.mark.filterwarnings("ignore::eigenpair.degeneracy.DegeneracyWarning")
 
-# With `explain=True` the rule is the one that is written in JAX, not the core's.
-RULES = {"core": check(), "jax": check(explain=True)}
 DTYPES = ("float32", "float64", "complex128")
 # How much longer the first component of all eigenvectors is: a harmless factor, and one beyond all digits.
 MILD, STEEP = {"float32": 10.0, "float64": 1e3}, {"float32": 1e5, "float64": 3e12}

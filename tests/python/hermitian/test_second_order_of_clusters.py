@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from eigenpair import eigh, eigvalsh, spectral_projector
-from problems import DOUBLE, TYPES, adjoint, positive, random, with_spectrum
+from problems import DOUBLE, TYPES, adjoint, pair_with, positive, random, with_spectrum
 
 N, K = 6, 4
 SPECTRA = {
@@ -29,14 +29,7 @@ def problem(spectrum, type, dtype):
     da, db = (x + adjoint(x) for x in directions)
     if type == 0:
         return (a,), (da,)
-    b = positive("metric", (N, N), dtype)
-    factor = np.linalg.cholesky(b)
-    if type == 1:
-        a = factor @ a @ adjoint(factor)
-    else:
-        inverse = np.linalg.inv(factor)
-        a = adjoint(inverse) @ a @ inverse
-    return ((a + adjoint(a)) / 2, b), (da, db)
+    return pair_with(a, np.linalg.cholesky(positive("metric", (N, N), dtype)), type), (da, db)
 
 
 def by_projector(type, *operands):

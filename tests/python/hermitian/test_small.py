@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
-from problems import KERNELS
+from problems import DTYPES, KERNELS
 
-DTYPES = ("float32", "float64", "complex64", "complex128")
 SIZES = (*range(1, 18), 24, 32, 33)
 BATCH = 37
 

@@ -10,7 +10,7 @@ from eigenpair.degeneracy import check, mask, raw
 from eigenpair.hermitian.subset import _solve_by_xla, _solve_p
 from eigenpair.hermitian.subset_rule import _complement_by_xla, complement_p
 from finite_differences import assert_gradient, assert_tangent, derivative
-from problems import adjoint, eps, moduli, positive, problem, random, spoiled, unitary
+from problems import adjoint, eps, moduli, pair_with, positive, problem, random, spoiled, unitary
 
 N = 64
 
@@ -19,8 +19,7 @@ def pair(spectrum, dtype="float64", smallest=1.0):
     """`(a, b)` with these eigenvalues, where `b` has the given smallest eigenvalue."""
     n = len(spectrum)
     root = unitary("left", n, dtype) * np.sqrt(np.geomspace(smallest, 2, n)) @ unitary("right", n, dtype)
-    a, b = root * np.asarray(spectrum, float) @ adjoint(root), root @ adjoint(root)
-    return (a + adjoint(a)) / 2, (b + adjoint(b)) / 2
+    return pair_with(np.diag(np.asarray(spectrum, float)), root)
 
 
 def loss(w, v):

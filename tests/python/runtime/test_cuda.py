@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 from eigenpair import eig, eigh, eigvals, eigvalsh
 from eigenpair.runtime import cuda, native
+from problems import needs_kernels
 from processes import run
-
-needs_kernels = pytest.mark.skipif(not native.has_cpu_kernels(), reason=f"no kernels: {native.why_no_kernels()}")
 
 ONE = np.diag([1.0, 2, 3])
 MANY = np.stack([ONE] * 5)

@@ -13,23 +13,14 @@ import subprocess
 import sys
 from typing import Any
 
-import jax
 import pytest
 from pages import PAGES, ROOT, Block, blocks
+
+pytestmark = pytest.mark.usefixtures("defaults_of_jax")
 
 PYTHON = [block for page in PAGES for block in blocks(page, "python")]
 # These set up JAX before it is imported.
 OF_THEIR_OWN_PROCESS = ("docs/scaling.md",)
-
-
-@pytest.fixture(autouse=True)
-def _defaults_of_jax():
-    """The documentation assumes JAX's defaults, except for double precision."""
-    before = jax.config.jax_enable_x64
-    jax.config.update("jax_enable_x64", True)
-    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-        yield
-    jax.config.update("jax_enable_x64", before)
 
 
 class Page:

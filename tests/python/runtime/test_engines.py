@@ -16,9 +16,7 @@ import numpy as np
 import pytest
 from eigenpair import engines
 from jax.sharding import AxisType, PartitionSpec
-from processes import quick, run
-
-DEVICES = quick("--xla_force_host_platform_device_count=8")
+from processes import EIGHT_DEVICES, run
 
 STAND_IN = """
     import re, sys, types
@@ -124,7 +122,7 @@ def test_values_and_gradients_are_those_of_one_device():
     check_all(a, P("x", "y"), 3, 1e-9)
     check_all((a + 1j * weights).astype("complex64"), P("x", None), 2, 2e-3)
     """,
-        **DEVICES,
+        **EIGHT_DEVICES,
     )
 
 
@@ -157,7 +155,7 @@ def test_policies_and_failures():
         one = np.tril(a) + np.triu(np.full((n, n), np.inf), 1)
         np.testing.assert_allclose(eigenpair.eigvalsh(one, lower=True), np.linalg.eigvalsh(np.tril(a)), atol=1e-10)
     """,
-        **DEVICES,
+        **EIGHT_DEVICES,
     )
 
 
@@ -190,7 +188,7 @@ def test_nothing_gathers_the_matrix():
         assert f"f64[{n // 4},{n // 2}]" in text, name
         assert f"[{n},{n}]" not in text, name
     """,
-        **DEVICES,
+        **EIGHT_DEVICES,
     )
 
 
@@ -252,7 +250,7 @@ def test_the_page_about_it_runs():
     assert "tile=256" in one
     smaller = "a = rng.normal(size=(24, 24))\n" + one.replace("tile=256", "tile=3")
     checked = "assert gradient.sharding == v.sharding == NamedSharding(mesh, P('x', 'y'))\n"
-    run("\n".join([textwrap.dedent(STAND_IN), batch, smaller, checked, mine]), **DEVICES)
+    run("\n".join([textwrap.dedent(STAND_IN), batch, smaller, checked, mine]), **EIGHT_DEVICES)
 
 
 def test_what_jaxmg_cannot_do():
@@ -276,7 +274,7 @@ def test_what_jaxmg_cannot_do():
     refused(ValueError, "positive", lambda: engines.jaxmg(spread.mesh, P("x", "y"), tile=0))
     refused(TypeError, "tile", lambda: engines.jaxmg(spread.mesh, P("x", "y"), tile=2.5))
     """,
-        **DEVICES,
+        **EIGHT_DEVICES,
     )
 
 
@@ -309,5 +307,5 @@ def test_the_entry_point_is_as_we_call_it():
                     assert set(re.findall(r"custom_call @(cusolver\\w+|eigen\\w+)", text)) == {f"cusolvermp_{target}"}
     """,
         PYTHONPATH=os.pathsep.join([str(pathlib.Path(jaxmg.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]),
-        **DEVICES,
+        **EIGHT_DEVICES,
     )

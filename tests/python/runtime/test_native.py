@@ -4,11 +4,9 @@ import ctypes
 
 import jax
 import numpy as np
-import pytest
 from eigenpair.runtime import native
+from problems import needs_kernels
 from processes import quick, run
-
-needs_kernels = pytest.mark.skipif(not native.has_cpu_kernels(), reason=f"no kernels: {native.why_no_kernels()}")
 
 
 @needs_kernels

@@ -1,10 +1,9 @@
 """Batches spread over devices: each device solves its own part, and nothing is gathered, in the solve or in the
 gradient."""
 
-from processes import quick, run
+from processes import EIGHT_DEVICES, run
 
 # These tests look at how programs are partitioned, not at their speed.
-DEVICES = quick("--xla_force_host_platform_device_count=8")
 
 PREPARE = """
     import jax, jax.numpy as jnp, numpy as np
@@ -96,7 +95,7 @@ def test_jit_of_a_sharded_batch():
                 assert leaf.sharding.is_equivalent_to(m.sharding, m.ndim), (name, leaf.sharding)
             same(found, jax.jit(functions[name])(x, y))
     """,
-        **DEVICES,
+        **EIGHT_DEVICES,
     )
 
 
@@ -126,7 +125,7 @@ def test_explicit_sharding():
         assert w.sharding.spec[0] == "batch"
         same(jax.jit(gradients)(x, jax.device_put(b[0], NamedSharding(mesh, P()))), gradients(a, b[0]))
     """,
-        **DEVICES,
+        **EIGHT_DEVICES,
     )
 
 
@@ -146,7 +145,7 @@ def test_shard_map():
     summed = jax.shard_map(total, mesh=mesh, in_specs=(P("batch"), P()), out_specs=P())
     same(jax.grad(summed, (0, 1))(sharded[0], b[0]), gradients(a, b[0]))
     """,
-        **DEVICES,
+        **EIGHT_DEVICES,
     )
 
 
@@ -170,7 +169,7 @@ def test_batch_axes_of_a_mesh_in_two_dimensions():
     split = jax.device_put(b[:, :2, :2], NamedSharding(mesh, P("y", "x", None)))
     same(jax.jit(eigenpair.eigvalsh)(split), eigenpair.eigvalsh(b[:, :2, :2]))
     """,
-        **DEVICES,
+        **EIGHT_DEVICES,
     )
 
 
@@ -200,5 +199,5 @@ def test_subsets():
         mapped = jax.shard_map(f, mesh=mesh, in_specs=P("batch"), out_specs=P("batch"))
         same(jax.jit(mapped)(*sharded), found)
     """,
-        **DEVICES,
+        **EIGHT_DEVICES,
     )

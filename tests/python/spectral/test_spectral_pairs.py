@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.optimize
-from problems import adjoint, positive, random
+from problems import adjoint, pair_with, positive, random
 
 SPECTRA = {
     "distinct": [0.3, 0.9, 1.7, 2.6],
@@ -28,11 +28,7 @@ K = 3
 
 def pair(spectrum, type, dtype):
     """A pair with these eigenvalues."""
-    m = random(("pair", type), (4, 4), dtype) + 2 * np.eye(4)
-    inverse = np.linalg.inv(m)
-    outer = m if type == 1 else adjoint(inverse)
-    a = (outer * np.array(SPECTRA[spectrum])) @ adjoint(outer)
-    return (a + adjoint(a)) / 2, m @ adjoint(m)
+    return pair_with(np.diag(SPECTRA[spectrum]), random(("pair", type), (4, 4), dtype) + 2 * np.eye(4), type)
 
 
 def hermitian(seed, dtype):
