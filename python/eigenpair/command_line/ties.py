@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..degeneracy.decision import width
+from ..degeneracy.decision import cluster_width
 from ..degeneracy.policies import check
 from ..general.primitive import solve
 from ..general.rule import conditioning
@@ -26,7 +26,8 @@ def largest_is_tied(number: Callable[[Any], Any], matrices: Sequence[np.ndarray[
     reach, _ = conditioning(operands[0], operands[1] if len(operands) > 1 else None, w, v, u)
     if not w.shape[-1]:
         return np.zeros(w.shape[:-1], bool)
-    rounding = width(check(), w) * np.asarray(reach)  # NaN where the matrix is defective, and then nothing is known
+    width = cluster_width(check(), w.shape[-1], w.dtype)
+    rounding = width * np.asarray(reach)  # NaN where the matrix is defective, and then nothing is known
     numbers = np.asarray(number(w))
     values = np.asarray(w)
 
