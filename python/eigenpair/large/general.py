@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..degeneracy.decision import cluster_width
 from ..degeneracy.policies import Policy, check, policy_of_call
 from ..general import api
 from ..runtime.arguments import flag
@@ -139,12 +140,11 @@ def _distinct(policy: Policy, found: GeneralFrame, size: Array) -> Array:
         return jnp.array(True)
     w = jnp.diagonal(found.matrix)
     k, n = found.right.shape
-    eps = float(jnp.finfo(w.real.dtype).eps)
     condition = operators.lengths(found.left) * operators.lengths(found.right)
-    reach = policy.c * math.sqrt(n) * eps * size * condition + found.residuals * condition
+    reach = cluster_width(policy, n, w.dtype) * size * condition + found.residuals * condition
     gap = jnp.abs(w[:, None] - w[None, :]) + jnp.where(jnp.eye(k, dtype=bool), jnp.inf, 0)
     unclear = gap <= jnp.maximum(reach[:, None], reach[None, :])
-    seen = gap <= policy.c * math.sqrt(k) * eps * jnp.max(jnp.abs(w))
+    seen = gap <= cluster_width(policy, k, w.dtype) * jnp.max(jnp.abs(w))
     return ~jnp.any(unclear & ~seen)
 
 

@@ -18,6 +18,7 @@ from jax import Array, lax
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
+from ..degeneracy.decision import cluster_width
 from ..degeneracy.policies import check
 from ..general.primitive import solve_with_dual
 from ..runtime.matrices import adjoint, diagonal_matrix, finite_or_identity, identity, matmul, norm
@@ -55,7 +56,7 @@ def prepared(a: Array, f: Function, method: str) -> Problem:
     w, v, u = (lax.stop_gradient(x) for x in solve_with_dual(constant))
     condition = norm(u, -2)[..., 0, :] * norm(v, -2)[..., 0, :]
     size = norm(constant, (-2, -1))[..., 0]
-    rounding = check().c * math.sqrt(n) * eps
+    rounding = cluster_width(check(), n, dtype)
     uncertain = rounding * size * condition
     # With the Schur form, a named function needs no series, so its eigenvectors must be better to be preferred.
     good = eps ** (-0.2 if method == "taylor" else -0.1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ..degeneracy.decision import cluster_width
 from ..degeneracy.policies import check
 from ..runtime.matrices import diagonal_matrix, identity, norm
 from . import triangular
@@ -37,14 +37,14 @@ def without_groups(t: Array, method: str, real: bool) -> tuple[Array, Array]:
     inverse = triangular.solve(y, alone.astype(t.dtype), unit=True)
     condition = norm(y, -2)[..., 0, :] * norm(inverse, -1)[..., 0]
     size = norm(t, (-2, -1))[..., 0]
-    eps = check().c * math.sqrt(n) * float(jnp.finfo(t.dtype).eps)
+    width = cluster_width(check(), n, t.dtype)
     if method == "sign":
         room = jnp.abs(jnp.real(w))
     else:
         room = jnp.where((jnp.real(w) > 0) | real, jnp.abs(w), jnp.abs(jnp.imag(w)))
     near = jnp.abs(w[..., :, None] - w[..., None, :]) <= 3 * room[..., :, None]
     power = 1 / jnp.sum(near, axis=-1, dtype=size.dtype)
-    reach = jnp.where(eps * condition < eps**power, eps * condition, eps**power) * size
+    reach = jnp.where(width * condition < width**power, width * condition, width**power) * size
     fine = jnp.all(room > RESOLVED**-power * reach, axis=-1)
     if real and method != "sign":
         flat = (jnp.real(w) < 0) & (jnp.abs(jnp.imag(w)) <= reach)

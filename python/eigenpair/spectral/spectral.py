@@ -53,10 +53,10 @@ def spectral_map(
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
     """
     f, operands, type, metric = _arguments_of(f, a, b, type)
-    problem, honest = _problem("spectral_map", operands, type, hermitian_part)
+    problem, factor = _problem("spectral_map", operands, type, hermitian_part)
     w = problem.w
     values = f(w)
-    jet = _honest(_jet(jnp.zeros_like(values), f, w), honest)
+    jet = _times_factor(_jet(jnp.zeros_like(values), f, w), factor)
     return _outside(metric, problem.outside(opened(jet, problem.matrix, w, problem.v)))
 
 
@@ -70,9 +70,9 @@ def spectral_sum(
     Arguments and errors as for `spectral_map`; shape `(…,)`.
     """
     f, operands, type, _ = _arguments_of(f, a, b, type)
-    problem, honest = _problem("spectral_sum", operands, type, hermitian_part)
+    problem, factor = _problem("spectral_sum", operands, type, hermitian_part)
     w = problem.w
-    return closed(_honest(_jet(f(w), divided_differences.derivative(f), w), honest), problem.matrix, w, problem.v)
+    return closed(_times_factor(_jet(f(w), divided_differences.derivative(f), w), factor), problem.matrix, w, problem.v)
 
 
 @with_remedies(SPECTRAL)
@@ -95,11 +95,11 @@ def spectral_projector(a: Any, k: int, b: Any = None, *, type: int = 1, hermitia
     k = arguments.integer("k", k)
     if not 0 <= k <= n:
         raise ValueError(f"k must satisfy 0 ≤ k ≤ {n}, got {k}")
-    problem, honest = _problem("spectral_projector", operands, type, hermitian_part)
+    problem, factor = _problem("spectral_projector", operands, type, hermitian_part)
     w = problem.w
-    honest = honest[..., None] * _gap_or_nan(w, k, problem.scale)
-    values = of_rank(jnp.arange(n) < k, w.ndim).astype(w.dtype) * honest
-    one, between = jnp.broadcast_to(honest, w.shape), jnp.zeros_like(w)[..., 1:]
+    factor = factor[..., None] * _gap_or_nan(w, k, problem.scale)
+    values = of_rank(jnp.arange(n) < k, w.ndim).astype(w.dtype) * factor
+    one, between = jnp.broadcast_to(factor, w.shape), jnp.zeros_like(w)[..., 1:]
     jet = Jet(jnp.zeros_like(w), values, one, between, one, between, between)
     return _outside(metric, problem.outside(opened(jet, problem.matrix, w, problem.v, step=k)))
 
@@ -179,8 +179,8 @@ def _part_and_factor(function: str, a: Array, hermitian_part: Any) -> tuple[Arra
     return matrices.hermitian_part(a), factor
 
 
-def _honest(jet: Jet, factor: Array) -> Jet:
-    """NaN wherever the factor is."""
+def _times_factor(jet: Jet, factor: Array) -> Jet:
+    """The jet times `factor`, which is 1 or NaN for each matrix."""
     return Jet(*(x * factor.reshape(factor.shape + (1,) * (x.ndim - factor.ndim)).astype(x.dtype) for x in jet))
 
 
