@@ -336,6 +336,8 @@ def test_wilkinson():
     both = jax.grad(lambda d: space(d, e, subset_by_index=(19, 20)))(d)
     np.testing.assert_allclose(both, expected[0], atol=1e-10)
     assert np.isnan(jax.grad(lambda d: last(d, e, subset_by_index=(20, 20)))(d)).all()
+    v = eigh_tridiagonal(d, e, subset_by_index=(15, 20)).eigenvectors
+    np.testing.assert_allclose(v.T @ v, np.eye(6), atol=1e-14)
     # Symmetric functions of both eigenvalues have a gradient, through vectors that are orthogonal to each other.
     values = jax.grad(lambda d, e: jnp.sum(eigvalsh_tridiagonal(d, e)[-2:] ** 2), (0, 1))(d, e)
     p = eigenpair.spectral_projector(-whole_tridiagonal(d, e), 2)
