@@ -1,6 +1,6 @@
 """Write the reference cases, or check that the files hold what the oracle says.
 
-    python tests/cases/generate.py                  write hermitian.json, spectral.json and general.json
+    python tests/cases/generate.py                  write all files
     python tests/cases/generate.py hermitian        only that file
     python tests/cases/generate.py --check          recompute a fixed random sample and compare it byte for byte
 
@@ -21,15 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import mpmath
+import plan_functions
 import plan_general
 import plan_hermitian
+import plan_pairs
 import plan_spectral
+import plan_tridiagonal
 from oracle import FIRST_DIGITS, SECOND_DIGITS
 from oracle_cases import Spec, assemble
 from oracle_inputs import WORK_DIGITS, Redraw
 
 HERE = Path(__file__).resolve().parent
 FAMILIES = {"hermitian": plan_hermitian, "spectral": plan_spectral, "general": plan_general}
+FAMILIES |= {"pairs": plan_pairs, "functions": plan_functions, "tridiagonal": plan_tridiagonal}
 ATTEMPTS = 400
 CHECK_SHARE, CHECK_TIME = 0.05, 0.02  # shares of the cases and of the time
 Job = tuple[str, Spec]

@@ -27,6 +27,8 @@ from oracle_losses import (
 
 FIRST_DIGITS, SECOND_DIGITS = 100, 130
 STEP_BITS = 116  # a power of two (about 1e-35), so that entry ± step is exact and equal reads share one evaluation
+FUNCTIONS = ("matrix_function", "sqrtm", "logm", "signm")
+TRIDIAGONAL = ("eigh_tridiagonal", "eigvalsh_tridiagonal")
 FLOOR, MARGIN = 3, 2  # some rounding errors in any case; a factor, since few random directions miss the worst one
 Inputs = tuple[Matrix, Matrix | None]
 
@@ -98,6 +100,32 @@ def solve_general(a: Matrix, b: Matrix | None, vectors: bool) -> tuple[list[Any]
     return values, v
 
 
+def tridiagonal(d: Matrix, e: Matrix) -> Matrix:
+    """The symmetric matrix with the row `d` on its diagonal and the row `e` beside it."""
+    m = mp.zeros(d.cols)
+    for i in range(d.cols):
+        m[i, i] = d[0, i]
+        if i:
+            m[i, i - 1] = m[i - 1, i] = e[0, i - 1]
+    return m
+
+
+def matrix_function(case: dict[str, Any], a: Matrix) -> Matrix:
+    """A function of a general matrix, by algorithms that know no eigenvalues: exponentials, square roots, inverses."""
+    name = case["f"]["name"] if case["function"] == "matrix_function" else case["function"].removesuffix("m")
+    one = mp.eye(a.rows)
+    if name == "exp":
+        return mp.expm(a)
+    if name == "tanh":
+        twice = mp.expm(2 * a)
+        return (twice - one) * mp.inverse(twice + one)
+    if name == "sqrt":
+        return mp.sqrtm(a)
+    if name == "sign":
+        return a * mp.inverse(mp.sqrtm(a * a))
+    return mp.logm(a)
+
+
 class Reference:
     """The documented function of one case, from input matrices to a real number."""
 
@@ -109,18 +137,24 @@ class Reference:
         self.loss: Loss = case["loss"]
         self.case = case
         self.general = self.function in ("eig", "eigvals")
-        self.spectral = self.function.startswith("spectral_")
+        self.functional = self.function in FUNCTIONS
+        self.spectral = self.function.startswith("spectral_") or self.functional
+        self.tridiagonal = self.function in TRIDIAGONAL
         self.cache: dict[Any, Any] = {}
 
     def read(self, inputs: Inputs) -> Inputs:
         """What the function reads of its inputs: everything (general), or one Hermitian matrix each."""
-        if self.general:
+        if self.general or self.functional or self.tridiagonal:
             return inputs
         return read_hermitian(inputs[0], self.triangle), read_hermitian(inputs[1], self.triangle)
 
     def solve(self, inputs: Inputs, vectors: bool = True) -> tuple[list[Any], Matrix | None]:
         """Eigenvalues and eigenvectors in the documented order."""
         a, b = self.read(inputs)
+        if self.functional:
+            return [], None
+        if self.tridiagonal:
+            return standard_eigh(tridiagonal(a, b), vectors)  # type: ignore
         return solve_general(a, b, vectors) if self.general else solve_hermitian(self.kind, a, b, vectors)
 
     def __call__(self, inputs: Inputs) -> Any:
@@ -138,7 +172,9 @@ class Reference:
         return evaluate_loss(self.loss, w, v)
 
     def evaluate_spectral(self, inputs: Inputs) -> Any:
-        """The loss of a spectral function, through V f(Λ) Vᴴ."""
+        """The loss of a spectral function, through V f(Λ) Vᴴ, or of a function of a general matrix."""
+        if self.functional:
+            return trace_inner(to_mp(self.loss["C"]), matrix_function(self.case, inputs[0]))
         w, v = self.solve(inputs, vectors=self.function != "spectral_sum")
         if self.function == "spectral_projector":
             weights = [mp.mpf(1)] * self.case["k"]

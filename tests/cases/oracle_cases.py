@@ -131,7 +131,8 @@ def draw_direction(rng: random.Random, inputs: Inputs, complex_: bool) -> Inputs
         if m is None:
             return None
         size = largest(m)
-        return mp.ldexp(1, mp.frexp(size)[1] if size else 0) * random_matrix(rng, m.rows, complex_)
+        drawn = random_matrix(rng, max(m.rows, m.cols), complex_)
+        return mp.ldexp(1, mp.frexp(size)[1] if size else 0) * drawn[: m.rows, : m.cols]
 
     return tuple(draw(m) for m in inputs)  # type: ignore
 
@@ -161,21 +162,25 @@ def first_order(
     def observe(x: Inputs) -> tuple[Matrix | None, ...]:
         grads = gradient(ref, x, complex_) if parts.differentiable else (None, None)
         value = column([ref(x)]) if parts.has_value else None
+        if ref.functional:
+            return (*grads, value)
         return (*grads, value, column(ref.solve(x, vectors=False)[0]))
 
     base = observe(inputs)
     case["value"] = plain(base[2][0]) if parts.has_value else None
-    w = list(base[3])
+    w = [] if ref.functional else list(base[3])
     if ref.general and (spec.degenerate or spec.defective):
         w = list(clean((base[3], None))[0])  # a defective eigenvalue has a third of the digits
     case["eigenvalues"] = (
         {"re": [plain(x.real) for x in w], "im": [plain(x.imag) for x in w]} if ref.general else [plain(x) for x in w]
     )
+    if ref.functional:
+        case["eigenvalues"] = None
     if parts.differentiable:
         exact = clean(base[:2])
         case["gradient"] = {"a": to_json(exact[0], complex_), "b": to_json(exact[1], complex_)}
     # Linear for small changes; if it is a root of them, it is measured at their actual size.
-    digits = (7 if is_single(spec.dtype) else 16) if spec.defective else 20
+    digits = (7 if is_single(spec.dtype) else 16) if spec.defective and not ref.functional else 20
     condition = amplification(observe, base, inputs, complex_, spec.id, PERTURBATIONS, digits)
     noise = (mp.mpf(0),) * 4
     if not ref.spectral and parts.differentiable:

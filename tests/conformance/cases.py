@@ -17,7 +17,9 @@ import losses
 import numpy as np
 
 CASES = Path(__file__).resolve().parent.parent / "cases"
-FAMILIES = ("hermitian", "general", "spectral")
+# Those of the second line are Python's alone so far.
+IN_BOTH = ("hermitian", "general", "spectral")
+FAMILIES = (*IN_BOTH, "pairs", "functions", "tridiagonal")
 Case = dict[str, Any]
 Pair = tuple[np.ndarray, np.ndarray | None]
 
@@ -55,7 +57,7 @@ def kind(case: Case) -> tuple[Any, ...]:
         case["type"],
         case["triangle"],
         case["b"] is not None,
-        len(case["a"]["re"]),
+        np.shape(case["a"]["re"]),
         loss["name"],
         loss.get("k"),
         tuple((key, value.dtype.name) for key, value in sorted(losses.parameters(loss, case["dtype"]).items())),
@@ -98,6 +100,9 @@ def loss_of(case: Case) -> Any:
             w, v = eigenpair.eig(*matrices)
         elif function == "eigvals":
             w = eigenpair.eigvals(*matrices)
+        elif function.endswith("_tridiagonal"):
+            result = getattr(eigenpair, function)(*(x[0] for x in matrices))
+            w, v = (result, None) if function.startswith("eigvals") else result
         else:
             return spectral(case, p, *matrices)
         if function in ("eig", "eigvals"):
@@ -108,12 +113,17 @@ def loss_of(case: Case) -> Any:
     return loss
 
 
-def spectral(case: Case, p: dict[str, Any], a: Any) -> tuple[Any, Any]:
-    w = eigenpair.eigvalsh(jax.lax.stop_gradient(a))
+def spectral(case: Case, p: dict[str, Any], *matrices: Any) -> tuple[Any, Any]:
+    if case["eigenvalues"] is None:  # of functions of general matrices, which need none
+        f = [losses.scalar_function(case["f"])] if "f" in case else []
+        return losses.inner(p["C"], getattr(eigenpair, case["function"])(*f, *matrices)), jnp.zeros(0)
     # The cases add skew-Hermitian noise, which must not be read.
+    options = {"hermitian_part": True} | ({"type": case["type"]} if case["type"] else {})
+    w = eigenpair.eigvalsh(*map(jax.lax.stop_gradient, matrices), **({"type": case["type"]} if case["type"] else {}))
     if case["function"] == "spectral_projector":
-        return losses.inner(p["C"], eigenpair.spectral_projector(a, case["k"], hermitian_part=True)), w
-    result = getattr(eigenpair, case["function"])(losses.scalar_function(case["f"]), a, hermitian_part=True)
+        a, *b = matrices
+        return losses.inner(p["C"], eigenpair.spectral_projector(a, case["k"], *b, **options)), w
+    result = getattr(eigenpair, case["function"])(losses.scalar_function(case["f"]), *matrices, **options)
     return (result if case["loss"]["name"] == "identity" else losses.inner(p["C"], result)), w
 
 
