@@ -9,9 +9,8 @@ const NOT_A_NUMBER = Dict(
 const OF_MATRIX = "write it with spectral_map, spectral_sum or spectral_projector"
 const INSTEAD = Dict(
     "eigh" => OF_MATRIX,
-    "eigh(a, b)" => "take the pair to one matrix first, with B = L Lᴴ from cholesky: C = L⁻¹ A L⁻ᴴ (for type 1; Lᴴ A L for types 2 \
-        and 3), and $OF_MATRIX of C",
-    "eig" => "write it without eigenvectors, as exp, inv, ^, det and tr are; for a Hermitian matrix, with eigh or spectral_map",
+    "eigh(a, b)" => "$OF_MATRIX, which take `b` and `type` too",
+    "eig" => "write it without eigenvectors, as matrix_function, exp, inv, ^, det and tr are; for a Hermitian matrix, with eigh or spectral_map",
 )
 
 # What to call instead.
