@@ -79,31 +79,49 @@ function (f::CaseFunction)(x)
 end
 case_function(f) = CaseFunction(Symbol(f["name"]), get(f, "p", get(f, "mu", 0.0)), get(f, "beta", 0.0))
 
+# The cases add skew-Hermitian noise, which must not be read.
+options_of(type) = (; type, hermitian_part = true)
+
 struct SpectralMapLoss{T}
     f::CaseFunction
     C::Matrix{T}
+    type::Int
 end
-# The cases add skew-Hermitian noise, which must not be read.
-(l::SpectralMapLoss)(a) = inner(l.C, spectral_map(l.f, a; hermitian_part = true))
+(l::SpectralMapLoss)(matrices...) = inner(l.C, spectral_map(l.f, matrices...; options_of(l.type)...))
 struct SpectralSumLoss
     f::CaseFunction
+    type::Int
 end
-(l::SpectralSumLoss)(a) = spectral_sum(l.f, a; hermitian_part = true)
+(l::SpectralSumLoss)(matrices...) = spectral_sum(l.f, matrices...; options_of(l.type)...)
 struct ProjectorLoss{T}
     k::Int
     C::Matrix{T}
+    type::Int
 end
-(l::ProjectorLoss)(a) = inner(l.C, spectral_projector(a, l.k; hermitian_part = true))
+(l::ProjectorLoss)(a, b...) = inner(l.C, spectral_projector(a, l.k, b...; options_of(l.type)...))
+
+# Of a function of general matrices.
+struct FunctionLoss{F, T}
+    f::F
+    C::Matrix{T}
+end
+(l::FunctionLoss)(a) = inner(l.C, l.f(a))
+const FUNCTIONS = Dict{String, Function}(
+    "sqrtm" => sqrtm, "logm" => logm, "signm" => signm, "exp" => a -> matrix_function(exp, a), "tanh" => a -> matrix_function(tanh, a),
+    "sqrt" => a -> matrix_function(sqrt, a), "log" => a -> matrix_function(log, a),
+)
 
 """
-The function of the matrix of a spectral case.
+The function of the matrices of a case of a spectral function, or of a function of general matrices.
 """
 function spectral_loss(case)
-    name, loss = case["function"], case["loss"]
+    name, loss, type = case["function"], case["loss"], max(case["type"], 1)
     C = haskey(loss, "C") ? matrix_of(eltype_of(case), loss["C"]) : nothing
-    name == "spectral_projector" && return ProjectorLoss(case["k"], C)
+    haskey(FUNCTIONS, name) && return FunctionLoss(FUNCTIONS[name], C)
+    name == "matrix_function" && return FunctionLoss(FUNCTIONS[case["f"]["name"]], C)
+    name == "spectral_projector" && return ProjectorLoss(case["k"], C, type)
     f = case_function(case["f"])
-    return name == "spectral_sum" ? SpectralSumLoss(f) : SpectralMapLoss(f, C)
+    return name == "spectral_sum" ? SpectralSumLoss(f, type) : SpectralMapLoss(f, C, type)
 end
 
 """

@@ -10,11 +10,12 @@ using Zygote: Zygote
 include("lines.jl")
 using .Lines
 
-export read_cases, loss_function, arguments, gradient_of, hvp, matrix_of, eltype_of
+export read_cases, has_cases, loss_function, arguments, gradient_of, hvp, matrix_of, eltype_of
 
 const CASES = joinpath(@__DIR__, "..", "..", "tests", "cases")
 
 read_cases(file) = JSON.parsefile(joinpath(CASES, file))["cases"]
+has_cases(file) = isfile(joinpath(CASES, file))
 
 const ELTYPES =
     Dict("float32" => Float32, "float64" => Float64, "complex64" => ComplexF32, "complex128" => ComplexF64)
