@@ -28,6 +28,7 @@ using Preferences: Preferences
 export eigh, eigvalsh, EighResult, fix_gauge
 export eig, EigResult, EigLeftResult, EigBothResult
 export spectral_map, spectral_sum, spectral_projector
+export matrix_function, sqrtm, logm, signm
 
 # Public but not exported: names as common as these would clash with those of other packages.
 @static if VERSION >= v"1.11.0-DEV.469"
@@ -65,6 +66,9 @@ include("spectral/forms.jl")
 include("spectral/pair.jl")
 include("spectral/spectral.jl")
 include("spectral/duals.jl")
+include("spectral/triangular.jl")
+include("spectral/eigenvalue_groups.jl")
+include("spectral/matrix_function.jl")
 include("spectral/chemical_potential.jl")
 include("spectral/fix_gauge.jl")
 include("spectral/chainrules.jl")

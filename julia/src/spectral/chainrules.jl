@@ -2,6 +2,7 @@
 # derivatives are forms again.
 
 @non_differentiable spectral_constants(::Any, ::Any, ::Any, ::Any, ::Any, ::Any)
+@non_differentiable function_constants(::Any, ::Any)
 @non_differentiable identities(::Any)
 @non_differentiable diagonal_matrices(::Any, ::Any)
 @non_differentiable nan_or_zero(::Any)
@@ -81,7 +82,7 @@ one_direction(kind, f, E, others, ȳ, A, λ, V) =
 
 holds_nothing(f) = Base.issingletontype(typeof(f))
 holds_nothing(::Step) = true
-holds_nothing(f::Antiderivative) = holds_nothing(f.f)
+holds_nothing(f::Union{Antiderivative, Expanded}) = holds_nothing(f.f)
 
 function ChainRulesCore.rrule(::Type{Antiderivative}, f)
     Antiderivative_pullback(F̄) = NoTangent(), unthunk(F̄).f
@@ -100,6 +101,7 @@ function function_cotangent(config, f, kind, directions, A, λ, V, ȳ)
         "the gradient with respect to what `f` holds needs a rule configuration for reverse mode (Zygote's is one)"
     )
     f̄ = ZeroTangent()
+    kind isa Holomorphic && return expanded_cotangent(config, f, directions, λ, ȳ)
     order = level(kind, directions)
     order <= 2 || error(
         "EigenPair: the gradient with respect to what `f` holds, of a second derivative with respect to the matrix, \
@@ -184,7 +186,7 @@ end
 reshape_like(y, ȳ) = reshape(ȳ, size(y))
 reshape_like(y, ȳ::Number) = [ȳ]
 unwrapped(f̄) = f̄
-unwrapped(f̄::Tangent{<:Antiderivative}) = f̄.f
+unwrapped(f̄::Tangent{<:Union{Antiderivative, Expanded}}) = f̄.f
 
 function spectral_rrule(config, name, f, a, b; type = 1, hermitian_part = false)
     y, cotangents = spectral_pullback(config, name, f, a, b, type, hermitian_part)
@@ -229,3 +231,47 @@ function ChainRulesCore.frule((_, ḟ, ẋs...)::Tuple, name::OfFunction, f, a, 
 end
 ChainRulesCore.frule((_, ȧ, _, ẋs...)::Tuple, ::typeof(spectral_projector), a, k, b = nothing; options...) =
     spectral_pushforward(spectral_projector, k, a, b, ȧ, b === nothing ? nothing : ẋs[1]; options...)
+
+# ---- matrix_function, sqrtm, logm, signm -----------------------------------------------------------------------
+
+function function_pullback(config, f, a)
+    p, reduced, V = function_constants(f, a)
+    Y, form_pullback = form_and_pullback(config, Holomorphic(), f, (), batch_of(p, p.a, a), reduced, V)
+    function cotangents(Δ)
+        _, _, f̄, _, Ā = form_pullback(reshape_like(Y, unthunk(Δ)))
+        return unwrapped(f̄), @thunk(argument_gradient(p, p.a, Ā))
+    end
+    cotangents(::AbstractZero) = ZeroTangent(), ZeroTangent()
+    return reshape(Y, p.n, p.n, p.batch...), cotangents
+end
+
+ChainRulesCore.rrule(config::Reverse, ::typeof(matrix_function), f, a) = function_rrule(config, f, a)
+ChainRulesCore.rrule(::typeof(matrix_function), f, a) = function_rrule(nothing, f, a)
+function function_rrule(config, f, a)
+    y, cotangents = function_pullback(config, analytic(f, a), a)
+    matrix_function_pullback(ȳ) = (NoTangent(), cotangents(ȳ)...)
+    return y, matrix_function_pullback
+end
+
+function function_pushforward(f, a, ȧ)
+    p, reduced, V = function_constants(f, a)
+    y, Ȧ = function_value(f, a, p, reduced, V), tangent_matrices(p, p.a, ȧ)
+    Ȧ === nothing && return y, ZeroTangent()
+    return y, reshape(form(Holomorphic(), f, (Ȧ,), batch_of(p, p.a, a), reduced, V), size(y))
+end
+function ChainRulesCore.frule((_, ḟ, ȧ)::Tuple, ::typeof(matrix_function), f, a)
+    refuse_tangent(f, ḟ)
+    return function_pushforward(analytic(f, a), a, ȧ)
+end
+
+# The sign of a real matrix is real.
+of_kind_of(::typeof(sign), a, y) = eltype(a) <: Complex || y isa AbstractZero ? y : real(y)
+of_kind_of(f, a, y) = y
+for (name, f) in ((:sqrtm, :sqrt), (:logm, :log), (:signm, :sign))
+    @eval function ChainRulesCore.rrule(::typeof($name), a)
+        y, cotangents = function_pullback(nothing, $f, a)
+        named_pullback(ȳ) = (NoTangent(), cotangents(ȳ)[2])
+        return of_kind_of($f, a, y), named_pullback
+    end
+    @eval ChainRulesCore.frule((_, ȧ)::Tuple, ::typeof($name), a) = map(y -> of_kind_of($f, a, y), function_pushforward($f, a, ȧ))
+end
