@@ -67,10 +67,9 @@ bench: $(VENV)/package $(VENV)/bench
 docs: $(VENV)/package $(VENV)/docs
 	mkdocs build --strict
 
-# The scripts of examples/gallery: their pictures and page in docs/, and the same as notebooks in build/notebooks.
+# The scripts of examples/gallery: their pictures, page and notebooks in docs/.
 gallery: $(VENV)/package
 	python examples/make_gallery.py
-	python examples/make_gallery.py --notebooks build/notebooks
 
 lint: $(VENV)/dependencies
 	@python tools/lint.py

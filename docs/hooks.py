@@ -1,4 +1,4 @@
-"""What mkdocs does beside its plugins: docstrings of the Julia package in the pages, and notebooks of the gallery.
+"""What mkdocs does beside its plugins: docstrings of the Julia package in the pages.
 
 A line `::: julia NAME …` becomes the docstrings of these names, read from `julia/src` as text: building the pages needs
 no Julia. A name without a docstring is an error.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -118,17 +117,3 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return f"\n\n{match.group(1)}---\n\n".join(parts)
 
     return _DIRECTIVE.sub(replaced, markdown)
-
-
-def on_files(files: Any, config: Any) -> Any:
-    """Called by mkdocs: adds the gallery's notebooks, made from its scripts."""
-    from mkdocs.structure.files import File
-
-    sys.path.insert(0, str(ROOT / "examples"))
-    import make_gallery
-
-    for script in make_gallery.scripts():
-        if script.path.suffix == ".py":
-            name = f"gallery/{script.path.stem}.ipynb"
-            files.append(File.generated(config, name, content=make_gallery.notebook(script)))
-    return files

@@ -1,8 +1,7 @@
 """The gallery of the documentation, made from the scripts in `examples/gallery`.
 
-    python examples/make_gallery.py [NAME …]                runs them, or all; pictures and docs/gallery.md
-    python examples/make_gallery.py --page                  docs/gallery.md alone; runs nothing
-    python examples/make_gallery.py --notebooks FOLDER      the same scripts as Jupyter notebooks; runs nothing
+    python examples/make_gallery.py [NAME …]    runs them, or all; pictures, docs/gallery.md and the notebooks
+    python examples/make_gallery.py --page      docs/gallery.md and the notebooks alone; runs nothing
 
 A script begins with its title and what it shows. Its last paragraph describes the picture, for those who do not see it.
 Cells begin with `# %%`. Julia scripts are run where there is a Julia (see tools/julia_runner.py).
@@ -117,9 +116,8 @@ def notebook(script: Script) -> str:
         for k, (kind, text) in enumerate(cells)
     ]
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    return json.dumps(
-        {"cells": body, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}, ensure_ascii=False, indent=1
-    )
+    whole = {"cells": body, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(whole, ensure_ascii=False, indent=1) + "\n"
 
 
 def run(script: Script, folder: Path) -> float | None:
@@ -142,15 +140,10 @@ def run(script: Script, folder: Path) -> float | None:
 
 def main() -> None:
     """The command line."""
-    if sys.argv[1:2] == ["--notebooks"]:
-        folder = Path(sys.argv[2])
-        folder.mkdir(parents=True, exist_ok=True)
-        for script in scripts():
-            if script.path.suffix == ".py":
-                (folder / f"{script.path.stem}.ipynb").write_text(notebook(script), encoding="utf-8")
-        return
     PICTURES.mkdir(exist_ok=True)
     for script in scripts():
+        if script.path.suffix == ".py":
+            (PICTURES / f"{script.path.stem}.ipynb").write_text(notebook(script), encoding="utf-8")
         if not sys.argv[1:] or script.path.stem in sys.argv[1:] or script.path.name in sys.argv[1:]:
             print(f"── {script.title}")
             seconds = run(script, PICTURES)

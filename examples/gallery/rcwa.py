@@ -58,7 +58,7 @@ cosines = [np.sqrt(e - kx0**2) for e in (1.0, high, glass)]
 r12, r23 = ((a - b) / (a + b) for a, b in itertools.pairwise(cosines))
 phase = np.exp(-4j * np.pi * depth * cosines[1])
 airy = abs((r12 + r23 * phase) / (1 + r12 * r23 * phase)) ** 2
-(_, (reflected, transmitted)), _ = grating(jnp.full(pixels, high), 1.0)
+(_, (reflected, transmitted)), _ = grating(jnp.full(pixels, high, float), 1.0)
 lost = 1 - reflected.sum() - transmitted.sum()
 print(f"slab: reflection {reflected.sum():.12f}, by formula {airy:.12f}; lost {lost:.0e}")
 assert abs(reflected.sum() - airy) < 1e-10
@@ -69,7 +69,7 @@ def shape(x, sharpness):
     return 1 + (high - 1) * jax.nn.sigmoid(sharpness * x)
 
 
-start = 0.3 * jnp.cos(2 * jnp.pi * (jnp.arange(pixels) + 0.5) / pixels)
+start = jnp.asarray(0.3 * np.cos(2 * np.pi * (np.arange(pixels) + 0.5) / pixels))
 x, history = start, []
 for step in range(200):
     epsilon, pullback = jax.vjp(lambda x, s=2 + step / 20: shape(x, s), x)
@@ -87,7 +87,7 @@ for y, sharpness, name in ((start, 2.0, "start"), (x, 12.0, "designed")):
 left.set(xlabel="position in the period", ylabel="permittivity")
 left.legend()
 wavelengths = np.linspace(0.9, 1.1, 31)
-spectrum = np.array([grating(shape(x, 12.0), w)[0][1][0] for w in wavelengths])
+spectrum = np.array([grating(shape(x, 12.0), w)[0][1][0] for w in wavelengths.tolist()])
 for order in (-1, 0):
     right.plot(wavelengths, spectrum[:, orders == order], label=f"order {order}".replace("-", "−"))
 right.axvline(1, color="0.8")
