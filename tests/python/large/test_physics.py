@@ -10,7 +10,7 @@ from eigenpair.large import eigsh
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "examples"))
 
-SPINS = 10
+SPINS = 16  # 65,536 amplitudes
 waves = (
     (2 * np.arange(SPINS) + 1) * np.pi / SPINS
 )  # fermions' wave numbers in the even sector, where the ground state is
@@ -60,6 +60,36 @@ def test_slab_waveguide():
     k = 2 * np.pi / waveguide.WAVELENGTH
     found, expected = waveguide.indices(jnp.asarray(waveguide.slab()), k), waveguide.analytic(k)
     np.testing.assert_allclose(found, expected, rtol=3e-4)  # of the grid
+
+
+def test_rectangular_waveguide():
+    """A hollow guide with perfect walls: `β² = εk² − (π/a)² − (π/b)²` of the lowest TM mode, so `dβ/dk = εk/β`."""
+    width, height, permittivity, k = 2.0, 1.0, 2.25, 4.0
+    across, up = 60, 30
+    h = np.array([width / (across + 1), height / (up + 1)])
+
+    def beta(k, sides):
+        steps = sides / np.array([across + 1.0, up + 1.0])
+
+        def product(x):
+            field = jnp.pad(x.reshape(across, up), 1)
+            middle = field[1:-1, 1:-1]
+            second = (field[2:, 1:-1] - 2 * middle + field[:-2, 1:-1]) / steps[0] ** 2
+            second += (field[1:-1, 2:] - 2 * middle + field[1:-1, :-2]) / steps[1] ** 2
+            return (second + k**2 * permittivity * middle).reshape(-1)
+
+        return jnp.sqrt(eigsh(product, 1, which="LA", n=across * up, dtype=float).eigenvalues[0])
+
+    sides = np.array([width, height])
+    # On the grid (π/a)² becomes (2/h sin(πh/2a))².
+    cutoff = np.sum((2 / h * np.sin(np.pi * h / (2 * sides))) ** 2)
+    exact = np.sqrt(permittivity * k**2 - cutoff)
+    found, (group, by_sides) = jax.value_and_grad(beta, (0, 1))(k, jnp.asarray(sides))
+    np.testing.assert_allclose(found, exact, rtol=1e-10)
+    np.testing.assert_allclose(group, permittivity * k / exact, rtol=1e-9)
+    continuous = np.sqrt(permittivity * k**2 - np.sum((np.pi / sides) ** 2))
+    np.testing.assert_allclose([found, group], [continuous, permittivity * k / continuous], rtol=1e-3)
+    np.testing.assert_allclose(by_sides, (np.pi / sides) ** 2 / sides / continuous, rtol=3e-3)
 
 
 def test_phononic_gap_has_a_gradient():
