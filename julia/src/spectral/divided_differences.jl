@@ -46,6 +46,17 @@ function by_mean(quotient, rounding, mean, coarse)
 end
 
 """
+    size_of_terms(x, slope, curvature)
+
+The size of the terms of which `f(x)` consists, beyond `|f(x)|`: `|x f′| + |x² f″|/2`. Where `f` is a difference of larger terms,
+its rounding error is that of the terms.
+"""
+function size_of_terms(x, slope, curvature)
+    total = plain(abs(x) * abs(slope) + x^2 * abs(curvature) / 2)
+    return isfinite(total) ? total : zero(total)
+end
+
+"""
     first_difference(f, x, y) -> (f[x, y], whether by the mean of f′ between x and y)
 """
 function first_difference(f, x::R, y::R) where {R <: Real}
@@ -54,8 +65,9 @@ function first_difference(f, x::R, y::R) where {R <: Real}
     x == y && return df(x), true
     fx, fy = f(x), f(y)
     quotient = (fy - fx) / (y - x)
-    rounding = 4 * eps(R) * plain(abs(fx) + abs(fy)) / abs(y - x)
     mean = quadrature(FINE, df, x, y, false)
+    size = plain(abs(fx) + abs(fy)) + size_of_terms(x, mean, Derivative(df)(x))
+    rounding = 4 * eps(R) * size / abs(y - x)
     by_mean(quotient, rounding, mean, quadrature(COARSE, df, x, y, false)) && return mean, true
     return quotient, false
 end
@@ -71,8 +83,9 @@ function difference_slope(f, x::R, y::R, fxy) where {R <: Real}
     x == y && return ddf(x) / 2
     dfy = df(y)
     quotient = (dfy - fxy) / (y - x)
-    rounding = 8 * eps(R) * plain(abs(dfy) + abs(fxy)) / abs(y - x)
     mean = quadrature(FINE, ddf, x, y, true)
+    size = plain(abs(dfy) + abs(fxy)) + size_of_terms(x, 2 * mean, zero(mean))
+    rounding = 8 * eps(R) * size / abs(y - x)
     return by_mean(quotient, rounding, mean, quadrature(COARSE, ddf, x, y, true)) ? mean : quotient
 end
 
