@@ -93,7 +93,7 @@ def ctest(
     environment = {**os.environ, "EIGENPAIR_TEST_LAPACK": lapack}
     command = ["ctest", "--test-dir", build, "--output-on-failure", "--output-junit", report, "-j", "2"]
     command += ["-R", chosen] if chosen else []
-    return junit(report, subprocess.run([*without_layout(), *command], check=False, env=environment).returncode)
+    return junit(report, subprocess.run([*fixed_layout_prefix(), *command], check=False, env=environment).returncode)
 
 
 def find_clang() -> tuple[str, str] | None:
@@ -137,7 +137,7 @@ def arm64() -> Counts:
     return ctest(toolchain=ROOT / "cmake" / "aarch64-linux-gnu.cmake", lapack=str(lapack))
 
 
-def without_layout() -> list[str]:
+def fixed_layout_prefix() -> list[str]:
     """`setarch -R` where it works: the thread sanitizer of older compilers cannot start under much randomization."""
     setarch = shutil.which("setarch")
     works = setarch and subprocess.run([setarch, "-R", "true"], check=False, capture_output=True).returncode == 0

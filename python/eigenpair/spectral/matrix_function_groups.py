@@ -25,7 +25,7 @@ from ..runtime.matrices import adjoint, diagonal_matrix, finite_or_identity, ide
 from ..runtime.primitives import by_jit
 from . import triangular
 from .matrix_function_forms import Reduced
-from .named_functions import RESOLVED, not_grouped, without_groups
+from .named_functions import RESOLVED, not_grouped, triangle_and_branch_factor
 
 Function = Callable[[Array], Array]
 
@@ -71,7 +71,7 @@ def prepared(a: Array, f: Function, method: str) -> Problem:
     def reduce() -> tuple[Array, ...]:
         q, t = _schur(constant.astype(dtype))
         if method != "taylor":
-            t, trust = without_groups(t, method, jnp.isrealobj(constant))
+            t, trust = triangle_and_branch_factor(t, method, jnp.isrealobj(constant))
             return q, t, *not_grouped(t), trust
         return q, t, *_grouped(t, f)
 
@@ -243,10 +243,10 @@ def _best(t: Array, tried: _Reading) -> tuple[Array, Array, Array, Array]:
     """The best of the readings, which are stacked in a first axis."""
     best = jnp.argmin(tried.errors[..., 1], axis=0)
 
-    def taken(x: Array) -> Array:
+    def of_best(x: Array) -> Array:
         return jnp.take_along_axis(x, best.reshape(1, *best.shape, *[1] * (x.ndim - best.ndim - 1)), axis=0)[0]
 
-    same, center, radius, _, errors, sizes = (taken(x) for x in tried)
+    same, center, radius, _, errors, sizes = (of_best(x) for x in tried)
     # The size of a function that varies by as much as the spectrum does, if `f` itself is no larger.
     size = norm(t, (-2, -1))[..., 0]
     sizes = jnp.maximum(sizes, sizes[..., :1] / jnp.concatenate([jnp.ones_like(size), size, size**2], axis=-1))

@@ -23,8 +23,8 @@ def not_grouped(t: Array) -> tuple[Array, Array, Array]:
 
 
 @functools.partial(jax.jit, static_argnames=("method", "real"))
-def without_groups(t: Array, method: str, real: bool) -> tuple[Array, Array]:
-    """`T`, and 1 or NaN: whether eigenvalues are known to be on this side of the cut (or of the imaginary axis).
+def triangle_and_branch_factor(t: Array, method: str, real: bool) -> tuple[Array, Array]:
+    """`T`, and a factor: 1, or NaN where rounding may move an eigenvalue across the cut (or the imaginary axis).
 
     The error of an eigenvalue is the lesser of two estimates: by its condition number, and as of a defective eigenvalue
     whose multiplicity is the number of eigenvalues closer to it than the cut. Of a real matrix, a negative eigenvalue

@@ -97,17 +97,17 @@ def log(t: Array) -> Array:
     """The principal logarithm, by inverse scaling and squaring (Higham, ch. 11)."""
     one = identity(t.shape[-1], t.ndim, t.dtype)
 
-    def far(x: Array) -> Array:
+    def is_far(x: Array) -> Array:
         return jnp.max(jnp.sum(jnp.abs(x - one), axis=-2), axis=-1) > 0.5
 
     def root(state: tuple[Array, Array]) -> tuple[Array, Array]:
         x, count = state
-        again = far(x)
+        again = is_far(x)
         return jnp.where(again[..., None, None], sqrt(x), x), count + again.astype(count.dtype)
 
     def more(state: tuple[Array, Array]) -> Array:
         x, count = state
-        return jnp.any(far(x)) & (jnp.max(count) < _MOST_ROOTS)
+        return jnp.any(is_far(x)) & (jnp.max(count) < _MOST_ROOTS)
 
     x, count = lax.while_loop(more, root, (t, jnp.zeros(t.shape[:-2], jnp.int32)))
     x = x - one
