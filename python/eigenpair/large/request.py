@@ -20,6 +20,14 @@ from .progress import watch
 from .selection import WHICH
 
 SOLVERS = ("krylov", "lobpcg", "arpack", "primme")
+# What other libraries call it.
+_HINTS = {
+    "SM": "; for the eigenvalues nearest to 0 give sigma=0",
+    "SR": "; of a Hermitian operator, 'SA' are the lowest",
+    "LR": "; of a Hermitian operator, 'LA' are the highest",
+    "SA": "; of a general operator, 'SR' have the smallest real parts",
+    "LA": "; of a general operator, 'LR' have the largest real parts",
+}
 
 
 def traced(*trees: Any) -> bool:
@@ -74,7 +82,8 @@ def tolerance(value: Any, dtype: Any) -> float:
 def choice(name: str, value: Any, among: tuple[str, ...]) -> str:
     """One of a few strings."""
     if value not in among:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, among))}, got {value!r}")
+        hint = _HINTS.get(value, "") if name == "which" and isinstance(value, str) else ""
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, among))}, got {value!r}{hint}")
     return value
 
 

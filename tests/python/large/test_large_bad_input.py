@@ -26,7 +26,7 @@ A = with_spectrum(np.linspace(1, 9, 60), 0)
         ((A, 2.5), {}, TypeError, "k must be a Python integer"),
         ((A[:, :50], 2), {}, ValueError, "operator must be one square matrix"),
         ((A, 2), {"b": np.eye(50)}, ValueError, "b must have the size of the operator"),
-        ((A, 2), {"which": "SM"}, ValueError, "which must be one of"),
+        ((A, 2), {"which": "SM"}, ValueError, "which must be one of .*nearest to 0 give sigma=0"),
         ((A, 2), {"sigma": "low"}, TypeError, "sigma must be a Python number"),
         ((A, 2), {"sigma": 1.5, "which": "SA"}, ValueError, "leave out which"),
         ((A, 2), {"v0": np.ones(50)}, ValueError, "n=50"),

@@ -168,7 +168,7 @@ def test_functions_of_any_kind_can_be_used():
         ep.spectral_map(lambda x: x / (1 // 0), A)
 
 
-@pytest.mark.parametrize("name", ["svd", "funm", "expm", "qr", "lobpcg", "mask"])
+@pytest.mark.parametrize("name", ["svd", "funm", "expm", "qr", "lobpcg", "mask", "eigsolve", "linalg", "grad"])
 def test_names_that_are_elsewhere(name):
     with pytest.raises(AttributeError, match=rf"no attribute '{name}'. Use instead: "):
         getattr(ep, name)
