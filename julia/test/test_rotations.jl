@@ -67,7 +67,7 @@
         function gradient(V)
             λ̄, V̄ = loss(V[:, :, 1])
             M̄, _ = EigenPair.hermitian_pullback(p, norms, w, V, nothing, λ̄ === nothing ? nothing : reshape(λ̄, n, 1), reshape(V̄, n, n, 1), nothing)
-            return EigenPair.input_gradient(p, p.a, V, M̄, V)
+            return EigenPair.shared_gradient(p, p.a, EigenPair.sandwich(V, M̄, V))
         end
         compare(gradient(V), gradient(reshape(V[:, :, 1] * random_turn(T, clusters, true), n, n, 1)), largest(loss(V[:, :, 1]), scale), 1.0e-11)
     end
@@ -92,7 +92,7 @@
         function gradient(V, U)
             λ̄, V̄, Ū = loss(V[:, :, 1], U[:, :, 1])
             M̄, _ = EigenPair.general_pullback(p, norms, w, V, U, λ̄ === nothing ? nothing : reshape(λ̄, n, 1), cube(V̄), cube(Ū))
-            return EigenPair.input_gradient(p, p.a, U, M̄, V)
+            return EigenPair.shared_gradient(p, p.a, EigenPair.sandwich(U, M̄, V))
         end
         # The turned vectors, brought into the gauge.
         R = random_turn(ComplexF64, clusters, false)
