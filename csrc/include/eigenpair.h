@@ -29,7 +29,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a struct or signature below changes. Frontends refuse any other number. */
-#define EIGENPAIR_ABI_VERSION 9
+#define EIGENPAIR_ABI_VERSION 10
 
 EIGENPAIR_API int32_t eigenpair_abi_version(void);
 EIGENPAIR_API const char* eigenpair_version(void);
@@ -288,6 +288,49 @@ typedef struct eigenpair_hermitian_rule {
   int32_t* refused; /* batch: 1 if CHECK refuses the gradients, or tangents of some of the vectors; or NULL */
 } eigenpair_hermitian_rule;
 
+/* Functions of a batch of Hermitian matrices, and their derivatives in given directions, at any degeneracy
+ * (docs/derivations.md, "Spectral functions"):
+ *
+ *   order 0: V Diag(f(w)) V^H
+ *   order 1: V (f[i,j] o X) V^H                                 with X = V^H x V
+ *   order 2: V (sum_k f[i,k,j] (X_ik Y_kj + Y_ik X_kj)) V^H     with Y = V^H y V
+ *
+ * Of the function f the values and divided differences at each eigenvalue and at neighbours are given; the others
+ * follow from them. x and y may be any matrices.
+ *
+ * There are `batch` results for `shared` matrices, a divisor of it, that is batch/shared directions of each. For
+ * direction d of matrix r, x is matrix d * x_outer + r * x_inner of its array, and so are y and the result.
+ */
+typedef struct eigenpair_spectral_form {
+  int64_t struct_size; /* sizeof(eigenpair_spectral_form) */
+  int32_t dtype;       /* of v, x, y and out; the others are real, of the same precision */
+  int32_t layout;      /* of v, x, y and out */
+  int32_t order;
+  int32_t reserved; /* 0 */
+  int64_t step;     /* -1; else f is 1 at that many of the lowest eigenvalues and 0 at the others, and instead of its
+                       differences `derivative` holds, in its first number for each matrix, a factor of them */
+  int64_t n;
+  int64_t batch;
+  int64_t shared;
+  const void* w;           /* shared x n, ascending */
+  const void* v;           /* shared x n x n */
+  const void* values;      /* order 0: shared x n: f(w_k) */
+  const void* derivative;  /* order 1: shared x n: f'(w_k) */
+  const void* first;       /* order 1: shared x (n - 1): f[w_k, w_k+1] */
+  const void* half_second; /* order 2: shared x n: f''(w_k)/2 */
+  const void* left;        /* order 2: shared x (n - 1): f[w_k, w_k, w_k+1] */
+  const void* right;       /* order 2: shared x (n - 1): f[w_k, w_k+1, w_k+1] */
+  const void* x;           /* orders 1 and 2 */
+  int64_t x_outer;
+  int64_t x_inner;
+  const void* y; /* order 2 */
+  int64_t y_outer;
+  int64_t y_inner;
+  void* out; /* batch x n x n */
+  int64_t out_outer;
+  int64_t out_inner;
+} eigenpair_spectral_form;
+
 /* ---- decisions ----------------------------------------------------------------------------------------------
  *
  * What a policy does about every two eigenvalues (i, j): the rules of docs/derivations.md, "Degeneracy", without the
@@ -432,6 +475,11 @@ EIGENPAIR_API int32_t eigenpair_has_small_kernels(void);
 EIGENPAIR_API eigenpair_status eigenpair_hermitian_rule_job(const eigenpair_lapack* lapack,
                                                             const eigenpair_hermitian_rule* rule, int32_t max_workers,
                                                             eigenpair_job** out);
+
+/* Fails with EIGENPAIR_MISSING_ROUTINE without kernels for small matrices. `lapack` may be NULL. */
+EIGENPAIR_API eigenpair_status eigenpair_spectral_form_job(const eigenpair_lapack* lapack,
+                                                           const eigenpair_spectral_form* form, int32_t max_workers,
+                                                           eigenpair_job** out);
 
 /* How many threads are useful: between 1 and max_workers. */
 EIGENPAIR_API int32_t eigenpair_job_workers(const eigenpair_job* job);

@@ -11,7 +11,8 @@ extern const SmallSolvers solvers;
 extern const RowSolvers row_solvers;
 extern const SmallRules rules;
 extern const LargeRule large_rules[4];
-static const SmallKernels kernels = {&solvers, &row_solvers, &rules, large_rules};
+extern const SmallForms forms;
+static const SmallKernels kernels = {&solvers, &row_solvers, &rules, large_rules, &forms};
 }  // namespace baseline
 #if defined(EIGENPAIR_SMALL_KERNELS_X86)
 namespace avx2 {
@@ -19,14 +20,16 @@ extern const SmallSolvers solvers;
 extern const RowSolvers row_solvers;
 extern const SmallRules rules;
 extern const LargeRule large_rules[4];
-static const SmallKernels kernels = {&solvers, &row_solvers, &rules, large_rules};
+extern const SmallForms forms;
+static const SmallKernels kernels = {&solvers, &row_solvers, &rules, large_rules, &forms};
 }  // namespace avx2
 namespace avx512 {
 extern const SmallSolvers solvers;
 extern const RowSolvers row_solvers;
 extern const SmallRules rules;
 extern const LargeRule large_rules[4];
-static const SmallKernels kernels = {&solvers, &row_solvers, &rules, large_rules};
+extern const SmallForms forms;
+static const SmallKernels kernels = {&solvers, &row_solvers, &rules, large_rules, &forms};
 }  // namespace avx512
 #endif
 #endif

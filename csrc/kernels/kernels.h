@@ -47,11 +47,20 @@ struct LargeRule {
   void (*scale_columns)(const eigenpair_hermitian_rule& rule, int64_t index, bool of_b, const void* x, void* scaled);
 };
 
+// Spectral forms [first, last), counted as in forms.cc. Where `lanes` of an order is above 1, `first` and `last` are
+// multiples of it and of the number of directions, or the end.
+struct SmallForms {
+  void (*run[4])(const eigenpair_spectral_form& form, int64_t first, int64_t last, void* scratch);
+  size_t (*scratch_bytes[4])(int64_t n);
+  int32_t (*lanes[4])(int64_t n);
+};
+
 struct SmallKernels {
   const SmallSolvers* solvers;
   const RowSolvers* rows;
   const SmallRules* rules;
   const LargeRule* large;  // one for each dtype of the C ABI
+  const SmallForms* forms;
 };
 
 // The best kernels for this processor, chosen once. The environment variable EIGENPAIR_ISA=baseline, avx2 or none can

@@ -1,11 +1,12 @@
 # The shared library of the core: where it is found, which symbols it must have, and how its error messages are read.
 
 # The number of the header that the structs and signatures of native.jl and lapack.jl were written for.
-const ABI_VERSION = Int32(9)
+const ABI_VERSION = Int32(10)
 
 const ENTRY_POINTS = (
     :last_error, :lapack_create, :lapack_set_threading, :lapack_has, :lapack_destroy,
-    :hermitian_job, :general_job, :subset_job, :complement_job, :banded_job, :banded_complement_job, :hermitian_rule_job, :has_small_kernels,
+    :hermitian_job, :general_job, :subset_job, :complement_job, :banded_job, :banded_complement_job, :hermitian_rule_job,
+    :spectral_form_job, :has_small_kernels,
     :decide, :reason_text,
     :job_workers, :job_work, :job_retain, :job_release, :job_finish,
 )

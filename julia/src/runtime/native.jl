@@ -47,6 +47,11 @@ const Pointer = Ptr{Cvoid}
     Float64(parameter), Int64(n, batch), Pointer(w, v, u, scale, da, db, dw, dv, du, refused),
 )
 @native_struct(
+    CSpectralForm, Int64(struct_size), Int32(dtype, layout, order, reserved), Int64(step, n, batch, shared),
+    Pointer(w, v, values, derivative, first, half_second, left, right), Pointer(x), Int64(x_outer, x_inner),
+    Pointer(y), Int64(y_outer, y_inner), Pointer(out), Int64(out_outer, out_inner),
+)
+@native_struct(
     CDecision, Int64(struct_size), Int32(dtype, general, type, mode, layout, policy, options, reserved), Float64(parameter),
     Int64(n, order, batch), Pointer(w, k, dw, scale, reach, condition, sizes, norms, v, u, dv, du, da, db, outside, largest),
     Pointer(edges, used, gaps, reasons, lost, refused, scales),

@@ -77,6 +77,7 @@ TARGETS = (
     "eigenpair_complement",
     "eigenpair_banded",
     "eigenpair_banded_complement",
+    "eigenpair_spectral_form",
 )
 CUDA_TARGETS = ("eigenpair_cuda_hermitian", "eigenpair_cuda_general")
 
@@ -128,7 +129,9 @@ def lowering(
     def rule(ctx: Any, *operands: Any) -> Any:
         avals = [*ctx.avals_in, *ctx.avals_out]
         batch = min(len(aval.shape) for aval in avals) - 1 if given is None else given
-        notes: dict[str, Any] = {"num_batch_dims": ir.StringAttr.get(str(batch))}
+        # What has size 1 on an axis belongs to all shards: an older partitioner (GSPMD) does not know that.
+        alike = len({tuple(aval.shape[:batch]) for aval in avals}) == 1
+        notes: dict[str, Any] = {"num_batch_dims": ir.StringAttr.get(str(batch if alike else 0))}
         if getattr(ctx.module_context.lowering_parameters, "for_export", False):
             # JAX refuses to export custom calls other than its own, and prints them: so it prints what to do.
             notes["to_export"] = ir.StringAttr.get("pass disabled_checks=eigenpair.native.export_checks()")
@@ -171,15 +174,20 @@ def lowering_by_xla(solve: Callable[..., Any]) -> Any:
 
 
 def _sharding_rule(avals_in: Any, avals_out: Any, batch: int) -> str:
-    """Batch axes are common to all operands and results; every other axis is for itself, and whole."""
+    """Batch axes are common to all operands and results, but where one has size 1; every other axis is for itself, and
+    whole."""
     names = (f"{chr(ord('i') + k)}" if k < 18 else f"z_{k - 17}" for k in itertools.count())
     common = [next(names) for _ in range(batch)]
-    sizes = dict(zip(common, avals_in[0].shape, strict=False))
+    whole = [max(aval.shape[axis] for aval in (*avals_in, *avals_out)) for axis in range(batch)]
+    sizes = dict(zip(common, whole, strict=True))
 
     def tensor(aval: Any) -> str:
-        own = [next(names) for _ in aval.shape[batch:]]
-        sizes.update(zip(own, aval.shape[batch:], strict=True))
-        return "[" + ", ".join(common + own) + "]"
+        axes = []
+        for axis, size in enumerate(aval.shape):
+            shared = axis < batch and size == whole[axis]
+            axes.append(common[axis] if shared else next(names))
+            sizes[axes[-1]] = size
+        return "[" + ", ".join(axes) + "]"
 
     sides = ["(" + ", ".join(tensor(aval) for aval in avals) + ")" for avals in (avals_in, avals_out)]
     listed = ", ".join(f"{name}={size}" for name, size in sizes.items())

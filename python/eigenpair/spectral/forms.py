@@ -18,6 +18,7 @@ that is all that transposition needs. See `docs/derivations.md`, "Spectral funct
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -29,9 +30,9 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..runtime import native
-from ..runtime.matrices import matmul, of_rank
+from ..runtime.matrices import matmul
 from ..runtime.primitives import batched, by_jit
-from . import divided_differences
+from . import core_forms, divided_differences, step_differences
 
 
 class Jet(NamedTuple):
@@ -104,27 +105,35 @@ def _promoted(x: Array, y: Array) -> tuple[Array, Array]:
     return x.astype(dtype), y.astype(dtype)
 
 
-def _evaluate(*operands: Array, closed: bool, step: int | None) -> Array:
-    slots, directions, (_, w, v) = _split(operands, _SLOTS)
+def _evaluate(*operands: Array, closed: bool, step: int | None, by_core: bool = False) -> Array:
+    slots, directions, (a, w, v) = _split(operands, _SLOTS)
     jet = Jet(*slots)
+    batch = _common_batch(slots, directions, (a, w, v))
     if closed and not directions:
-        return jnp.sum(jet.antiderivative, axis=-1)
-    inner = [_matmul(_adjoint(v), _matmul(e, v)) for e in directions]
-    if not closed:
-        return _outer(jet, inner, w, v, step)
-    *used, last = inner
-    if not used:
-        total = jnp.sum(_times(jet.values, jnp.diagonal(last, axis1=-2, axis2=-1)), axis=-1)
-    else:
-        total = jnp.sum(_times(_middle(jet, used, w, step), jnp.swapaxes(last, -1, -2)), axis=(-1, -2))
+        return jnp.broadcast_to(jnp.sum(jet.antiderivative, axis=-1), batch)
+    *used, last = directions if closed else (*directions, None)
+    result = core_forms.opened(jet, used, w, v, batch, step) if by_core else None
+    if result is None:
+        result = _opened(jet, used, w, v, step)
+    if last is None:
+        return jnp.broadcast_to(result, (*batch, *result.shape[-2:]))
+    total = jnp.sum(_times(result, _transposed(last)), axis=(-1, -2))
     # A real function of Hermitian matrices; the imaginary part is rounding.
-    return total if jnp.iscomplexobj(jet.values) else jnp.real(total)
+    return jnp.broadcast_to(total if jnp.iscomplexobj(jet.values) else jnp.real(total), batch)
 
 
-def _outer(jet: Jet, inner: Sequence[Array], w: Array, v: Array, step: int | None) -> Array:
-    if not inner:
+def _opened(jet: Jet, directions: Sequence[Array], w: Array, v: Array, step: int | None) -> Array:
+    if not directions:
         return _matmul(_times(v, jet.values[..., None, :]), _adjoint(v))
+    inner = [_matmul(_adjoint(v), _matmul(e, v)) for e in directions]
     return _matmul(v, _matmul(_middle(jet, inner, w, step), _adjoint(v)))
+
+
+def _common_batch(slots: Sequence[Any], directions: Sequence[Any], matrix: Sequence[Any]) -> tuple[int, ...]:
+    """The whole batch shape: operands may have axes of size 1."""
+    a, w, v = matrix
+    vectors, matrices = [*slots, w], [*directions, a, v]
+    return np.broadcast_shapes(*(x.shape[:-1] for x in vectors), *(x.shape[:-2] for x in matrices))
 
 
 def _middle(jet: Jet, inner: Sequence[Array], w: Array, step: int | None) -> Array:
@@ -137,7 +146,9 @@ def _middle(jet: Jet, inner: Sequence[Array], w: Array, step: int | None) -> Arr
         slopes = jnp.broadcast_to(jet.derivative[..., None], (*jet.derivative.shape, w.shape[-1]))
 
     def add(total: Array, k: Array) -> tuple[Array, None]:
-        difference = divided_differences.second(slopes, w, k) if step is None else slopes * _step_difference(w, k, step)
+        difference = (
+            divided_differences.second(slopes, w, k) if step is None else slopes * step_differences.second(w, k, step)
+        )
         pair = jnp.take(x, k, axis=-1)[..., :, None] * jnp.take(y, k, axis=-2)[..., None, :]
         pair += jnp.take(y, k, axis=-1)[..., :, None] * jnp.take(x, k, axis=-2)[..., None, :]
         return total + _times(difference, pair), None
@@ -153,36 +164,15 @@ def _first(jet: Jet, w: Array, step: int | None) -> Array:
     """First differences of all eigenvalues, `(…, n, n)`."""
     if step is None:
         return divided_differences.first_of_all(jet.derivative, jet.first, w)
-    return _step_first(w, step) * jet.derivative[..., None]
-
-
-def _step_first(w: Array, step: int) -> Array:
-    """First differences of the step between eigenvalues `step` and `step + 1`."""
-    below = jnp.arange(w.shape[-1]) < step
-    across = below[:, None] != below[None, :]
-    gap = jnp.abs(w[..., :, None] - w[..., None, :])
-    return jnp.where(of_rank(across, gap.ndim), -1 / jnp.where(across, gap, 1), 0)
-
-
-def _step_difference(w: Array, k: Array, step: int) -> Array:
-    """Second differences of the step. Of three points, one is alone on its side of the step. The formula has its gaps
-    to the other two; its side gives the sign."""
-    inverse = -_step_first(w, step)
-    to_k = jnp.take(inverse, k, axis=-1)
-    below = jnp.arange(w.shape[-1]) < step
-    at_k, i, j = below[k], of_rank(below[:, None], inverse.ndim), of_rank(below, inverse.ndim)
-    k_alone, i_alone, j_alone = (i == j) & (i != at_k), (j == at_k) & (i != j), (i == at_k) & (i != j)
-    row, column = to_k[..., :, None], to_k[..., None, :]
-    value = jnp.where(k_alone, row * column, 0)
-    value += jnp.where(i_alone, row * inverse, 0) + jnp.where(j_alone, column * inverse, 0)
-    lone_below = jnp.where(k_alone, at_k, jnp.where(i_alone, i, j))
-    return jnp.where(lone_below, value, -value)
+    return step_differences.first(w, step) * jet.derivative[..., None]
 
 
 def _evaluate_dual(*operands: Array, closed: bool, step: int | None, dtype: Any) -> Sequence[Array]:
     (y,), directions, matrix = _split(operands, 1)
     w = matrix[1]
-    batch, n = w.shape[:-1], w.shape[-1]
+    batch, n = _common_batch((), directions, matrix), w.shape[-1]
+    y_batch = y.shape if closed else y.shape[:-2]
+    batch = np.broadcast_shapes(batch, y_batch)
     sizes = Jet(n, n, n, n - 1, n, n - 1, n - 1)
     jet = [jax.ShapeDtypeStruct((*batch, max(size, 0)), dtype) for size in sizes]
     form = lambda *slots: _evaluate(*slots, *directions, *matrix, closed=closed, step=step)  # noqa: E731
@@ -231,7 +221,11 @@ def _jvp(
 
 
 def _as(x: Array, aval: Any) -> Array:
-    """A cotangent in the type of its operand: of a real operand, only the real part of the cotangent counts."""
+    """A cotangent in the type of its operand: of a real operand, only the real part of the cotangent counts. Where the
+    operand has size 1 on an axis, the cotangents are summed over it."""
+    axes = tuple(axis for axis, size in enumerate(aval.shape) if size == 1 and x.shape[axis] != 1)
+    if axes:
+        x = jnp.sum(x, axis=axes, keepdims=True)
     if not jnp.issubdtype(aval.dtype, jnp.complexfloating):
         x = jnp.real(x)
     return x.astype(aval.dtype)
@@ -247,6 +241,9 @@ def _to_direction(jet: Sequence[Any], y: Any, directions: Sequence[Any], index: 
     open_params = {"closed": False, "step": params["step"]}
     if params["closed"]:
         return _times(y[..., None, None], _transposed(_bind(_form_p, jet, others, matrix, **open_params)))
+    if not others and not jnp.iscomplexobj(matrix[-1]):
+        # With real vectors, the form of a transposed direction is the transposed form.
+        return _bind(_form_p, jet, [y], matrix, **open_params)
     return _transposed(_bind(_form_p, jet, [*others, _transposed(y)], matrix, **open_params))
 
 
@@ -258,7 +255,9 @@ def _form_transpose(y: Any, *operands: Any, **params: Any) -> list[Any]:
     if any(ad.is_undefined_primal(x) for x in jet):
         dtype = jet[1].aval.dtype if ad.is_undefined_primal(jet[1]) else jet[1].dtype
         duals = _bind(_dual_p, [y], directions, matrix, dtype=dtype, **params)
-        results[:_SLOTS] = [d if ad.is_undefined_primal(x) else None for d, x in zip(duals, jet, strict=True)]
+        results[:_SLOTS] = [
+            _as(d, x.aval) if ad.is_undefined_primal(x) else None for d, x in zip(duals, jet, strict=True)
+        ]
     for index, e in enumerate(directions):
         if ad.is_undefined_primal(e):
             results[_SLOTS + index] = _as(_to_direction(jet, y, directions, index, matrix, params), e.aval)
@@ -285,10 +284,21 @@ by_jit(_dual_p, "closed", "step", "dtype")
 _form_p.def_abstract_eval(lambda *avals, **params: native.abstract(_evaluate)(*avals, **params)[0])
 _dual_p.def_abstract_eval(native.abstract(_evaluate_dual))
 mlir.register_lowering(_form_p, mlir.lower_fun(_evaluate, multiple_results=False))
+_by_core = functools.partial(_evaluate, by_core=True)
+mlir.register_lowering(_form_p, mlir.lower_fun(_by_core, multiple_results=False), platform="cpu")
 mlir.register_lowering(_dual_p, mlir.lower_fun(_evaluate_dual, multiple_results=True))
 ad.primitive_jvps[_form_p] = _form_jvp
 ad.primitive_jvps[_dual_p] = _dual_jvp
 ad.primitive_transposes[_form_p] = _form_transpose
 ad.primitive_transposes[_dual_p] = _dual_transpose
 batching.primitive_batchers[_dual_p] = batched(_dual_p)
-batching.primitive_batchers[_form_p] = batched(_form_p)
+
+
+def _batch_form(operands: Sequence[Any], axes: Sequence[Any], **params: Any) -> tuple[Any, int]:
+    """Batch axes come in front. What does not vary gets an axis of size 1: the core reads it once for all directions,
+    as in a Hessian."""
+    moved = [x[None] if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(operands, axes, strict=True)]
+    return _form_p.bind(*moved, **params), 0
+
+
+batching.primitive_batchers[_form_p] = _batch_form
