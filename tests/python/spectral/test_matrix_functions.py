@@ -207,6 +207,10 @@ def test_at_a_branch_point_there_is_nothing(f):
         assert not finite(f(a))
     # A negative real number is on the branch cut: rounding decides on which side.
     assert not finite(f(similar("cut", jordan((-1.0, 2), (1.0, 1))).astype(complex)))
+    # Rounding splits a defective eigenvalue in any direction, along the cut too.
+    turned = [np.linalg.qr(random(f"turned {i}", (2, 2), "complex128"))[0] for i in range(40)]
+    for value in jax.vmap(f)(np.stack([q @ jordan((-1.0, 2)) @ q.conj().T for q in turned])):
+        assert not finite(value)
 
 
 def test_the_root_of_a_singular_matrix_has_no_derivative():
