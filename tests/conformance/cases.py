@@ -17,9 +17,9 @@ import losses
 import numpy as np
 
 CASES = Path(__file__).resolve().parent.parent / "cases"
-# Those of the second line are Python's alone so far.
-IN_BOTH = ("hermitian", "general", "spectral")
-FAMILIES = (*IN_BOTH, "pairs", "functions", "tridiagonal")
+# The others are Python's alone so far.
+IN_BOTH = ("hermitian", "general", "spectral", "pairs", "functions")
+FAMILIES = (*IN_BOTH, "tridiagonal")
 Case = dict[str, Any]
 Pair = tuple[np.ndarray, np.ndarray | None]
 

@@ -11,7 +11,7 @@ from jax import Array
 from jax.extend.core import Primitive
 from jax.interpreters import mlir
 
-from ..runtime import native
+from ..runtime import engines, native
 
 # Beyond, XLA's products are as fast.
 LIMIT = 64
@@ -20,10 +20,10 @@ LIMIT = 64
 def opened(
     jet: Any, directions: Sequence[Array], w: Array, v: Array, batch: tuple[int, ...], step: int | None
 ) -> Array | None:
-    """The open form of that batch, or `None` where XLA computes it: for larger matrices, and for complex functions of
-    real ones."""
+    """The open form of that batch, or `None` where XLA computes it: for larger matrices, for complex functions of real
+    ones, and beside an engine, whose matrices are spread over devices."""
     n, order = w.shape[-1], len(directions)
-    if not native.has_small_kernels() or not 0 < n <= LIMIT:
+    if not native.has_small_kernels() or not 0 < n <= LIMIT or engines.current() is not None:
         return None
     known = _known(jet, order, step)
     if any(x.dtype != w.dtype for x in known) or any(x.dtype != v.dtype for x in directions):

@@ -17,7 +17,8 @@ REFUSED = {
     "a number": ((3.0,), {}, ValueError, r"\ba must be a square matrix"),
     "not square": ((np.ones((2, 3)),), {}, ValueError, r"\ba must be square.*\(2, 3\)"),
     "b not square": ((A, np.ones((3, 2))), {}, ValueError, r"\bb must be square.*\(3, 2\)"),
-    "b a vector": ((A, np.ones(3)), {}, ValueError, r"\bb must be a square matrix"),
+    "b a number": ((A, 2.0), {}, ValueError, r"\bb must be a square matrix"),
+    "b a short vector": ((A, np.ones(2)), {}, ValueError, r"\bb must have the size of a"),
     "sizes differ": ((A, np.eye(2)), {}, ValueError, r"\bb must have the size of a.*\(2, 2\).*\(3, 3\)"),
     "batches do not broadcast": (
         (np.zeros((2, 3, 3)), np.zeros((5, 3, 3))),
