@@ -137,7 +137,7 @@ def mirrored(x, triangle, share):
 
 
 # Compiling each case by itself as well would double the time, so without EIGENPAIR_LONG=1 a part must do.
-ALONE = list(ALL) if LONG else first_of_each("function", "dtype", "loss")
+ALONE = list(ALL) if LONG else first_of_each("function", "dtype")
 
 
 @pytest.mark.parametrize("id", [] if len(SOME) < len(ALL) else part(ALONE))
