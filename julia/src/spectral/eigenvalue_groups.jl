@@ -52,7 +52,8 @@ The [`Grouped`](@ref) of a Schur form, for the analytic function `f`.
 """
 function grouped(f, Q, T::Matrix{C}) where {C}
     λ, size = diag(T), norm(T)
-    spread = max(norm(T - (sum(λ) / length(λ)) * I), real(C)(1.0e-3) * size)
+    # Derivatives divide by the radius of the circles, so these are not small where the matrix is nearly scalar.
+    spread = max(norm(T - (sum(λ) / length(λ)) * I), real(C)(0.1) * size)
     spread = spread > 0 ? spread : one(spread)
     tried = unique(map(width -> linked(λ, width * spread), WIDTHS))
     readings = map(group -> reading(f, T, group, size, spread), tried)
