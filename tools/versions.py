@@ -28,6 +28,7 @@ FAST = [
     "command_line",
     "runtime/test_export.py",
     "hermitian/test_eigh.py",
+    "hermitian/test_diagonal_metric.py::test_spectral_functions",
     "spectral/test_matrix_functions.py::test_what_f_closes_over",
     "large/test_eigsh.py::test_sparse_gradients_by_the_host",
 ]

@@ -3,7 +3,7 @@
 
 #include "hermitian/large_rule.h"
 #include "kernels/kernels.h"
-#include "runtime/matrix.h"
+#include "kernels/worker.h"
 #include "runtime/problem.h"
 
 namespace eigenpair {
@@ -22,23 +22,11 @@ class RuleProblem final : public Problem {
     return (complex ? 2.5 : 1.0) * (30 + n * n * (2.5 + 0.06 * n));
   }
   bool calls_lapack() const override { return false; }
-  std::unique_ptr<Worker> worker() const override { return std::make_unique<RuleWorker>(*this); }
+  std::unique_ptr<Worker> worker() const override {
+    return std::make_unique<KernelWorker<SmallRules, eigenpair_hermitian_rule>>(rules_, p_);
+  }
 
  private:
-  class RuleWorker final : public Worker {
-   public:
-    explicit RuleWorker(const RuleProblem& problem)
-        : problem_(problem),
-          scratch_(static_cast<int64_t>(problem.rules_.scratch_bytes[problem.p_.dtype](problem.p_.n))) {}
-    void solve(int64_t first, int64_t last) noexcept override {
-      problem_.rules_.run[problem_.p_.dtype](problem_.p_, first, last, scratch_.get());
-    }
-
-   private:
-    const RuleProblem& problem_;
-    Buffer<char> scratch_;
-  };
-
   const SmallRules& rules_;
   eigenpair_hermitian_rule p_;
 };

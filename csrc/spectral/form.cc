@@ -1,7 +1,7 @@
 // The job that computes functions of Hermitian matrices and their derivatives, from the divided differences of the
 // function.
 #include "kernels/kernels.h"
-#include "runtime/matrix.h"
+#include "kernels/worker.h"
 #include "runtime/problem.h"
 
 namespace eigenpair {
@@ -25,23 +25,11 @@ class FormProblem final : public Problem {
     return lanes == 1 ? 1 : lanes * (p_.batch / p_.shared);
   }
   bool calls_lapack() const override { return false; }
-  std::unique_ptr<Worker> worker() const override { return std::make_unique<FormWorker>(*this); }
+  std::unique_ptr<Worker> worker() const override {
+    return std::make_unique<KernelWorker<SmallForms, eigenpair_spectral_form>>(forms_, p_);
+  }
 
  private:
-  class FormWorker final : public Worker {
-   public:
-    explicit FormWorker(const FormProblem& problem)
-        : problem_(problem),
-          scratch_(static_cast<int64_t>(problem.forms_.scratch_bytes[problem.p_.dtype](problem.p_.n))) {}
-    void solve(int64_t first, int64_t last) noexcept override {
-      problem_.forms_.run[problem_.p_.dtype](problem_.p_, first, last, scratch_.get());
-    }
-
-   private:
-    const FormProblem& problem_;
-    Buffer<char> scratch_;
-  };
-
   const SmallForms& forms_;
   eigenpair_spectral_form p_;
 };

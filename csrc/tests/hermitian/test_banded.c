@@ -6,9 +6,9 @@
 
 #include "support/check.h"
 #include "support/dense.h"
-#include "support/hollow_lapack.h"
 #include "support/lapacks.h"
 #include "support/problems.h"
+#include "support/refuse.h"
 
 enum { kBatch = 3 };
 
@@ -277,15 +277,6 @@ static eigenpair_banded_complement_problem banded_complement(void) {
                                                .y = y,
                                                .x = x};
 }
-
-#define REFUSE(kind, word, field, value)                                                            \
-  do {                                                                                              \
-    eigenpair_##kind##_problem problem = kind();                                                    \
-    problem.field = value;                                                                          \
-    eigenpair_job* job = (eigenpair_job*)&w;                                                        \
-    expect_status(eigenpair_##kind##_job(lapack, &problem, 1, &job), EIGENPAIR_BAD_ARGUMENT, word); \
-    CHECK(job == NULL, "a refused problem left a job");                                             \
-  } while (0)
 
 #define REFUSE_ALIKE(kind)                                                                     \
   do {                                                                                         \

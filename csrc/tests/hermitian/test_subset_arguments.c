@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "support/check.h"
-#include "support/hollow_lapack.h"
+#include "support/refuse.h"
 
 static double a[9], b[9], w[3], edges[3], v[9], factor[30], y[9], x[9];
 
@@ -36,15 +36,6 @@ static eigenpair_complement_problem complement(void) {
                                         .y = y,
                                         .x = x};
 }
-
-#define REFUSE(kind, word, field, value)                                                            \
-  do {                                                                                              \
-    eigenpair_##kind##_problem problem = kind();                                                    \
-    problem.field = value;                                                                          \
-    eigenpair_job* job = (eigenpair_job*)&w;                                                        \
-    expect_status(eigenpair_##kind##_job(lapack, &problem, 1, &job), EIGENPAIR_BAD_ARGUMENT, word); \
-    CHECK(job == NULL, "a refused problem left a job");                                             \
-  } while (0)
 
 #define REFUSE_ALIKE(kind)                                                                              \
   do {                                                                                                  \

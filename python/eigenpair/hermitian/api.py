@@ -218,6 +218,6 @@ class _Problem(NamedTuple):
         if self.static["triangle"] == "hermitian":
             explain_asymmetry("eigh", policy, a, far_from_hermitian(a))
         if self.metric is not None:
-            a, *b = (lax.stop_gradient(x) for x in self.metric.judged(a))
+            a, *b = (lax.stop_gradient(x) for x in self.metric.pair_to_check(a))
         if b:
             explain_unsolved(policy, a, b[0], lax.stop_gradient(w))

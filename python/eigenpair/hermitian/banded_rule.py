@@ -14,19 +14,14 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from ..degeneracy.decision import at_most_of, inverse_gaps, policy_of_whole, rounding_of_product
-from ..degeneracy.explanations import Subject
+from ..degeneracy.decision import inverse_gaps, policy_of_whole
 from ..degeneracy.policies import Policy
 from ..runtime.matrices import adjoint, matmul, nan_columns, norm
 from ..runtime.tangent_maps import TangentMap
 from . import bands, subset_rule
 from .banded_complement import complement_p
-from .rule import inner_pullback, turning_columns
-from .subset_rule import explain_open_ends, open_ends
-
-
-def _subject(first: int) -> Subject:
-    return Subject("eigh", first)
+from .rule import subject_of, turning_columns
+from .subset_rule import explain_open_ends, open_ends, pullback_inside
 
 
 def _outside(y: Array, residuals: Sequence[Array], first: int) -> Array:
@@ -79,7 +74,7 @@ def pushforward(
             policy, da, None, w, v, None, f, scale, m, 0, lengths, largest, first, form=_rounding_of_form
         )
         below, above = open_ends(policy, w, edges)
-        explain_open_ends(policy, _subject(first - 1), w, edges, below, above)
+        explain_open_ends(policy, subject_of(0, first - 1), w, edges, below, above)
         dv = matmul(v, f.astype(v.dtype) * m) - outside
         for columns in (turning, below, above):
             dv = nan_columns(columns, dv)
@@ -106,15 +101,9 @@ def pullback(
         of_a = v * w_bar.astype(v.dtype)[..., None, :]
     else:
         k_bar = matmul(adjoint(v), v_bar)
-        kappa = at_most_of(k_bar, rounding_of_product(v, v_bar), _least_of_whole(v_bar))
-        scale = lax.stop_gradient(edges[..., 2:])
-        m_bar, factor = inner_pullback(policy, _subject(first), w, w_bar, k_bar, kappa, scale)
+        least = _least_of_whole(v_bar)
+        m_bar, factor = pullback_inside(policy, 0, first, w, v, edges, w_bar, v_bar, k_bar, least)
         of_a = matmul(v, m_bar) - _outside(v_bar, residuals, first)
-        used = lax.stop_gradient(v_bar) != 0
-        below, above = (None if x is None else x & used for x in open_ends(policy, w, edges))
-        explain_open_ends(policy, _subject(first - 1), w, edges, below, above)
-        if below is not None and above is not None and factor is not None:
-            factor = jnp.where(jnp.any(below | above, axis=(-1, -2), keepdims=True), jnp.nan, factor)
     result = jnp.conj(bands.gradient(of_a, v, band.shape[-2] - 1))
     return [result if factor is None else bands.inside(result * factor.astype(result.dtype))]
 

@@ -49,7 +49,7 @@ class DiagonalMetric(NamedTuple):
         columns = self.columns.astype(f.dtype)
         return f * of_rank(columns[:, None], f.ndim) * of_rank(columns, f.ndim)
 
-    def judged(self, c: Array) -> tuple[Array, Array]:
+    def pair_to_check(self, c: Array) -> tuple[Array, Array]:
         """`C` without what is NaN because of `b`, and the matrix `B` in its shape."""
         b = jnp.broadcast_to(of_rank(diagonal_matrix(self.diagonal, c.dtype), c.ndim), c.shape)
         without = jnp.isnan(self.rows)

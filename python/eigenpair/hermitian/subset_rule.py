@@ -153,6 +153,31 @@ def _with_edges(w: Array, edges: Array) -> Array:
     return jnp.concatenate([edges[..., :1], w, edges[..., 1:2]], axis=-1)
 
 
+def pullback_inside(
+    policy: Policy,
+    type: int,
+    first: int,
+    w: Array,
+    v: Array,
+    edges: Array,
+    w_bar: Array | None,
+    v_bar: Array,
+    k_bar: Array,
+    least: Array,
+) -> tuple[Array, Array | None]:
+    """`M̄` of `inner_pullback`, and a factor that is NaN also where a cluster of the subset goes on outside. `least`: a
+    lower bound of the largest entry of `K̄` in the whole problem."""
+    kappa = at_most_of(k_bar, rounding_of_product(v, v_bar), least)
+    scale = lax.stop_gradient(edges[..., 2:])
+    m_bar, factor = inner_pullback(policy, subject_of(type, first), w, w_bar, k_bar, kappa, scale)
+    used = lax.stop_gradient(v_bar) != 0
+    below, above = (None if x is None else x & used for x in open_ends(policy, w, edges))
+    explain_open_ends(policy, subject_of(type, first - 1), w, edges, below, above)
+    if below is not None and above is not None and factor is not None:
+        factor = jnp.where(jnp.any(below | above, axis=(-1, -2), keepdims=True), jnp.nan, factor)
+    return m_bar, factor
+
+
 def pushforward(
     linear: Sequence[Any],
     residuals: Sequence[Any],
@@ -221,17 +246,11 @@ def pullback(
             of_b = RULES[type].s * of_a * of_each
     else:
         k_bar = matmul(adjoint(v), v_bar)
-        kappa = at_most_of(k_bar, rounding_of_product(v, v_bar), _least_of_whole(v_bar, residuals))
-        scale = lax.stop_gradient(edges[..., 2:])
-        m_bar, factor = inner_pullback(policy, subject_of(type, first), w, w_bar, k_bar, kappa, scale)
+        least = _least_of_whole(v_bar, residuals)
+        m_bar, factor = pullback_inside(policy, type, first, w, v, edges, w_bar, v_bar, k_bar, least)
         outside = _outside(v_bar, residuals, first)
         of_a = matmul(v, m_bar) - outside
         of_b = matmul(v, inner_of_b(m_bar, k_bar, w, type)) + outside * of_each
-        used = lax.stop_gradient(v_bar) != 0
-        below, above = (None if x is None else x & used for x in open_ends(policy, w, edges))
-        explain_open_ends(policy, subject_of(type, first - 1), w, edges, below, above)
-        if below is not None and above is not None and factor is not None:
-            factor = jnp.where(jnp.any(below | above, axis=(-1, -2), keepdims=True), jnp.nan, factor)
     bars = [matmul(right, adjoint(v)) for right, wanted in zip((of_a, of_b), inputs, strict=True) if wanted]
     return finished(bars, factor, triangle)
 

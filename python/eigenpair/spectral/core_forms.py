@@ -13,7 +13,7 @@ from jax.interpreters import mlir
 
 from ..runtime import engines, native
 
-# Beyond, XLA's products are as fast.
+# The core has kernels up to this size.
 LIMIT = 64
 
 
