@@ -108,10 +108,17 @@ $(VENV)/xla: pyproject.toml tools/requirements.py | $(VENV)/bin/python
 	@$(PIP) install --no-deps --target $(VENV)/xla --upgrade "$$($(VENV)/bin/python tools/requirements.py --xla-headers)"
 	@touch $@
 
-# Without isolation, which would set up the build tools anew each time.
+# Without isolation, which would set up the build tools anew each time. `versions` installs the same wheel elsewhere.
+$(VENV)/package: export EIGENPAIR_XLA_INCLUDE := $(CURDIR)/$(VENV)/xla/jaxlib/include
 $(VENV)/package: $(SOURCES) $(VENV)/dependencies | $(VENV)/xla
 	@echo "Building and installing eigenpair"
-	@EIGENPAIR_XLA_INCLUDE=$(CURDIR)/$(VENV)/xla/jaxlib/include $(PIP) install --no-build-isolation --no-deps $(if $(DEVELOP),-e) .
+	@rm -rf build/wheel
+ifeq ($(DEVELOP),)
+	@$(PIP) wheel --no-build-isolation --no-deps -w build/wheel .
+	@$(PIP) install --no-deps --force-reinstall build/wheel/*.whl
+else
+	@$(PIP) install --no-build-isolation --no-deps -e .
+endif
 	@touch $@
 
 # The peers, torch among them, are large.

@@ -75,7 +75,10 @@ def ctest(
     lapack: str = "",
     compilers: tuple[str, str] | None = None,
 ) -> Counts:
-    """Builds core and C tests, and runs those whose names match `chosen`, with the environment's LAPACK or SciPy's."""
+    """Builds the C tests and runs those whose names match `chosen`, with the environment's LAPACK or SciPy's.
+
+    They test the core of the installed package, or one that is built for them with sanitizers or another compiler.
+    """
     name = "c" + "".join(f"-{s}" for s in sanitizers.split(",") if s) + (f"-{toolchain.stem}" if toolchain else "")
     name += "-clang" if compilers else ""
     build, report = ROOT / "build" / name, REPORTS / f"{name}.xml"
@@ -84,6 +87,8 @@ def ctest(
         configure += [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}"]
     if compilers:
         configure += [f"-DCMAKE_C_COMPILER={compilers[0]}", f"-DCMAKE_CXX_COMPILER={compilers[1]}"]
+    if not (sanitizers or toolchain or compilers):
+        configure += [f"-DEIGENPAIR_INSTALLED={installed_package() / 'cmake'}"]
     for command in ([*configure, f"-DEIGENPAIR_SANITIZE={sanitizers}"], ["cmake", "--build", build]):
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
@@ -94,6 +99,13 @@ def ctest(
     command = ["ctest", "--test-dir", build, "--output-on-failure", "--output-junit", report, "-j", "2"]
     command += ["-R", chosen] if chosen else []
     return junit(report, subprocess.run([*fixed_layout_prefix(), *command], check=False, env=environment).returncode)
+
+
+def installed_package() -> Path:
+    """The folder of the package, which holds the core's library, its header and its files for CMake."""
+    ask = "import eigenpair.native as n; print(n.library_path())"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=REPORTS, capture_output=True, text=True, check=True)
+    return Path(done.stdout.strip()).parent
 
 
 def find_clang() -> tuple[str, str] | None:

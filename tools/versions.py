@@ -4,8 +4,8 @@
     python tools/versions.py TIER FILE ...   one tier, and other tests than the fast ones
 
 Each tier has a virtual environment of its own in build/versions, and the tiers run at the same time. The package comes
-from one wheel, which serves every Python and which pip builds in isolation, as it does for users. A tier whose Python
-is not on this machine is skipped, and a line says so.
+from one wheel, which serves every Python: the one that `make` built, or a new one where there is none, as after
+`make develop`. A tier whose Python is not on this machine is skipped, and a line says so.
 """
 
 from __future__ import annotations
@@ -80,8 +80,10 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "EIGENPAIR_XLA_INCLUDE"}
 
 
-def build_wheel() -> Path:
+def find_or_build_wheel() -> Path:
     """The wheel that all tiers install."""
+    if built := list((ROOT / "build" / "wheel").glob("*.whl")):
+        return built[0]
     wheels = PLACE / "wheels"
     shutil.rmtree(wheels, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
@@ -136,7 +138,7 @@ def run(names: list[str] | None = None, tests: list[str] | None = None) -> tuple
             print(f"versions: {tier.name}: {' '.join(map(str, error.cmd))} failed", flush=True)
             return 0, 1, 0
 
-    wheel = build_wheel()
+    wheel = find_or_build_wheel()
     chosen = [tier for tier in TIERS if not names or tier.name in names]
     with futures.ThreadPoolExecutor() as pool:
         passed, failed, skipped = zip(*pool.map(counts, chosen), strict=True)

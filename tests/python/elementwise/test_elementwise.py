@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from eigenpair.elementwise import solver
-from processes import run
+from processes import quick, run
 
 ORDERS = range(1, solver.LARGEST + 1)
 
@@ -123,7 +123,7 @@ FORCED = """
 def test_forced_on_it_agrees_with_the_core(tmp_path):
     """Values, gradients, second derivatives, refusals, and NaN for the same matrices."""
     for name in ("on", "off"):
-        run(FORCED, arguments=[tmp_path / f"{name}.npz"], timeout=900, EIGENPAIR_KERNELS=name)
+        run(FORCED, arguments=[tmp_path / f"{name}.npz"], timeout=900, EIGENPAIR_KERNELS=name, **quick())
     expected, found = np.load(tmp_path / "on.npz"), np.load(tmp_path / "off.npz")
     assert set(expected) == set(found)
     for name in expected:
