@@ -1,5 +1,6 @@
 """A few eigenpairs of large and sparse operators, with derivatives that never form the matrix. See `docs/large.md`."""
 
+from . import slepc
 from .general import eigs
 from .hermitian import eigsh
 from .messages import ConvergenceWarning
@@ -13,6 +14,7 @@ __all__ = [
     "SpectralProjector",
     "eigs",
     "eigsh",
+    "slepc",
     "spectral_projector",
     "spectral_sum",
 ]

@@ -1,8 +1,9 @@
-"""A few eigenpairs of a large general matrix or pair, with derivatives that never form a dense matrix."""
+"""A few eigenpairs of a large general operator or pair, with derivatives that never form a dense matrix."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,16 +14,19 @@ from jax import Array, lax
 from ..degeneracy.decision import cluster_width
 from ..degeneracy.policies import Policy, check, policy_of_call
 from ..general import api
-from ..runtime.arguments import flag
+from ..runtime.arguments import array, flag
 from . import messages, operators
 from .general_frame import GeneralFrame, GeneralSpec, general_frame
-from .operators import combine
-from .request import choice, integer, no_zeros, number, sizes, tolerance
+from .krylov_state import plan as make_plan
+from .operators import Operator, combine
+from .progress import watch
+from .request import choice, integer, no_zeros, number, sizes, start, tolerance
 from .results import EigsResult
 
 __all__ = ["eigs"]
 
 WHICH = ("LM", "LR", "SR", "LI", "SI")
+SOLVERS = ("krylov", "arpack")
 
 
 def eigs(
@@ -34,76 +38,68 @@ def eigs(
     which: str | None = None,
     left: bool = False,
     right: bool = True,
+    v0: Any = None,
     tol: float | None = None,
     max_iterations: int | None = None,
+    solver: str | None = None,
     degeneracy: Policy | None = None,
+    progress: bool = False,
+    callback: Callable[..., Any] | None = None,
+    n: int | None = None,
+    dtype: Any = None,
 ) -> EigsResult:
-    """A few eigenvalues and eigenvectors of a large general matrix, `A v = λ v`, or pair, `A v = λ B v`.
+    """A few eigenvalues and eigenvectors of a large general operator, `A v = λ v`, or pair, `A v = λ B v`.
     `scipy.sparse.linalg.eigs`, differentiable, with left vectors.
 
     **Arguments:**
 
-    - `operator`, `b`: matrices, dense or sparse, real or complex, as for `eigsh`; every stored entry is free. A pair
-        needs `sigma`.
-    - `k`: how many eigenpairs, at most `n − 3`.
-    - `sigma`: a number, real or complex: the eigenvalues next to it, by factorization of `A − σB`.
+    - `operator`, `b`: as for `eigsh`, real or complex, not Hermitian; every stored entry is free. `b` is invertible.
+    - `k`: how many eigenpairs, less than `n`; by ARPACK at most `n − 3`.
+    - `sigma`: a number, real or complex: the eigenvalues next to it, by factorization of `A − σB`. For matrices.
     - `which`: without `sigma`: `"LM"`, the largest in modulus, unless said otherwise; `"LR"`, `"SR"`, `"LI"`, `"SI"`,
         the largest or smallest real or imaginary parts.
     - `left`, `right`: which vectors to return, of unit length with a real largest component, as `eig` does.
     - `tol`: residuals may be as large as `tol (‖A‖ + |λ|‖B‖)`; `ε^0.8` by default.
-    - `max_iterations`: restarts of ARPACK, 300 by default.
+    - `max_iterations`: restarts, 300 by default.
+    - `solver`: `"krylov"` (block Krylov–Schur, on the device) or `"arpack"` (on the host, for matrices); by default
+        chosen by what is given, see `EigsResult.solver`.
     - `degeneracy`: as for `eig`.
+    - `v0`, `progress`, `callback`, `n`, `dtype`: as for `eigsh`; the first three for `"krylov"`.
 
     **Returns:** `EigsResult`, which unpacks as the result of `eig` does. Complex. A pair that has not converged is
     NaN, with a `ConvergenceWarning`.
 
     **Raises:** `TypeError` or `ValueError` naming the argument; `ValueError` if `sigma` is an eigenvalue.
 
-    Solved on the host, by ARPACK and SuperLU, from both sides: derivatives need left vectors too. The derivatives of
-    eigenvalues need no further solve, those of vectors one linear system for each, by GMRES with the factors as
-    preconditioner. See `docs/large.md`.
+    Derivatives and `left` need left vectors, and so a second solve, with the adjoint, which JAX makes from a function
+    by transposition. The derivatives of eigenvalues need no further solve, those of vectors one linear system for each,
+    by GMRES, with the factors as preconditioner if there are. See `docs/large.md`.
     """
-    k = integer("k", k, 1)
-    left, right = flag("left", left), flag("right", right)
     policy = policy_of_call(degeneracy)
     no_zeros("eigs", policy)
-    a = operators.split("operator", operator, 1, float)
-    metric = None if b is None else operators.split("b", b, a.form.n, a.form.dtype)
-    for name, x in (("operator", a), ("b", metric)):
-        if x is not None and not x.form.explicit:
-            raise TypeError(f"{name} must be a matrix, dense or sparse: eigs has no solver for functions yet")
-    sizes(a, metric, None, k, "eigs")
-    if k > a.form.n - 3:
-        raise ValueError(f"k must be at most {a.form.n - 3} for a matrix of size {a.form.n}; for more call eig")
-    if sigma is None:
-        if metric is not None:
-            raise ValueError("a pair needs sigma: the eigenvalues next to it are computed")
-        which = choice("which", "LM" if which is None else which, WHICH)
-    else:
-        if which is not None:
-            raise ValueError("with sigma the eigenvalues next to it are wanted; leave out which")
-        which, sigma = "LM", _complex("sigma", sigma)
-    dtype = jnp.dtype(np.promote_types(operators.common_dtype([a, metric]), np.complex64))
-    most = 300 if max_iterations is None else integer("max_iterations", max_iterations, 1)
-    forms = (a.form, None if metric is None else metric.form)
-    spec = GeneralSpec(forms, k, which, sigma, tolerance(tol, dtype), most, str(dtype))
-    found = general_frame(spec, a.parameters, () if metric is None else metric.parameters)
+    left, right = flag("left", left), flag("right", right)
+    spec, parameters, reason = _request(
+        operator, k, b=b, sigma=sigma, which=which, left=left, v0=v0, tol=tol, max_iterations=max_iterations,
+        solver=solver, progress=progress, callback=callback, n=n, dtype=dtype,
+    )  # fmt: skip
+    found = general_frame(spec, *parameters)
     fixed = lax.stop_gradient(found)
     w = jnp.diagonal(fixed.matrix)
-    size = fixed.scale[0] + (0 if metric is None else jnp.abs(w) * fixed.scale[1])
+    size = fixed.scale[0] + (0 if spec.forms[1] is None else jnp.abs(w) * fixed.scale[1])
     converged = (fixed.residuals <= spec.tol * size) & fixed.complete
     messages.of_solution("eigs", converged, fixed.complete, fixed.residuals, spec.tol * size, fixed.iterations)
     factor = jnp.where(jnp.all(converged) & _distinct(policy, fixed, size), 1, jnp.nan).astype(w.real.dtype)
     small = _with_derivative_factor(factor, found.matrix)
     solved: Any = api.eig(small, left=True, degeneracy=policy)
-    w, q_left, q_right = solved
+    # `eig` sorts by the real part, and then by the imaginary part. Back to the order of what was found.
+    place = jnp.argsort(jnp.lexsort((w.imag, w.real)))
+    w, q_left, q_right = (x[..., place] for x in solved)
     answer = jnp.where(jnp.all(converged), 1, jnp.nan).astype(w.dtype)
     v = _unit(combine(q_right.T, found.right), found.right) * answer if right else None
     vl = None
     if left:
         # Left vectors within the frame belong to its dual basis.
         vl = _unit(combine(q_left.T, found.left), found.left) * answer
-    reason = "arpack: " + ("shift-invert with SuperLU, for sigma" if sigma is not None else "a matrix")
     return EigsResult(
         w * answer,
         None if vl is None else vl.T,
@@ -113,6 +109,72 @@ def eigs(
         converged,
         reason,
     )
+
+
+def _request(
+    operator: Any, k: Any, *, b: Any, sigma: Any, which: Any, left: bool, v0: Any, tol: Any, max_iterations: Any,
+    solver: Any, progress: Any, callback: Any, n: Any, dtype: Any,
+) -> tuple[GeneralSpec, tuple[Any, Any, Array], str]:  # fmt: skip
+    """The problem, its arrays, and in words what will solve it and why."""
+    k = integer("k", k, 1)
+    if v0 is not None:
+        v0 = array("v0", v0)
+        n = v0.shape[0] if n is None and v0.ndim else n
+        dtype = v0.dtype if dtype is None else dtype
+    n = None if n is None else integer("n", n, 1)
+    a = operators.split("operator", operator, n, dtype)
+    if n is not None and a.form.n != n:
+        raise ValueError(f"n={n} (or the length of v0) is not the size of the operator, {a.form.n}")
+    metric = None if b is None else operators.split("b", b, a.form.n, a.form.dtype)
+    sizes(a, metric, None, k, "eigs")
+    if sigma is None:
+        which = choice("which", "LM" if which is None else which, WHICH)
+    else:
+        if which is not None:
+            raise ValueError("with sigma the eigenvalues next to it are wanted; leave out which")
+        which, sigma = "LM", _complex("sigma", sigma)
+    chosen, reason = _choose(a, metric, sigma, None if solver is None else choice("solver", solver, SOLVERS))
+    if chosen == "arpack":
+        if k > a.form.n - 3:
+            raise ValueError(f"k must be at most {a.form.n - 3} for a matrix of size {a.form.n}; for more call eig")
+        for name, value in (("v0", v0), ("progress", progress or None), ("callback", callback)):
+            if value is not None:
+                raise ValueError(f"{name} is for solver='krylov', and this problem is solved by 'arpack'")
+    elif left:
+        for name, x in (("operator", a), ("b", metric)):
+            if x is not None:
+                operators.require_adjoint(name, x)
+    precision = jnp.dtype(np.promote_types(operators.common_dtype([a, metric]), np.complex64))
+    most = 300 if max_iterations is None else integer("max_iterations", max_iterations, 1)
+    plan = make_plan(a.form.n, k, which, 1.0, 1)
+    rows, given = start(v0, a.form.n, k, precision, 1 if chosen == "arpack" or plan is None else plan.block)
+    forms = (a.form, None if metric is None else metric.form)
+    spec = GeneralSpec(
+        forms, k, which, sigma, tolerance(tol, precision), most, str(precision), chosen, given, left,
+        watch("eigs", progress, callback),
+    )  # fmt: skip
+    return spec, (a.parameters, () if metric is None else metric.parameters, rows), f"{chosen}: {reason}"
+
+
+def _choose(a: Operator, b: Operator | None, sigma: complex | None, named: str | None) -> tuple[str, str]:
+    """The solver to use, and the reason for the choice."""
+    matrices = a.form.explicit and (b is None or b.form.explicit)
+    if sigma is not None:
+        if not matrices:
+            raise ValueError(
+                "sigma needs a factorization, and so matrices: give operator and b as arrays or sparse matrices, or "
+                "leave out sigma"
+            )
+        if named == "krylov":
+            raise ValueError("sigma is for the solver 'arpack', got 'krylov'")
+        return "arpack", "shift-invert with SuperLU, for sigma"
+    if named == "arpack" and not (matrices and b is None):
+        raise ValueError("solver='arpack' is for A v = λ v with a matrix, or with sigma; 'krylov' solves this problem")
+    if named is not None:
+        return named, "as asked"
+    if matrices and b is None and jax.default_backend() == "cpu":
+        return "arpack", "a matrix on CPU"
+    return "krylov", "products on the device"
 
 
 def _complex(name: str, value: Any) -> complex:

@@ -1,4 +1,4 @@
-"""Right and left eigenvectors of a large general matrix from the host, and their derivatives."""
+"""Right and left eigenvectors of a large general operator or pair, and their derivatives."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from . import host_general, messages
+from . import general_device, host_general, messages
 from .frame import _derivative, _gram, _zero
 from .host_factors import Singular, matrix_of
-from .operators import Form, Operator, combine, inner, products
+from .operators import Form, Operator, combine, inner, products, require_adjoint
 from .request import traced
 
 
@@ -30,6 +30,10 @@ class GeneralSpec:
     tol: float
     most: int
     dtype: str
+    solver: str
+    given: int  # how many rows of the start come from v0
+    left: bool  # whether left vectors are wanted, which derivatives need
+    watch: Callable[..., None] | None = None
 
 
 class GeneralFrame(NamedTuple):
@@ -46,20 +50,24 @@ class GeneralFrame(NamedTuple):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def general_frame(spec: GeneralSpec, a: Any, b: Any) -> GeneralFrame:
-    """Eigenvalues, right and left vectors, by the host."""
+def general_frame(spec: GeneralSpec, a: Any, b: Any, start: Array) -> GeneralFrame:
+    """Eigenvalues, right and left vectors, by the chosen solver."""
+    eager = not traced(a, b, start)
+    if spec.solver == "krylov":
+        found: Any = general_device.eigenpairs(
+            spec.forms, (a, b), spec.k, spec.which, spec.tol, spec.most, start, spec.given, spec.left, spec.watch,
+            not eager,
+        )  # fmt: skip
+        return GeneralFrame(jnp.diag(found[0]), *found[1:])
     real = jnp.finfo(spec.dtype).dtype
     n, k = spec.forms[0].n, spec.k
     kinds = [((k,), spec.dtype), ((k, n), spec.dtype), ((k, n), spec.dtype), ((k,), real), ((), real), ((2,), real)]
     shapes = tuple(jax.ShapeDtypeStruct(*kind) for kind in [*kinds, ((), jnp.int32), ((), bool)])
     run = functools.partial(_on_host, spec, shapes)
-    if traced(a, b):
-        found = jax.pure_callback(run, shapes, a, b, vmap_method="sequential")
+    if eager:
+        found = [jnp.asarray(x) for x in run(jax.tree.map(np.asarray, a), jax.tree.map(np.asarray, b), eager=True)]
     else:
-        found = [
-            jnp.asarray(x)
-            for x in _on_host(spec, shapes, jax.tree.map(np.asarray, a), jax.tree.map(np.asarray, b), True)
-        ]
+        found = jax.pure_callback(run, shapes, a, b, vmap_method="sequential")
     return GeneralFrame(jnp.diag(found[0]), *found[1:])
 
 
@@ -83,7 +91,11 @@ def _on_host(spec: GeneralSpec, shapes: Any, a: Any, b: Any, eager: bool = False
 
 @functools.partial(general_frame.defjvp, symbolic_zeros=True)
 def _frame_jvp(spec: GeneralSpec, primals: Any, tangents: Any) -> tuple[GeneralFrame, GeneralFrame]:
-    a, b = (None if f is None else Operator(f, p) for f, p in zip(spec.forms, primals, strict=True))
+    spec = dataclasses.replace(spec, left=True)
+    a, b = (None if f is None else Operator(f, p) for f, p in zip(spec.forms, primals[:2], strict=True))
+    for name, given in (("operator", a), ("b", b)):
+        if given is not None:
+            require_adjoint(name, given)
     result = general_frame(spec, *primals)
     x, y, matrix = result.right, result.left, result.matrix
     still = GeneralFrame(*(_zero(z) for z in result))
@@ -99,8 +111,8 @@ def _frame_jvp(spec: GeneralSpec, primals: Any, tangents: Any) -> tuple[GeneralF
         under = under - combine(jnp.conj(matrix), yb)
         tilt = combine(jnp.conj(_gram(y, zb)), y)  # Y (YᴴdB X)ᴴ
     d_matrix = _gram(y, right)
-    dx = -_outside(spec, primals, result, right, False)
-    dy = -_outside(spec, primals, result, under, True) - tilt
+    dx = -_outside(spec, primals[:2], result, right, False)
+    dy = -_outside(spec, primals[:2], result, under, True) - tilt
     return result, still._replace(matrix=d_matrix, right=dx, left=dy)
 
 
@@ -137,11 +149,14 @@ def _outside(spec: GeneralSpec, parameters: Any, result: GeneralFrame, z: Array,
     def solved(right: Array, transposed: bool) -> Array:
         """`S⁻¹`, or `(Sᴴ)⁻¹`, which is the same of the adjoint problem."""
         now = adjoint != transposed
-        (pa, pb), frame = fixed
-        run = functools.partial(_complement_on_host, spec, now)
-        shape = jax.ShapeDtypeStruct(right.shape, right.dtype)
+        values, frame = fixed
         w = jnp.diagonal(frame.matrix)
-        x = jax.pure_callback(run, shape, pa, pb, frame.right, frame.left, w, right, vmap_method="sequential")
+        if spec.solver == "krylov":
+            x = general_device.complement(spec.forms, values, spec.tol, spec.most, frame, w, right, now)
+        else:
+            run = functools.partial(_complement_on_host, spec, now)
+            shape = jax.ShapeDtypeStruct(right.shape, right.dtype)
+            x = jax.pure_callback(run, shape, *values, frame.right, frame.left, w, right, vmap_method="sequential")
         here, there = (lax.stop_gradient(m) for m in ((u, v) if transposed else (v, u)))
         factor = jnp.conj(shift) if transposed else shift
         return x + combine(inner(right, there), here) / factor

@@ -1,14 +1,16 @@
-"""Iterative solution of Hermitian systems, one for each row, all at once: conjugate gradients and MINRES."""
+"""Iterative solution of linear systems, one for each row, all at once: conjugate gradients, MINRES and GMRES."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from .operators import lengths
+from .basis import orthonormalized
+from .operators import combine, inner, lengths
 
 Map = Callable[[Array], Array]
 
@@ -132,3 +134,59 @@ def minres(
     while more(state):
         state = step(state)
     return state[0]["x"], state[1]
+
+
+def shifted_systems(a: Map, shifts: Array, b: Array, tol: Any, cycles: int) -> tuple[Array, Array]:
+    """Solves `(a − shiftᵢ) xᵢ = bᵢ` for general `a`, by GMRES with restarts. Rows of `b` are right-hand sides.
+
+    A shift does not change a Krylov space. So all systems share one block Krylov space, and each has its residual
+    minimized in it. Ends at relative residuals `tol`, after so many `cycles`, or when a cycle no longer helps; whoever
+    calls has to look at the residuals.
+
+    **Returns:** `x`, and how many cycles it took.
+    """
+    m = b.shape[0]
+    steps = max(8, -(-40 // m))
+    size = lengths(b)
+
+    def solved(r: Array) -> Array:
+        return lengths(r) <= tol * size
+
+    def residual(x: Array) -> Array:
+        return b - (a(x) - shifts[:, None] * x)
+
+    def more(state: Any) -> Array:
+        _, _, going, count = state
+        return jnp.any(going) & (count < cycles)
+
+    def cycle(state: Any) -> Any:
+        x, r, _, count = state
+        basis = jnp.zeros(((steps + 1) * m, b.shape[1]), b.dtype) + 0 * b[:1]
+        basis = basis.at[:m].set(orthonormalized(r, basis[:1], None, 40))
+
+        def step(s: Array, carry: Any) -> Any:
+            basis, c = carry
+            y = a(lax.dynamic_slice_in_dim(basis, s * m, m))
+            following = orthonormalized(y, basis, None, 41 + s)
+            basis = lax.dynamic_update_slice_in_dim(basis, following, (s + 1) * m, axis=0)
+            return basis, lax.dynamic_update_slice_in_dim(c, inner(y, basis), s * m, axis=0)
+
+        c = jnp.zeros((steps * m, (steps + 1) * m), b.dtype)
+        basis, c = lax.fori_loop(0, steps, step, (basis, c))
+        eye = jnp.eye(c.shape[0], c.shape[1], dtype=c.dtype)
+        finite = jnp.all(jnp.isfinite(c))
+        c = jnp.where(finite, c, eye)
+
+        def smallest_residual(shift: Array, right: Array) -> Array:
+            return jnp.linalg.lstsq((c - shift * eye).T, right)[0]
+
+        z = jax.vmap(smallest_residual)(shifts, inner(r, basis))
+        x = x + jnp.where(finite, combine(z, basis[: steps * m]), jnp.nan)
+        new = residual(x)
+        helped = lengths(new) < 0.999 * lengths(r)
+        x = jnp.where(helped[:, None] | ~finite, x, state[0])
+        return x, jnp.where(helped[:, None], new, r), helped & ~solved(new), count + 1
+
+    start = (0 * b, b, (size > 0) & jnp.isfinite(size), jnp.array(0))
+    x, _, _, count = lax.while_loop(more, cycle, start)
+    return x, count

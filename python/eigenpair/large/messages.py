@@ -37,10 +37,15 @@ def _of_derivative(function: str, good: Any, lost: Any, size: Any, iterations: A
         relative = np.where(size > 0, lost / size, lost)
     _warn(
         f"a derivative of eigenvectors of {function} is NaN: after {int(np.max(iterations))} iterations, linear "
-        f"systems have relative residuals {np.array2string(relative, precision=1)}. Give a preconditioner, raise "
-        "max_iterations, or raise tol. An eigenvalue that was not asked for may be too close: then ask for one more "
-        "or one less."
+        f"systems have relative residuals {np.array2string(relative, precision=1)}. {_more(function)}. An eigenvalue "
+        "that was not asked for may be too close: then ask for one more or one less."
     )
+
+
+def _more(function: str) -> str:
+    """What helps an iteration to converge."""
+    help_of_operator = "" if function == "eigs" else ", give a preconditioner"
+    return f"Raise max_iterations, raise tol{help_of_operator}, or start from v0"
 
 
 def of_solution(
@@ -63,7 +68,8 @@ def _of_solution(function: str, converged: Any, complete: Any, residuals: Any, a
     if np.all(converged):
         return
     if not np.all(np.isfinite(residuals)):
-        _warn(f"{function}: all is NaN, because the operator returned NaN or Inf, or b is not positive definite.")
+        wrong_b = "singular" if function == "eigs" else "not positive definite"
+        _warn(f"{function}: all is NaN, because the operator returned NaN or Inf, or b is {wrong_b}.")
         return
     count = int(np.sum(~(residuals <= allowed)))
     shown = np.array2string(residuals, precision=1)
@@ -74,8 +80,7 @@ def _of_solution(function: str, converged: Any, complete: Any, residuals: Any, a
     )
     _warn(
         f"{function}: NaN, because {reason} in {int(np.max(iterations))} iterations. Residuals: {shown}; "
-        f"needed: {np.array2string(allowed, precision=1)}. Raise max_iterations, raise tol, give a preconditioner, or "
-        "start from v0."
+        f"needed: {np.array2string(allowed, precision=1)}. {_more(function)}."
     )
 
 

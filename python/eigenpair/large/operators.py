@@ -268,6 +268,19 @@ def products(operator: Operator, dtype: Any, kind: str = "apply") -> Callable[[A
     return both
 
 
+def require_adjoint(name: str, operator: Operator) -> None:
+    """Raises `TypeError` if JAX cannot transpose a function."""
+    form, parameters = operator
+    try:
+        jax.eval_shape(form.adjoint, parameters, jax.ShapeDtypeStruct((1, form.n), jnp.dtype(form.dtype)))
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TypeError(
+            f"left vectors, and so derivatives, need products with the adjoint of {name}, and JAX cannot transpose it "
+            f"({reason}). Write it without while_loop and callbacks, or give it jax.custom_transpose"
+        ) from error
+
+
 def common_dtype(operators: Sequence[Operator | None]) -> Any:
     """The precision that holds all of them."""
     found = [jnp.dtype(o.form.dtype) for o in operators if o is not None]
