@@ -3,7 +3,8 @@
 
 Eigendecompositions whose derivatives are right, or NaN where they do not exist, through ChainRules.
 
-Functions: [`eigh`](@ref), [`eigvalsh`](@ref) of Hermitian matrices and definite pairs; [`eig`](@ref),
+Functions: [`eigh`](@ref), [`eigvalsh`](@ref) of Hermitian matrices and definite pairs; [`eigh_tridiagonal`](@ref),
+[`eigh_banded`](@ref); [`eig`](@ref),
 [`EigenPair.eigvals`](@ref), [`EigenPair.condition_numbers`](@ref) of general ones; [`spectral_map`](@ref), [`spectral_sum`](@ref),
 [`spectral_projector`](@ref), which have derivatives at any degeneracy; [`fix_gauge`](@ref).
 
@@ -26,6 +27,7 @@ using PrecompileTools: @compile_workload, @setup_workload
 using Preferences: Preferences
 
 export eigh, eigvalsh, EighResult, fix_gauge
+export eigh_tridiagonal, eigvalsh_tridiagonal, eigh_banded, eigvalsh_banded
 export eig, EigResult, EigLeftResult, EigBothResult
 export spectral_map, spectral_sum, spectral_projector
 export matrix_function, sqrtm, logm, signm
@@ -55,6 +57,7 @@ include("runtime/derivatives.jl")
 include("hermitian/eigh.jl")
 include("hermitian/rule.jl")
 include("hermitian/subset.jl")
+include("hermitian/banded.jl")
 
 include("general/eig.jl")
 include("general/gauge.jl")

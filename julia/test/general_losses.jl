@@ -129,6 +129,7 @@ The function of any case.
 """
 function_of(case) =
     case["function"] in ("eigh", "eigvalsh") ? loss_function(case) :
+    endswith(case["function"], "_tridiagonal") ? tridiagonal_loss(case) :
     case["function"] in ("eig", "eigvals") ? general_loss(case) : spectral_loss(case)
 
 end

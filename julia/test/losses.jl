@@ -10,7 +10,7 @@ using Zygote: Zygote
 include("lines.jl")
 using .Lines
 
-export read_cases, has_cases, loss_function, arguments, gradient_of, hvp, matrix_of, eltype_of
+export read_cases, has_cases, loss_function, tridiagonal_loss, arguments, gradient_of, hvp, matrix_of, eltype_of
 
 const CASES = joinpath(@__DIR__, "..", "..", "tests", "cases")
 
@@ -126,6 +126,18 @@ function (l::HermitianLoss)(matrices...)
     w, v = eigh(matrices...; l.options...)
     return l.loss(w, v)
 end
+
+# Of a tridiagonal matrix, whose diagonals are given as one row each.
+struct TridiagonalLoss{L <: Loss}
+    loss::L
+    vectors::Bool
+end
+function (l::TridiagonalLoss)(d, e)
+    l.vectors || return l.loss(eigvalsh_tridiagonal(vec(d), vec(e)), nothing)
+    w, v = eigh_tridiagonal(vec(d), vec(e))
+    return l.loss(w, v)
+end
+tridiagonal_loss(case) = TridiagonalLoss(Loss{eltype_of(case)}(case["loss"]), case["function"] == "eigh_tridiagonal")
 
 """
     loss_function(case)

@@ -1,8 +1,8 @@
-# Every reference case of the general problem and of functions of matrices: value, eigenvalues, gradient, verdict and
+# Every reference case of the general problem, of functions of matrices and of tridiagonal matrices: value, eigenvalues, gradient, verdict and
 # Hessian-vector product, against a 100-digit oracle.
 using .Losses, .GeneralLosses, .Results
 
-@testset "conformance: general problems and functions" begin
+@testset "conformance: general problems, functions, tridiagonal matrices" begin
     largest(xs) = maximum(x -> maximum(abs, x; init = 0.0), xs)
     # Never so wide that masking what should not be masked would pass. Where the exact answer is 0, what is left is rounding.
     allowed(T, condition) = min(64 * eps(real(T)) * condition, 0.3)
@@ -42,5 +42,8 @@ using .Losses, .GeneralLosses, .Results
     end
     @testset "$(case["id"])" for file in filter(has_cases, ["spectral.json", "pairs.json", "functions.json"]), case in read_cases(file)
         test_case(case, (matrices...) -> eigvalsh(matrices...; type = max(case["type"], 1)))
+    end
+    @testset "$(case["id"])" for case in read_cases("tridiagonal.json")
+        test_case(case, (d, e) -> eigvalsh_tridiagonal(vec(d), vec(e)))
     end
 end

@@ -6,7 +6,7 @@ include("general_losses.jl")
 include("results.jl")
 using .Losses, .Results
 
-files = length(ARGS) > 1 ? ARGS[2:end] : filter(has_cases, ["hermitian.json", "general.json", "spectral.json", "pairs.json", "functions.json"])
+files = length(ARGS) > 1 ? ARGS[2:end] : filter(has_cases, ["hermitian.json", "general.json", "spectral.json", "pairs.json", "functions.json", "tridiagonal.json"])
 with_logger(NullLogger()) do
     for file in files, case in read_cases(file)
         keep(case, compute(case))

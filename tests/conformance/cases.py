@@ -17,9 +17,7 @@ import losses
 import numpy as np
 
 CASES = Path(__file__).resolve().parent.parent / "cases"
-# The others are Python's alone so far.
-IN_BOTH = ("hermitian", "general", "spectral", "pairs", "functions")
-FAMILIES = (*IN_BOTH, "tridiagonal")
+FAMILIES = ("hermitian", "general", "spectral", "pairs", "functions", "tridiagonal")
 Case = dict[str, Any]
 Pair = tuple[np.ndarray, np.ndarray | None]
 

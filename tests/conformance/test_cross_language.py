@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-CASES = {id: case for id, case in cases.load().items() if case["file"].removesuffix(".json") in cases.IN_BOTH}
+CASES = cases.load()
 
 
 @pytest.fixture(scope="module")

@@ -186,8 +186,10 @@ function decide(
     )
     n, count = size(w)
     decision = Decision(zeros(Int32, n, n, count), zeros(Int32, n, count))
-    T = plain_type(number_type(w, V, U, K, V̄, Ū, Ȧ, Ḃ))
-    R, W = real(T), plain_type(eltype(w))
+    # In the precision of the eigenvalues, whose rounding errors decide; cotangents may come in another one.
+    W = plain_type(eltype(w))
+    R = real(W)
+    T = plain_type(number_type(w, V, U, K, V̄, Ū, Ȧ, Ḃ)) <: Complex ? complex(R) : R
     plain_dense(::Type, ::Any) = nothing
     plain_dense(::Type{S}, x::AbstractArray) where {S} = dense(S, plain_array(x))
     matrices, numbers = map(x -> plain_dense(T, x), (V, U, V̄, Ū, Ȧ, Ḃ)), map(x -> plain_dense(R, x), (outside, largest))
@@ -218,12 +220,17 @@ known_edges(U) = nothing
 
 # About a tangent, whose P of each matrix are divided by gaps.
 function decide_forward(p, norms, w, V, U, Ps, Ȧ, Ḃ; outside = nothing, largest = nothing)
-    options = p.degeneracy isa Check && p.degeneracy.coupled === :mask ? MASK_COUPLED : 0
     K = Ȧ === nothing && Ḃ === nothing || isempty(Ps) ? nothing : stack(Ps)
+    Ȧ = tangent_entries(p, norms, w, V, U, Ȧ)
+    masks = p.degeneracy isa Check && p.degeneracy.coupled === :mask
+    options = masks || Ȧ === nothing && Ḃ === nothing ? MASK_COUPLED : 0
     decision = decide(p, FORWARD, norms, w, V, U; K, Ȧ, Ḃ, outside, largest, options)
     explain_refusals(p, w, U, decision)
     return decision
 end
+
+# All entries of the tangents; `nothing` where there is no cluster, which alone needs them, and they are not at hand.
+tangent_entries(p, norms, w, V, U, Ȧ) = Ȧ
 
 # About a gradient; K̄ is `nothing`, like V̄ and Ū, for a loss of the eigenvalues alone.
 decide_reverse(p, norms, w, V, U, λ̄, V̄, Ū, K̄) =

@@ -61,7 +61,7 @@ docs/derivations.md.
         a, b = nothing; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing,
         degeneracy = nothing
     )
-    check_eigvals_only(eigvals_only)
+    check_flag("eigvals_only", eigvals_only)
     eigvals_only && return eigvalsh(a, b; type, lower, subset_by_index, degeneracy)
     return eigh_under(as_policy(degeneracy), a, b, type, lower, subset_by_index)::eigh_type(a, b)
 end
@@ -119,7 +119,10 @@ and the formulas are those of [`eigh`](@ref). For arrays in host memory, and for
 end
 
 function eigh_pullback_under(degeneracy, a, b, type, lower, subset_by_index, result)
-    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+    return shaped_pullback(hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy)), a, b, result)
+end
+
+function shaped_pullback(p, a, b, result)
     Ω = solution(p, a, b)
     pullback = pullback_at(p, a, b, Ω)
     function shaped_gradients(w̄, v̄ = nothing)
@@ -165,9 +168,9 @@ eigvalsh_pushforward(tangents::Tuple, a, b = nothing; options...) = map(first, e
 
 """
 A checked Hermitian problem with elements of type `T`, without its numbers. `type` is 0 without `b`. The core reads
-`triangle` of both matrices. `E` says what is computed, `:whole` or `:subset` (see subset.jl).
+`triangle` of both matrices. `E` says what is computed, `:whole`, `:subset` (subset.jl) or `:band` (banded.jl).
 """
-struct HermitianProblem{T, E, N, D <: DegeneracyPolicy, A <: MatrixInput, B <: Union{Nothing, MatrixInput}} <: Eigenproblem{T}
+struct HermitianProblem{T, E, N, D <: DegeneracyPolicy, A <: ProblemInput, B <: Union{Nothing, MatrixInput}} <: Eigenproblem{T}
     type::Int
     n::Int
     batch::NTuple{N, Int}
@@ -231,8 +234,6 @@ function hermitian_input(name, x::SymmetricOrHermitian, lower)
     return MatrixInput(x.uplo == 'L' ? LOWER : UPPER, true, (), ProjectTo(x))
 end
 
-check_eigvals_only(::Bool) = nothing
-check_eigvals_only(x) = throw(ArgumentError("`eigvals_only` must be true or false, got $(repr(x))"))
 
 check_subset(::Nothing, n) = 1:n
 check_subset(subset, n) = throw(
@@ -253,8 +254,9 @@ extent(subset, n, type, degeneracy, a, b) =
 # ---- between the flat batch of the computation and the shapes of the call ------------------------------------
 
 shows_all(p::HermitianProblem) = p.subset == 1:p.n
-# The index, in the whole spectrum, of the first eigenvalue that is computed.
-first_index(p::HermitianProblem) = 1
+# The indices of the eigenvalues that are computed.
+computed(p::HermitianProblem) = shows_all(p) ? p.subset : 1:p.n
+first_index(p::HermitianProblem) = first(computed(p))
 subject_of(p::HermitianProblem) = p.b === nothing ? "eigh" : "eigh(a, b)"
 
 present_values(p::HermitianProblem, w) = reshape(shows_all(p) ? w : w[p.subset, :], length(p.subset), p.batch...)
@@ -291,7 +293,7 @@ function ChainRulesCore.rrule(::Type{EighResult}, w, v)
 end
 
 function ChainRulesCore.frule((_, ẋs...)::Tuple, ::typeof(eigh), a, b = nothing; eigvals_only = false, options...)
-    check_eigvals_only(eigvals_only)
+    check_flag("eigvals_only", eigvals_only)
     eigvals_only && return frule((NoTangent(), ẋs...), eigvalsh, a, b; options...)
     Ω, (ẇ, v̇) = eigh_pushforward(map(present, ẋs[1:(b === nothing ? 1 : 2)]), a, b; options...)
     return Ω, Tangent{typeof(Ω)}(; eigenvalues = ẇ, eigenvectors = v̇)
@@ -301,7 +303,7 @@ ChainRulesCore.frule((_, ẋs...)::Tuple, ::typeof(eigvalsh), a, b = nothing; op
 
 # Inlined, so that the type of the result follows from `eigvals_only` as it is written at the call.
 @inline function ChainRulesCore.rrule(::typeof(eigh), a, b; eigvals_only = false, options...)
-    check_eigvals_only(eigvals_only)
+    check_flag("eigvals_only", eigvals_only)
     eigvals_only && return rrule(eigvalsh, a, b; options...)
     Ω, pullback = eigh_pullback(a, b; options...)
     return Ω, InputPullback{2}(Ω̄ -> pullback(eigh_cotangents(Ω̄)...))

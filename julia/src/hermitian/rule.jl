@@ -98,12 +98,14 @@ end
 
 # P and N of one matrix; N is nothing without dB.
 function perturbation(p, λ, X, Y, Ȧ, Ḃ)
-    P = Ȧ === nothing ? zeros(number_type(λ, X, Ḃ), length(λ), length(λ)) : congruence(X, Ȧ)
+    P = Ȧ === nothing ? zeros(number_type(λ, X, Ḃ), length(λ), length(λ)) : congruence(p, X, Ȧ)
     Ḃ === nothing && return P, nothing
-    N, (s, _) = congruence(Y, Ḃ), signs(p)
+    N, (s, _) = congruence(p, Y, Ḃ), signs(p)
     return P .+ s .* (λ .+ transpose(λ)) ./ 2 .* N, N
 end
-congruence(X, H) = product(X', product(H, X))
+congruence(p, X, H) = product(X', times_tangent!(p, Matrix{number_type(X, H)}(undef, size(X)), H, X, 1, 0))
+# `α H X + β C` in `C`, with the tangent `H` of a matrix.
+times_tangent!(p, C, H, X, α, β) = product!(C, H, X, α, β)
 
 function rotation(p, F::InverseGaps, P, N)
     _, t = signs(p)

@@ -10,7 +10,8 @@
 const LEAST = 64
 const MOST = 8
 
-const SubsetProblem{T} = HermitianProblem{T, :subset}
+const BandProblem{T} = HermitianProblem{T, :band}
+const SubsetProblem{T} = Union{HermitianProblem{T, :subset}, BandProblem{T}}
 
 """
     worthwhile(n, subset, type, policy)
@@ -26,8 +27,7 @@ needs_no_others(policy::Check) = !policy.generic_basis
 # Array types whose whole spectrum is always computed add a method that returns false.
 solved_in_part(a, b) = true
 
-shows_all(::SubsetProblem) = true
-first_index(p::SubsetProblem) = first(p.subset)
+shows_all(p::SubsetProblem) = p.subset == 1:p.n || needs_no_others(p.degeneracy)
 
 # ---- the solve -----------------------------------------------------------------------------------------------
 
@@ -47,7 +47,7 @@ number_type(::Reduction) = Bool
 varies(::Reduction) = false
 
 function solution_values(p::SubsetProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
-    w = Matrix{real(T)}(undef, length(p.subset), prod(p.batch))
+    w = Matrix{real(T)}(undef, length(computed(p)), prod(p.batch))
     solve!(w, nothing, Reduction(nothing, nothing), p, a, b)
     return w
 end
@@ -58,12 +58,14 @@ end
 `(w, V, reduction)`: `k × count`, `n × k × count`, and a [`Reduction`](@ref).
 """
 function solution(p::SubsetProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat}
-    n, k, count = p.n, length(p.subset), prod(p.batch)
-    w, V = Matrix{real(T)}(undef, k, count), Array{T}(undef, n, k, count)
-    reduction = Reduction(Matrix{real(T)}(undef, 3, count), Matrix{T}(undef, n * ((1 + p.type) * n + 4), count))
+    k, count = length(computed(p)), prod(p.batch)
+    w, V = Matrix{real(T)}(undef, k, count), Array{T}(undef, p.n, k, count)
+    reduction = Reduction(Matrix{real(T)}(undef, 3, count), new_factor(p, count))
     solve!(w, V, reduction, p, a, b)
+    generic_basis(p.degeneracy) && turn_clusters!(p, nothing, w, V, nothing)
     return w, V, reduction
 end
+new_factor(p::SubsetProblem{T}, count) where {T} = Matrix{T}(undef, p.n * ((1 + p.type) * p.n + 4), count)
 
 function solve!(w, V, reduction, p::SubsetProblem{T}, a, b) where {T}
     codes = (dtype_code(T), p.triangle, 0, 0, p.n, size(w, 2), first(p.subset) - 1, size(w, 1))
@@ -93,7 +95,7 @@ end
 function solution_pushforward(p::SubsetProblem, norms, reduction::Reduction, A, B, w, V, Ȧ, Ḃ)
     right = zeros(number_type(V, Ȧ, Ḃ), size(V))
     for k in axes(w, 2)
-        Ȧ === nothing || product!(matrix(right, k), matrix(Ȧ, k), matrix(V, k))
+        Ȧ === nothing || times_tangent!(p, matrix(right, k), matrix(Ȧ, k), matrix(V, k), 1, 0)
         Ḃ === nothing || product!(matrix(right, k), matrix(Ḃ, k), matrix(V, k) .* transpose(column(w, k)), -1, 1)
     end
     outside = complement(p, reduction, A, B, w, V, right)
@@ -101,7 +103,7 @@ function solution_pushforward(p::SubsetProblem, norms, reduction::Reduction, A, 
     norms_of_b = norms === nothing ? ones(real(plain_type(eltype(w))), count) : norms[2]
     sizes = [column_norms(matrix(outside, k)) .* sqrt(norms_of_b[k]) for k in 1:count]
     # A lower bound of the norm of dA in the metric of B; dA has n² entries.
-    of_a(k) = Ȧ === nothing ? 0 : norm(plain_array(matrix(Ȧ, k))) / (p.n * norms_of_b[k])
+    of_a(k) = Ȧ === nothing ? 0 : frobenius_norm(p, plain_array(matrix(Ȧ, k))) / (p.n * norms_of_b[k])
     largest = [max(of_a(k), maximum(column_norms(matrix(right, k)); init = 0) / sqrt(p.n * norms_of_b[k])) for k in 1:count]
     ẇ, V̇, _ = solution_pushforward(p, norms, w, V, reduction, Ȧ, Ḃ; outside = isempty(sizes) ? nothing : stack(sizes), largest)
     return ẇ, V̇ .- outside, nothing
@@ -111,14 +113,18 @@ end
 largest_outside(p::SubsetProblem, norms, V̄) =
     [maximum(column_norms(matrix(V̄, k)); init = 0) / sqrt(p.n * (norms === nothing ? 1 : norms[2][k])) for k in axes(V̄, 3)]
 column_norms(X) = [norm(x) for x in eachcol(plain_array(X))]
+frobenius_norm(p, A) = norm(A)
 
 function matrix_gradients(p::SubsetProblem, norms, A, B, w, V, reduction::Reduction, λ̄, V̄, Ū)
     M̄, N̄ = hermitian_pullback(p, norms, w, V, reduction, λ̄, V̄, nothing)
     X = V̄ === nothing ? nothing : complement(p, reduction, A, B, w, V, V̄)
     V̄ === nothing || foreach(k -> settle!(p.degeneracy, k, (w, λ̄, V̄), (M̄, N̄, X)), axes(w, 2))
-    X === nothing && return sandwich(V, M̄, V), sandwich(V, N̄, V)
-    return sandwich(V, M̄, V, -X), sandwich(V, N̄, V, X .* reshape(w, 1, size(w)...))
+    X === nothing && return gradient_matrices(p, V, M̄), gradient_matrices(p, V, N̄)
+    return gradient_matrices(p, V, M̄, -X), gradient_matrices(p, V, N̄, X .* reshape(w, 1, size(w)...))
 end
+
+# Whose Hermitian parts are those of (V M̄ + Z) Vᴴ.
+gradient_matrices(p, V, M̄, Z = nothing) = sandwich(V, M̄, V, Z)
 
 # ---- the complement ------------------------------------------------------------------------------------------
 
@@ -132,9 +138,12 @@ complement(p, reduction, A, B, w, V, Y) = complement(number_type(A, w, V, Y), p,
 
 function complement(::Type, p::SubsetProblem{T}, reduction, A, B, w, V, Y) where {T}
     X = similar(V)
-    codes = (dtype_code(T), 0, 0, p.type, p.n, size(w, 2), size(w, 1))
-    isempty(w) || run_native(:complement_job, CComplementProblem, codes, (reduction.factor, w, V, dense(T, Y), X, nothing))
+    isempty(w) || solve_complement!(X, p, reduction, A, w, V, dense(T, Y))
     return X
+end
+function solve_complement!(X, p::SubsetProblem{T}, reduction, A, w, V, Y) where {T}
+    codes = (dtype_code(T), 0, 0, p.type, p.n, size(w, 2), size(w, 1))
+    return run_native(:complement_job, CComplementProblem, codes, (reduction.factor, w, V, Y, X, nothing))
 end
 
 function complement(::Type{S}, p::SubsetProblem, reduction, A, B, w, V, Y) where {S <: DualNumber}
@@ -158,7 +167,7 @@ function complement_pushforward(p, reduction, A, B, w, V, Y, X, Ȧ, Ḃ, ẇ, V�
         Xₖ, Vₖ, rightₖ, insideₖ = matrix(X, k), matrix(V, k), matrix(right, k), matrix(inside, k)
         times_B(Z) = B === nothing ? Z : product(matrix(B, k), Z)
         inner = product(Vₖ', matrix(Y, k))
-        Ȧ === nothing || product!(rightₖ, matrix(Ȧ, k), Xₖ, -1, 1)
+        Ȧ === nothing || times_tangent!(p, rightₖ, matrix(Ȧ, k), Xₖ, -1, 1)
         ẇ === nothing || (rightₖ .+= times_B(Xₖ .* transpose(column(ẇ, k))))
         if V̇ !== nothing
             rightₖ .-= times_B(product(matrix(V̇, k), inner))

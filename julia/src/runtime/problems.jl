@@ -16,6 +16,8 @@ const EVERY_ENTRY = Int32(3)
 
 const SymmetricOrHermitian = Union{Symmetric, Hermitian}
 
+abstract type ProblemInput end
+
 """
 What the rules must know of the argument `a` or `b`.
 
@@ -24,7 +26,7 @@ What the rules must know of the argument `a` or `b`.
 - `batch`: its own batch dimensions, which may be fewer or shorter than the problem's.
 - `project`: onto its tangent space.
 """
-struct MatrixInput{M, P}
+struct MatrixInput{M, P} <: ProblemInput
     triangle::Int32
     structured::Bool
     batch::NTuple{M, Int}
@@ -105,13 +107,11 @@ end
 check_flag(name, ::Bool) = nothing
 check_flag(name, x) = throw(ArgumentError("`$name` must be true or false, got $(repr(x))"))
 
-function broadcast_batches(a::NTuple{M, Int}, b::NTuple{N, Int}) where {M, N}
+function broadcast_batches(a::NTuple{M, Int}, b::NTuple{N, Int}, which = "`a` and `b`, those after the first two,") where {M, N}
     return ntuple(Val(max(M, N))) do d
         i, j = get(a, d, 1), get(b, d, 1)
         i == j || i == 1 || j == 1 || throw(
-            DimensionMismatch(
-                "the batch dimensions of `a` and `b`, those after the first two, must broadcast: got $a and $b"
-            )
+            DimensionMismatch("the batch dimensions of $which must broadcast: got $a and $b")
         )
         i == 1 ? j : i
     end
@@ -201,8 +201,8 @@ gradient_triangle(input::MatrixInput) = input.structured ? HERMITIAN_PART : inpu
 The tangents of the problem's matrices, `n × n × count`, that a tangent `ẋ` of an argument stands for; `nothing` for zero.
 """
 tangent_matrices(p::Eigenproblem, ::Nothing, ẋ) = nothing
-tangent_matrices(p::Eigenproblem, input::MatrixInput, ::Union{Nothing, AbstractZero}) = nothing
-tangent_matrices(p::Eigenproblem, input::MatrixInput, ẋ::AbstractThunk) = tangent_matrices(p, input, unthunk(ẋ))
+tangent_matrices(p::Eigenproblem, input::ProblemInput, ::Union{Nothing, AbstractZero}) = nothing
+tangent_matrices(p::Eigenproblem, input::ProblemInput, ẋ::AbstractThunk) = tangent_matrices(p, input, unthunk(ẋ))
 tangent_matrices(p::Eigenproblem, input::MatrixInput, ẋ::AbstractArray) =
     tangent_matrices(p, input, ẋ, gradient_triangle(input))
 # A structural tangent of a wrapper holds that of its parent, of which the wrapper shows one triangle.

@@ -35,7 +35,19 @@ const GENERAL_REMEDIES = Dict(
     :policy => "`degeneracy` takes the policy",
 )
 
+const BANDED_REMEDIES = Dict(
+    HERMITIAN_REMEDIES...,
+    :lower => "the entries beside the diagonal are given once, as `e`",
+    :uplo => "`lower = true` says that the rows hold the lower half, `lower = false` the upper",
+    :type => "band matrices have no `b`",
+    :select => SUBSET_REMEDY,
+    :select_range => SUBSET_REMEDY,
+    :max_ev => SUBSET_REMEDY,
+    :lapack_driver => DRIVER_REMEDY,
+)
+
 remedies(::Union{typeof(eigh), typeof(eigvalsh)}) = HERMITIAN_REMEDIES
+remedies(::Union{typeof(eigh_banded), typeof(eigvalsh_banded), typeof(eigh_tridiagonal), typeof(eigvalsh_tridiagonal)}) = BANDED_REMEDIES
 remedies(::Union{typeof(eig), typeof(eigvals)}) = GENERAL_REMEDIES
 remedies(_) = Dict{Symbol, String}()
 
