@@ -41,7 +41,7 @@ The gradient of `Re Σ ⟨cotangent, gradient⟩`; the loss is weights or `nothi
 """
 function reverse_over_reverse(loss, matrices, cotangent; options...)
     a, b = length(matrices) == 1 ? (matrices..., nothing) : matrices
-    p = EigenPair.hermitian_problem(a, b, (; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing, options...))
+    p = EigenPair.hermitian_problem(a, b; options...)
     norms = EigenPair.input_norms(p, a, b)
     (w, V, U), pull_solve = rrule(EigenPair.solution, p, a, b)
     loss isa AbstractArray && (loss = reshape(loss, size(V)))

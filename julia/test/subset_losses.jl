@@ -63,8 +63,7 @@ cotangents_of_cotangents(args...; options...) = through_gradients(args...; optio
 
 function through_gradients(W, matrices, directions, subset; options...)
     a, b = length(matrices) == 1 ? (matrices..., nothing) : matrices
-    all_options = (; type = 1, lower = nothing, subset_by_index = subset, degeneracy = nothing, options...)
-    p = EigenPair.hermitian_problem(a, b, all_options)
+    p = EigenPair.hermitian_problem(a, b; subset_by_index = subset, options...)
     (w, V, reduction), pull_solve = rrule(EigenPair.solution, p, a, b)
     w̄, V̄ = map(EigenPair.present, cotangents(W === nothing ? nothing : reshape(W, size(V)), w, V))
     _, pull = rrule(EigenPair.input_gradients, p, EigenPair.input_norms(p, a, b), a, b, w, V, reduction, w̄, V̄, nothing)

@@ -96,17 +96,51 @@
         single(k, l) = Zygote.gradient(f, d[:, k:k, l:l], e[:, :, l:l])
         @test ē[:, 1, 2] ≈ single(1, 2)[2][:, 1, 1] + single(2, 2)[2][:, 1, 1] && d̄[:, 1, 2] ≈ single(1, 2)[1][:, 1, 1]
         @test ForwardDiff.gradient(d -> f(d, e), d) ≈ d̄
-        # Second derivatives, by three pairs of modes.
-        g(d) = f(d, e[:, 1, 1])
-        h(d) = sum(sin, eigvalsh_tridiagonal(d, e[:, 1, 1])) + sum(W[:, 1] .* abs2.(eigh_tridiagonal(d, e[:, 1, 1]).eigenvectors[:, 1]))
-        H = ForwardDiff.hessian(h, d[:, 1, 1])
-        @test Zygote.hessian(h, d[:, 1, 1]) ≈ H
-        @test Zygote.hessian_reverse(h, d[:, 1, 1]) ≈ H
         a = SymTridiagonal(d[:, 1, 1], e[:, 1, 1])
         direction = Tangent{typeof(a)}(; dv = e[1, 1, 1] .* d[:, 1, 1], ev = e[:, 1, 2])
         ẇ = frule((NoTangent(), direction), eigvalsh_tridiagonal, a)[2]
         @test ẇ ≈ frule((NoTangent(), direction.dv, direction.ev), eigvalsh_tridiagonal, a.dv, a.ev)[2]
         @test ẇ ≈ frule((NoTangent(), Matrix(SymTridiagonal(direction.dv, direction.ev))), eigvalsh, Matrix(a))[2]
+    end
+
+    @testset "reverse over reverse" begin
+        x, ẋ = band(ComplexF64, 2, true), randn(rng, ComplexF64, 3, n)
+        p = EigenPair.band_problem(x; lower = true, subset_by_index = 2:3)
+        (w, V, reduction), pull_solve = rrule(EigenPair.solution, p, x, nothing)
+        w̄, V̄ = cos.(w), 2 .* W[:, 1:2] .* V
+        _, pull = rrule(EigenPair.input_gradients, p, nothing, x, nothing, w, V, reduction, w̄, V̄, nothing)
+        of_x, _, of_w, of_V, _, of_w̄, of_V̄ = pull((ẋ, NoTangent()))[[4:8; 9:10]]
+        by_solve = pull_solve((of_w - sin.(w) .* of_w̄, of_V + 2 .* W[:, 1:2] .* of_V̄, NoTangent()))[3]
+        product = slope(gradient_by(eigh_banded, along(known(x), ẋ); lower = true, subset_by_index = 2:3)[1])
+        @test relative_error(unthunk(of_x) + unthunk(by_solve), product) < 1.0e-9
+        d, e, band̄ = randn(rng, n, 1, 3), randn(rng, n - 1, 2, 1), randn(rng, 2, n, 2, 3)
+        test_rrule(EigenPair.tridiagonal_band, d, e)
+        test_rrule(EigenPair.tridiagonal_parts, d ⊢ NoTangent(), e ⊢ NoTangent(), band̄)
+    end
+
+    @testset "subset_by_value" begin
+        d, e = tridiagonal()
+        w, v = eigh_tridiagonal(d, e)
+        interval = ((w[1] + w[2]) / 2, w[4])
+        found = eigh_tridiagonal(d, e; subset_by_value = interval)
+        @test found.eigenvalues ≈ w[2:4] && size(found.eigenvectors) == (n, 3)
+        gradients = gradient_by(eigh_tridiagonal, d, e; subset_by_value = interval)
+        @test all(map(==, gradients, gradient_by(eigh_tridiagonal, d, e; subset_by_index = 2:4)))
+        # The upper end is included and the lower is not.
+        @test eigvalsh_tridiagonal([1, 2, 3], [0, 0]; subset_by_value = (1, 3)) == [2, 3]
+        a, b = random_matrix(rng, Float64, n), random_definite(rng, Float64, n)
+        for (matrices, options) in (((a,), (; lower = true)), ((a, b), (; type = 2)), ((stack([a, a]),), (;)))
+            w = eigvalsh(matrices...; options...)
+            above = (w[2] + w[3]) / 2, Inf
+            @test eigvalsh(matrices...; options..., subset_by_value = above) ≈ selectdim(w, 1, 3:n)
+            by_index, by_value = map(((; subset_by_index = 3:n), (; subset_by_value = above))) do chosen
+                gradient_by(eigh, matrices...; options..., chosen..., given = (w, v) -> (cos.(w), 2v .* abs2.(v)))
+            end
+            @test all(map(==, by_value, by_index))
+        end
+        @test size(eigh(a; subset_by_value = (1.0e9, Inf)).eigenvectors) == (n, 0)
+        @test ForwardDiff.derivative(t -> sum(sin, eigvalsh(t * a; subset_by_value = (0, Inf))), 1.0) ≈
+            sum(w -> w > 0 ? w * cos(w) : 0.0, eigvalsh(a))
     end
 
     @testset "degenerate" begin
@@ -140,7 +174,8 @@
         turned = eigh_tridiagonal(ones(3), zeros(2); degeneracy = generic).eigenvectors
         @test turned ≈ eigh(Matrix(1.0I, 3, 3); degeneracy = generic).eigenvectors
         @test eigh_tridiagonal(ones(3), zeros(2); degeneracy = generic, subset_by_index = 2:2).eigenvectors ≈ turned[:, 2:2]
-        @test_logs (:warn, r"one cluster") gradient_by(eigh_tridiagonal, [1.0, 1, 2], zeros(2); given = (w, v) -> (ZeroTangent(), v .* [1 2 3] .* (1:3)), degeneracy = EigenPair.check(explain = true))
+        explained = EigenPair.check(explain = true)
+        @test_logs (:warn, r"one cluster") gradient_by(eigh_tridiagonal, [1.0, 1, 2, 3], zeros(3); given = one_vector, degeneracy = explained)
     end
 
     @testset "NaN and sizes" begin

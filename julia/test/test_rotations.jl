@@ -49,8 +49,7 @@
             L = cholesky(Hermitian(B)).L
             A = L * A * L'
         end
-        options = (; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = EigenPair.check(explain = false))
-        p = EigenPair.hermitian_problem(A, B, options)
+        p = EigenPair.hermitian_problem(A, B; degeneracy = EigenPair.check(explain = false))
         norms = EigenPair.input_norms(p, A, B)
         w, V, _ = EigenPair.solution(p, A, B)
         C, k = randn(rng, T, n, n), rand(rng, 1:n)

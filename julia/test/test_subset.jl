@@ -13,10 +13,7 @@ include("subset_losses.jl")
     all_finite(xs) = all(x -> all(isfinite, x), xs)
 
     @testset "when" begin
-        function computed_alone(a, b = nothing; options...)
-            all_options = (; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing, options...)
-            return EigenPair.hermitian_problem(a, b, all_options) isa EigenPair.SubsetProblem
-        end
+        computed_alone(a, b = nothing; options...) = EigenPair.hermitian_problem(a, b; options...) isa EigenPair.SubsetProblem
         a = zeros(n, n)
         @test computed_alone(a; subset_by_index = 1:8) && computed_alone(a, a; subset_by_index = 57:64)
         @test computed_alone(a; subset_by_index = 1:2, degeneracy = EigenPair.raw())
@@ -118,7 +115,7 @@ include("subset_losses.jl")
         a, D, W = random_matrix(rng, Float64, n), random_matrix(rng, Float64, n), randn(rng, n, 4)
         w̄, v̄ = randn(rng, 4), randn(rng, n, 4)
         slope_of(w̄, v̄) = dot(D, gradient_by((w, v) -> (w̄, v̄), (a,), chosen)[1])
-        p = EigenPair.hermitian_problem(a, nothing, (; type = 1, lower = nothing, subset_by_index = chosen, degeneracy = nothing))
+        p = EigenPair.hermitian_problem(a, nothing; subset_by_index = chosen)
         w, V, reduction = EigenPair.solution(p, a, nothing)
         _, pull = rrule(EigenPair.input_gradients, p, nothing, a, nothing, w, V, reduction, w̄[:, :], v̄[:, :, :], nothing)
         of_w̄, of_v̄ = pull((D, NoTangent()))[9:10]

@@ -5,7 +5,7 @@
 # entries: entries off the diagonal are doubled, because each is two of the matrix.
 
 """
-    eigh_banded(a_band; lower = false, eigvals_only = false, subset_by_index = nothing, degeneracy = nothing)
+    eigh_banded(a_band; lower = false, eigvals_only = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
 
 Eigenvalues and eigenvectors of a Hermitian band matrix, as an [`EighResult`](@ref); the eigenvalues alone if `eigvals_only`.
 
@@ -17,25 +17,27 @@ The gradient has the shape of `a_band` and is that of the entries stored: those 
 takes O(n) for each diagonal and eigenvalue. A subset is computed alone, whatever its size. With all eigenvectors, [`eigh`](@ref) of the whole
 matrix is about as fast.
 
-Results, errors, NaN, `subset_by_index` and `degeneracy` are as for [`eigh`](@ref). Solved by LAPACK's `sbtrd` or `hbtrd`, and `stevd` or
-`stemr`. Derivatives: Giles (2008), §3.1; docs/derivations.md, "Band matrices".
+Results, errors, NaN and all other arguments are as for [`eigh`](@ref). Solved by LAPACK's `sbtrd` or `hbtrd`, and `stevd` or `stemr`.
+Derivatives: Giles (2008), §3.1; docs/derivations.md, "Band matrices".
 """
-@inline function eigh_banded(a_band; lower = false, eigvals_only = false, subset_by_index = nothing, degeneracy = nothing)
+@inline function eigh_banded(
+        a_band; lower = false, eigvals_only = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing
+    )
     check_flag("eigvals_only", eigvals_only)
-    eigvals_only && return eigvalsh_banded(a_band; lower, subset_by_index, degeneracy)
-    return eigh_banded_under(as_policy(degeneracy), a_band, lower, subset_by_index)::eigh_type(a_band, nothing)
+    eigvals_only && return eigvalsh_banded(a_band; lower, subset_by_index, subset_by_value, degeneracy)
+    return eigh_banded_under(as_policy(degeneracy), a_band; lower, subset_by_index, subset_by_value)::eigh_type(a_band, nothing)
 end
 
 """
-    eigvalsh_banded(a_band; lower = false, subset_by_index = nothing, degeneracy = nothing)
+    eigvalsh_banded(a_band; lower = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
 
 Eigenvalues alone of a Hermitian band matrix, real and ascending. Arguments and errors as for [`eigh_banded`](@ref).
 """
-eigvalsh_banded(a_band; lower = false, subset_by_index = nothing, degeneracy = nothing) =
-    eigvalsh_banded_under(as_policy(degeneracy), a_band, lower, subset_by_index)::values_type(a_band, nothing)
+eigvalsh_banded(a_band; lower = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing) =
+    eigvalsh_banded_under(as_policy(degeneracy), a_band; lower, subset_by_index, subset_by_value)::values_type(a_band, nothing)
 
 """
-    eigh_tridiagonal(d, e; eigvals_only = false, subset_by_index = nothing, degeneracy = nothing)
+    eigh_tridiagonal(d, e; eigvals_only = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
     eigh_tridiagonal(a::SymTridiagonal; options...)
 
 Eigenvalues and eigenvectors of a real symmetric tridiagonal matrix, as an [`EighResult`](@ref); the eigenvalues alone if `eigvals_only`.
@@ -45,31 +47,32 @@ against those of `d`. Gradients have the shapes of `d` and `e`: `∂λₖ/∂d�
 derivatives of the `k` eigenvectors of a subset take O(n k²). That of a `SymTridiagonal` is one.
 
 If no entry of `e` is zero, all eigenvalues are different; but they may agree to the last digit, and `degeneracy` decides about them as for
-[`eigh`](@ref). So do all other arguments. Solved by LAPACK's `stevd`, a subset by `stemr`. Derivatives: Giles (2008), §3.1;
+[`eigh`](@ref). All other arguments are as there, too. Solved by LAPACK's `stevd`, a subset by `stemr`. Derivatives: Giles (2008), §3.1;
 docs/derivations.md, "Band matrices".
 """
-@inline eigh_tridiagonal(d, e; eigvals_only = false, subset_by_index = nothing, degeneracy = nothing) =
-    eigh_banded(tridiagonal_band(d, e); lower = true, eigvals_only, subset_by_index, degeneracy)
+@inline eigh_tridiagonal(d, e; eigvals_only = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing) =
+    eigh_banded(tridiagonal_band(d, e); lower = true, eigvals_only, subset_by_index, subset_by_value, degeneracy)
 
 """
-    eigvalsh_tridiagonal(d, e; subset_by_index = nothing, degeneracy = nothing)
+    eigvalsh_tridiagonal(d, e; subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
     eigvalsh_tridiagonal(a::SymTridiagonal; options...)
 
 Eigenvalues alone of a real symmetric tridiagonal matrix, ascending. Arguments and errors as for [`eigh_tridiagonal`](@ref).
 """
-eigvalsh_tridiagonal(d, e; subset_by_index = nothing, degeneracy = nothing) =
-    eigvalsh_banded(tridiagonal_band(d, e); lower = true, subset_by_index, degeneracy)
+eigvalsh_tridiagonal(d, e; subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing) =
+    eigvalsh_banded(tridiagonal_band(d, e); lower = true, subset_by_index, subset_by_value, degeneracy)
 
 eigh_tridiagonal(a::SymTridiagonal; options...) = eigh_tridiagonal(diagonals(a)...; options...)
 eigvalsh_tridiagonal(a::SymTridiagonal; options...) = eigvalsh_tridiagonal(diagonals(a)...; options...)
 
-function eigh_banded_under(degeneracy, a_band, lower, subset_by_index)
-    p = band_problem(a_band; lower, subset_by_index, degeneracy)
+# Function barriers, as for `eigh`.
+function eigh_banded_under(degeneracy, a_band; options...)
+    p = band_problem(a_band; degeneracy, options...)
     return eigh_result(p, solution(p, a_band, nothing))
 end
 
-function eigvalsh_banded_under(degeneracy, a_band, lower, subset_by_index)
-    p = band_problem(a_band; lower, subset_by_index, degeneracy)
+function eigvalsh_banded_under(degeneracy, a_band; options...)
+    p = band_problem(a_band; degeneracy, options...)
     return present_values(p, solution_values(p, a_band, nothing))
 end
 
@@ -86,7 +89,7 @@ struct BandInput{P} <: ProblemInput
     project::P
 end
 
-function band_problem(a_band; lower = false, subset_by_index = nothing, degeneracy = nothing)
+function band_problem(a_band; lower = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
     degeneracy = as_policy(degeneracy)
     check_flag("lower", lower)
     rows = "`a_band` must have the diagonals of one half of the matrix in its rows, (u + 1) × n, got"
@@ -95,6 +98,11 @@ function band_problem(a_band; lower = false, subset_by_index = nothing, degenera
         throw(DimensionMismatch("$rows an array of size $(size(a_band)); a whole matrix is for eigh"))
     Base.require_one_based_indexing(a_band)
     T, n, batch = working_type("a_band", eltype(a_band)), size(a_band, 2), batch_size(a_band)
+    if subset_by_value !== nothing
+        subset_by_index = subset_in_interval(subset_by_index, subset_by_value) do
+            solution_values(band_problem(each(plain, a_band); lower, degeneracy = Raw()), each(plain, a_band), nothing)
+        end
+    end
     subset = check_subset(subset_by_index, n)
     input = BandInput(lower, size(a_band, 1), max(min(size(a_band, 1), n) - 1, 0), ProjectTo(a_band))
     return HermitianProblem{T, :band, length(batch), typeof(degeneracy), typeof(input), Nothing}(

@@ -18,7 +18,7 @@ Base.length(::EighResult) = 2
 
 """
     eigh(a, b = nothing; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing,
-         degeneracy = nothing)
+         subset_by_value = nothing, degeneracy = nothing)
 
 Eigenvalues (real, ascending) and eigenvectors (columns) of a Hermitian matrix or a definite pair, as an
 [`EighResult`](@ref); the eigenvalues alone if `eigvals_only`.
@@ -33,11 +33,14 @@ Eigenvalues (real, ascending) and eigenvectors (columns) of a Hermitian matrix o
 `A` is the Hermitian part `(a + aᴴ)/2` with `lower = nothing`, or what the lower (`true`) or upper (`false`) triangle of
 `a` stands for; `B` likewise. A `Symmetric` or `Hermitian` argument selects its triangle itself. Derivatives are those of
 the function so defined: the gradient is Hermitian, or lives on the triangle that is read (the strict triangle
-doubled, the diagonal real), or is a `Symmetric`/`Hermitian` matrix.
+doubled, the diagonal real), or is a `Symmetric`/`Hermitian` matrix. A vector for `b` stands for the diagonal matrix, and has a vector for
+a gradient.
 
 `a` is `n × n`, or `n × n × batch...`; `b` is broadcast against it along the batch dimensions. Eigenvalues are then
-`k × batch...` and eigenvectors `n × k × batch...`, with `k = n` or as many as `subset_by_index`, a range such as `1:3`,
-selects (of large problems, at most an eighth of the spectrum is computed by itself). Integers are computed in `Float64`; `Float32`, `Float64` and their complex types stay what they are.
+`k × batch...` and eigenvectors `n × k × batch...`, with `k = n` or as many as `subset_by_index`, a range such as `1:3`, or
+`subset_by_value = (low, high)` selects: the eigenvalues with `low < λ ≤ high`, the same ones of all matrices of a batch, or it is an error.
+Of large problems, at most an eighth of the spectrum is computed by itself. Integers are computed in `Float64`; `Float32`, `Float64` and
+their complex types stay what they are.
 
 `degeneracy` says what derivatives do where eigenvalues coincide: [`EigenPair.check`](@ref), [`EigenPair.mask`](@ref),
 [`EigenPair.broaden`](@ref), [`EigenPair.raw`](@ref); the first of them, unless [`EigenPair.with_policy`](@ref) says
@@ -58,31 +61,31 @@ Derivatives: Giles (2008), §3.1; Magnus (1985); Boeddeker et al., arXiv:1701.00
 docs/derivations.md.
 """
 @inline function eigh(
-        a, b = nothing; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing,
+        a, b = nothing; type = 1, lower = nothing, eigvals_only = false, subset_by_index = nothing, subset_by_value = nothing,
         degeneracy = nothing
     )
     check_flag("eigvals_only", eigvals_only)
-    eigvals_only && return eigvalsh(a, b; type, lower, subset_by_index, degeneracy)
-    return eigh_under(as_policy(degeneracy), a, b, type, lower, subset_by_index)::eigh_type(a, b)
+    eigvals_only && return eigvalsh(a, b; type, lower, subset_by_index, subset_by_value, degeneracy)
+    return eigh_under(as_policy(degeneracy), a, b; type, lower, subset_by_index, subset_by_value)::eigh_type(a, b)
 end
 
 """
-    eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
+    eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
 
 Eigenvalues of a Hermitian matrix or a definite pair, real and ascending: [`eigh`](@ref) with `eigvals_only = true`,
 where every argument is explained. No eigenvector is computed until a derivative asks for it.
 """
-eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing) =
-    eigvalsh_under(as_policy(degeneracy), a, b, type, lower, subset_by_index)::values_type(a, b)
+eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing) =
+    eigvalsh_under(as_policy(degeneracy), a, b; type, lower, subset_by_index, subset_by_value)::values_type(a, b)
 
 # Function barriers: the types inside depend on the policy, which is known only when the call runs.
-function eigh_under(degeneracy, a, b, type, lower, subset_by_index)
-    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+function eigh_under(degeneracy, a, b; options...)
+    p = hermitian_problem(a, b; degeneracy, options...)
     return eigh_result(p, solution(p, a, b))
 end
 
-function eigvalsh_under(degeneracy, a, b, type, lower, subset_by_index)
-    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+function eigvalsh_under(degeneracy, a, b; options...)
+    p = hermitian_problem(a, b; degeneracy, options...)
     return present_values(p, solution_values(p, a, b))
 end
 
@@ -100,13 +103,13 @@ values_type(::Type{Array{T, N}}) where {T, N} = Array{real(T), N - 1}
 # ---- derivatives for any AD engine ----------------------------------------------------------------------------
 
 """
-    EigenPair.eigh_pullback(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
+    EigenPair.eigh_pullback(a, b = nothing; options...)
 
 `(result, pullback)`: what [`eigh`](@ref) returns for these arguments, and its reverse-mode derivative there. `pullback(w̄, v̄)`
 returns `(ā, b̄)`, the gradients of `a` and `b`, for cotangents in the shapes of `result.eigenvalues` and
 `result.eigenvectors`. `nothing` stands for a cotangent that is zero, and for the gradient of a `b` that is not there.
 
-Complex cotangents follow the convention of ChainRules: `x̄ = ∂l/∂Re x + i ∂l/∂Im x` for a real loss `l`. Arguments, errors, NaN
+Complex cotangents follow the convention of ChainRules: `x̄ = ∂l/∂Re x + i ∂l/∂Im x` for a real loss `l`. Options, errors, NaN
 and the formulas are those of [`eigh`](@ref). For arrays in host memory, and for AD engines that read no ChainRules.
 
 ```julia
@@ -114,13 +117,10 @@ and the formulas are those of [`eigh`](@ref). For arrays in host memory, and for
 ā, _ = pullback(2 .* w, nothing)   # the gradient of sum(abs2, eigvalsh(a))
 ```
 """
-@inline function eigh_pullback(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
-    return eigh_pullback_under(as_policy(degeneracy), a, b, type, lower, subset_by_index, eigh_result)::Tuple{eigh_type(a, b), Any}
-end
+@inline eigh_pullback(a, b = nothing; degeneracy = nothing, options...) =
+    pullback_under(as_policy(degeneracy), eigh_result, a, b; options...)::Tuple{eigh_type(a, b), Any}
 
-function eigh_pullback_under(degeneracy, a, b, type, lower, subset_by_index, result)
-    return shaped_pullback(hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy)), a, b, result)
-end
+pullback_under(degeneracy, result, a, b; options...) = shaped_pullback(hermitian_problem(a, b; degeneracy, options...), a, b, result)
 
 function shaped_pullback(p, a, b, result)
     Ω = solution(p, a, b)
@@ -133,13 +133,12 @@ function shaped_pullback(p, a, b, result)
 end
 
 """
-    EigenPair.eigvalsh_pullback(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
+    EigenPair.eigvalsh_pullback(a, b = nothing; options...)
 
 `(w, pullback)`: the same for [`eigvalsh`](@ref); `pullback(w̄)` returns `(ā, b̄)`. See [`EigenPair.eigh_pullback`](@ref).
 """
-@inline function eigvalsh_pullback(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing)
-    return eigh_pullback_under(as_policy(degeneracy), a, b, type, lower, subset_by_index, values_result)::Tuple{values_type(a, b), Any}
-end
+@inline eigvalsh_pullback(a, b = nothing; degeneracy = nothing, options...) =
+    pullback_under(as_policy(degeneracy), values_result, a, b; options...)::Tuple{values_type(a, b), Any}
 
 """
     EigenPair.eigh_pushforward((ȧ,), a; options...)
@@ -148,10 +147,8 @@ end
 `(result, (ẇ, v̇))`: what [`eigh`](@ref) returns, and its derivative along the tangents `ȧ` and `ḃ`, either of which may be
 `nothing`. Options, errors, NaN and the formulas are those of [`eigh`](@ref).
 """
-function eigh_pushforward(
-        tangents::Tuple, a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, degeneracy = nothing
-    )
-    p = hermitian_problem(a, b, (; type, lower, subset_by_index, degeneracy))
+function eigh_pushforward(tangents::Tuple, a, b = nothing; options...)
+    p = hermitian_problem(a, b; options...)
     Ω, (ẇ, V̇) = solution_and_tangent(p, tangents, a, b)
     return eigh_result(p, Ω), (present_values(p, ẇ), present_vectors(p, V̇))
 end
@@ -189,22 +186,27 @@ with_type(::Type{T}, p::HermitianProblem{<:Any, E, N, D, A, B}) where {T, E, N, 
 needs_norms(p::HermitianProblem) = p.type != 0
 
 """
-    hermitian_problem(a, b, options)
+    hermitian_problem(a, b; options...)
 
-The [`HermitianProblem`](@ref) of a call. Throws for everything that a call may get wrong.
+The [`HermitianProblem`](@ref) of a call with the options of [`eigh`](@ref). Throws for everything that a call may get wrong.
 """
-function hermitian_problem(a, b, options)
-    (; type, lower, subset_by_index) = options
-    degeneracy = as_policy(options.degeneracy)
+function hermitian_problem(a, b; type = 1, lower = nothing, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
+    degeneracy = as_policy(degeneracy)
     (lower === nothing || lower isa Bool) ||
         throw(ArgumentError("`lower` must be nothing (the Hermitian part), true or false, got $(repr(lower))$(meant_triangle(lower))"))
     type in (1, 2, 3) || throw(
         ArgumentError("`type` must be 1 (A v = λ B v), 2 (A B v = λ v) or 3 (B A v = λ v), got $(repr(type))")
     )
-    batch, input_a, input_b = checked_inputs(a, b, (name, x) -> hermitian_input(name, x, lower))
+    batch, input_a, input_b = checked_inputs(a, b, (name, x) -> hermitian_input(name, x, lower); diagonal = true)
     b === nothing && type != 1 &&
         throw(ArgumentError("`type = $type` says where `b` stands, and there is no `b`: pass it, or leave `type` out"))
     T, n = problem_type(a, b), size(a, 1)
+    if subset_by_value !== nothing
+        subset_by_index = subset_in_interval(subset_by_index, subset_by_value) do
+            whole = hermitian_problem(each(plain, a), each(plain, b); type, lower, degeneracy = Raw())
+            solution_values(whole, each(plain, a), each(plain, b))
+        end
+    end
     type = b === nothing ? 0 : Int(type)
     subset = check_subset(subset_by_index, n)
     E = extent(subset_by_index, n, type, degeneracy, a, b)
@@ -219,6 +221,7 @@ function meant_triangle(lower)
     return letter == 'L' ? "; write `lower = true`" : letter == 'U' ? "; write `lower = false`" : ""
 end
 
+hermitian_input(name, x::AbstractVector, lower) = MatrixInput(HERMITIAN_PART, false, (), x̄ -> ProjectTo(x)(diag(x̄)))
 hermitian_input(name, x::AbstractArray, lower) =
     MatrixInput(lower === nothing ? HERMITIAN_PART : lower ? LOWER : UPPER, false, batch_size(x), ProjectTo(x))
 function hermitian_input(name, x::SymmetricOrHermitian, lower)
@@ -244,6 +247,29 @@ function check_subset(subset::AbstractUnitRange{<:Integer}, n)
         ArgumentError("`subset_by_index` must lie within 1:$n (indices are 1-based and ascending), got $subset")
     )
     return UnitRange{Int}(subset)
+end
+
+"""
+    subset_in_interval(eigenvalues, subset_by_index, interval)
+
+The indices of the eigenvalues in `low < λ ≤ high`, the same for all matrices. `eigenvalues()` are those of the whole problem.
+"""
+function subset_in_interval(eigenvalues, subset_by_index, interval)
+    subset_by_index === nothing || throw(ArgumentError("give `subset_by_index` or `subset_by_value`, not both"))
+    interval isa NTuple{2, Real} && interval[1] < interval[2] || throw(
+        ArgumentError("`subset_by_value` must be two real numbers (low, high) with low < high, got $(repr(interval))")
+    )
+    w, (low, high) = eigenvalues(), interval
+    any(isnan, w) && throw(
+        ArgumentError(
+            "`subset_by_value` cannot count eigenvalues that are NaN: a matrix has NaN or Inf in it, or `b` is not positive definite"
+        )
+    )
+    found = unique((1 + count(<=(low), x)):count(<=(high), x) for x in eachcol(w))
+    length(found) <= 1 || throw(
+        ArgumentError("`subset_by_value` must select the same eigenvalues of all matrices of a batch, got $(join(found, ", ", " and "))")
+    )
+    return isempty(found) ? (1:0) : only(found)
 end
 
 # The method for `nothing` lets type inference exclude subsets.
@@ -274,7 +300,7 @@ zeros_around(p, x) =
 
 # ---- ChainRules ------------------------------------------------------------------------------------------------
 
-@non_differentiable hermitian_problem(::Any, ::Any, ::Any)
+@non_differentiable hermitian_problem(::Any, ::Any)
 @non_differentiable eigh_type(::Any, ::Any)
 @non_differentiable values_type(::Any, ::Any)
 @non_differentiable zeros_around(::Any, ::Any)

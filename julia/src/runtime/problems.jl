@@ -36,23 +36,19 @@ end
 # ---- checks --------------------------------------------------------------------------------------------------
 
 """
-    checked_inputs(a, b, input)
+    checked_inputs(a, b, input; diagonal = false)
 
 `(batch, input_a, input_b)`, with `input("a", a)` to describe one argument. Throws for arrays that are not square or do not fit
-each other.
+each other. With `diagonal`, `b` may be a vector.
 """
-function checked_inputs(a, ::Nothing, input)
+function checked_inputs(a, b, input; diagonal = false)
     check_matrices("a", a)
     input_a = input("a", a)
-    return input_a.batch, input_a, nothing
-end
-function checked_inputs(a, b, input)
-    check_matrices("a", a)
-    input_a = input("a", a)
-    check_matrices("b", b)
+    b === nothing && return input_a.batch, input_a, nothing
+    diagonal && b isa AbstractVector && !(b isa AbstractRange) || check_matrices("b", b)
     n = size(a, 1)
     size(b, 1) == n || throw(
-        DimensionMismatch("`a` and `b` must be of one size, got $n × $n and $(size(b, 1)) × $(size(b, 2)) matrices")
+        DimensionMismatch("`a` and `b` must be of one size, got $n × $n and $(size(b, 1)) × $(size(b, b isa AbstractVector ? 1 : 2)) matrices")
     )
     input_b = input("b", b)
     return broadcast_batches(input_a.batch, input_b.batch), input_a, input_b
@@ -119,7 +115,10 @@ end
 
 # ---- matrices of an argument ---------------------------------------------------------------------------------
 
+# A vector stands for a diagonal matrix.
+flat(x::AbstractVector) = flat(Diagonal(x))
 flat(x::AbstractArray) = reshape(x, size(x, 1), size(x, 2), prod(batch_size(x)))
+batch_size(::AbstractVector) = ()
 batch_size(x::AbstractArray{<:Any, N}) where {N} = ntuple(d -> size(x, d + 2), Val(N - 2))
 
 # For each problem of the batch, the index of its matrix among those of the argument.
@@ -148,8 +147,9 @@ function full_matrices(::Type{T}, x::AbstractArray{<:Any, 3}, triangle) where {T
 end
 
 stored_entries(x::AbstractArray) = x
+stored_entries(x::AbstractVector) = Diagonal(x)
 stored_entries(x::SymmetricOrHermitian) = parent(x)
-read_entries(input::MatrixInput, x) = input.structured ? stored_entries(x) : x
+read_entries(input::MatrixInput, x) = input.structured || x isa AbstractVector ? stored_entries(x) : x
 
 """
     input_matrices(p, input, x)

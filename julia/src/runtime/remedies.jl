@@ -2,6 +2,7 @@
 
 const TRIANGLE_REMEDY = "`lower = true` reads the lower triangle, `lower = false` the upper; `Symmetric(a, :L)` and `Hermitian(a, :L)` select it themselves"
 const SUBSET_REMEDY = "`subset_by_index = 1:k` selects the k lowest, a range of 1-based indices"
+const INTERVAL_REMEDY = "`subset_by_value = (low, high)` selects the eigenvalues in that interval"
 const DRIVER_REMEDY = "leave it out: LAPACK's driver is chosen by size and by what is asked for"
 
 const HERMITIAN_REMEDIES = Dict(
@@ -14,9 +15,8 @@ const HERMITIAN_REMEDIES = Dict(
     :k => SUBSET_REMEDY,
     :nev => SUBSET_REMEDY,
     :irange => SUBSET_REMEDY,
-    :subset_by_value => SUBSET_REMEDY,
-    :vl => SUBSET_REMEDY,
-    :vu => SUBSET_REMEDY,
+    :vl => INTERVAL_REMEDY,
+    :vu => INTERVAL_REMEDY,
     :deg_thresh => "`degeneracy = EigenPair.mask(tol)` leaves out gaps up to `tol`",
     :policy => "`degeneracy` takes the policy",
     :left => "a Hermitian matrix has the same left and right vectors; `eig` has `left`",
@@ -40,13 +40,13 @@ const BANDED_REMEDIES = Dict(
     :lower => "the entries beside the diagonal are given once, as `e`",
     :uplo => "`lower = true` says that the rows hold the lower half, `lower = false` the upper",
     :type => "band matrices have no `b`",
-    :select => SUBSET_REMEDY,
-    :select_range => SUBSET_REMEDY,
+    :select => "$SUBSET_REMEDY; $INTERVAL_REMEDY",
+    :select_range => "$SUBSET_REMEDY; $INTERVAL_REMEDY",
     :max_ev => SUBSET_REMEDY,
     :lapack_driver => DRIVER_REMEDY,
 )
 
-remedies(::Union{typeof(eigh), typeof(eigvalsh)}) = HERMITIAN_REMEDIES
+remedies(::Union{typeof(eigh), typeof(eigvalsh), typeof(hermitian_problem)}) = HERMITIAN_REMEDIES
 remedies(::Union{typeof(eigh_banded), typeof(eigvalsh_banded), typeof(eigh_tridiagonal), typeof(eigvalsh_tridiagonal)}) = BANDED_REMEDIES
 remedies(::Union{typeof(eig), typeof(eigvals)}) = GENERAL_REMEDIES
 remedies(_) = Dict{Symbol, String}()

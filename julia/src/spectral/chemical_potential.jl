@@ -21,14 +21,14 @@ function chemical_potential(a, b = nothing; electrons, beta, type = 1)
     beta isa Real || throw(ArgumentError("`beta` must be a real number, got $(repr(beta))"))
     batch = potential_batch(a, b, electrons, type)
     batch === () && return potential(a, b, electrons, beta, type)
-    at(x, index) = x === nothing || ndims(x) == 2 ? x : x[:, :, ntuple(d -> min(index[d], size(x, d + 2)), ndims(x) - 2)...]
+    at(x, index) = x === nothing || ndims(x) <= 2 ? x : x[:, :, ntuple(d -> min(index[d], size(x, d + 2)), ndims(x) - 2)...]
     number(index) = electrons isa Real ? electrons : electrons[index...]
     found = [potential(at(a, index), at(b, index), number(index), beta, type) for index in indices_of(batch)]
     return reshape(found, batch)
 end
 
 function potential_batch(a, b, electrons, type)
-    p = hermitian_problem(a, b, (; type, lower = nothing, subset_by_index = nothing, degeneracy = DEFAULT_POLICY))
+    p = hermitian_problem(a, b; type, degeneracy = DEFAULT_POLICY)
     electrons isa Real || electrons isa AbstractArray{<:Real} && size(electrons) == p.batch || throw(
         ArgumentError("`electrons` must be a real number, or an array of them of size $(p.batch), got $(repr(electrons))")
     )

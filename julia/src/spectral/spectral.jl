@@ -15,7 +15,7 @@ gradient too, and so do gradients with respect to `a`; where there is none (see 
 What `f` throws, such as a `DomainError`, is passed on.
 
 `a` is `n × n`, or `n × n × batch...`, and so is the result, a plain array. `b` is positive definite, and is broadcast against `a` along the
-batch dimensions; `type` is the problem and the normalization of `V`, as for [`eigh`](@ref). Small deviations from a Hermitian matrix are
+batch dimensions; a vector is a diagonal matrix; `type` is the problem and the normalization of `V`, as for [`eigh`](@ref). Small deviations from a Hermitian matrix are
 ignored, such as rounding or the steps of finite differences. A matrix that is far from Hermitian, its skew-Hermitian part more than a
 hundredth of it, was hardly meant: all is NaN for it. `hermitian_part = true` says that the Hermitian part is meant, however much there is
 beside it. A matrix with NaN or Inf, or a `b` that is not positive definite, gives NaN for itself. Throws `DimensionMismatch` or
@@ -90,7 +90,7 @@ unless its Hermitian part is meant, and for a projector that would cut a cluster
 """
 function spectral_constants(name, f, a, b, type, hermitian_part)
     name === spectral_projector || check_function(f, a)
-    p = hermitian_problem(a, b, (; type, lower = nothing, subset_by_index = nothing, degeneracy = DEFAULT_POLICY))
+    p = hermitian_problem(a, b; type, degeneracy = DEFAULT_POLICY)
     name === spectral_projector && check_count(f, p.n)
     hermitian_part isa Bool || throw(ArgumentError("`hermitian_part` must be true or false, got $(repr(hermitian_part))"))
     p₀, a₀, b₀ = with_type(plain_type(eltype(p)), p), each(plain, a), each(plain, b)
