@@ -30,6 +30,7 @@ PAGES = {
     "eigh": "eigh.md",
     "EighResult": "eigh.md",
     "eigvalsh": "eigvalsh.md",
+    **{f"{f}_{kind}": "eigh_banded.md" for f in ("eigh", "eigvalsh") for kind in ("tridiagonal", "banded")},
     "eig": "eig.md",
     "EigResult": "eig.md",
     "EigLeftResult": "eig.md",
