@@ -23,7 +23,7 @@ eltype_of(case) = ELTYPES[case["dtype"]]
 
 matrix_of(T, ::Nothing) = nothing
 function matrix_of(T, m)
-    rows(part) = [part[i][j] for i in eachindex(part), j in eachindex(part)]
+    rows(part) = [part[i][j] for i in eachindex(part), j in eachindex(part[1])]
     return convert(Matrix{T}, m["im"] === nothing ? rows(m["re"]) : complex.(rows(m["re"]), rows(m["im"])))
 end
 

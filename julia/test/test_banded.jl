@@ -36,8 +36,10 @@
     slope(x) = map(y -> y isa Complex ? complex(slope(real(y)), slope(imag(y))) : slope(y), x)
     slope(x::Real) = ForwardDiff.partials(x, 1)
 
-    cases = [(Float64, 0, true, nothing), (Float64, 1, false, 2:4), (ComplexF64, 3, true, 1:2), (ComplexF64, 2, false, nothing),
-        (Float32, n - 1, false, nothing), (ComplexF32, 1, true, 1:1)]
+    cases = [
+        (Float64, 0, true, nothing), (Float64, 1, false, 2:4), (ComplexF64, 3, true, 1:2), (ComplexF64, 2, false, nothing),
+        (Float32, n - 1, false, nothing), (ComplexF32, 1, true, 1:1),
+    ]
     @testset "$T, u = $u, lower = $lower, subset = $subset" for (T, u, lower, subset) in cases
         x = band(T, u, lower)
         A, tol, options = whole(x, lower), 300 * eps(real(T)), (; lower, subset_by_index = subset)

@@ -98,11 +98,8 @@ function band_problem(a_band; lower = false, subset_by_index = nothing, subset_b
         throw(DimensionMismatch("$rows an array of size $(size(a_band)); a whole matrix is for eigh"))
     Base.require_one_based_indexing(a_band)
     T, n, batch = working_type("a_band", eltype(a_band)), size(a_band, 2), batch_size(a_band)
-    if subset_by_value !== nothing
-        subset_by_index = subset_in_interval(subset_by_index, subset_by_value) do
-            solution_values(band_problem(each(plain, a_band); lower, degeneracy = Raw()), each(plain, a_band), nothing)
-        end
-    end
+    subset_by_value === nothing ||
+        (subset_by_index = subset_in_interval(subset_by_index, subset_by_value, band_problem, (a_band,), (; lower)))
     subset = check_subset(subset_by_index, n)
     input = BandInput(lower, size(a_band, 1), max(min(size(a_band, 1), n) - 1, 0), ProjectTo(a_band))
     return HermitianProblem{T, :band, length(batch), typeof(degeneracy), typeof(input), Nothing}(

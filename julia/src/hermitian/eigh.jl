@@ -201,12 +201,8 @@ function hermitian_problem(a, b; type = 1, lower = nothing, subset_by_index = no
     b === nothing && type != 1 &&
         throw(ArgumentError("`type = $type` says where `b` stands, and there is no `b`: pass it, or leave `type` out"))
     T, n = problem_type(a, b), size(a, 1)
-    if subset_by_value !== nothing
-        subset_by_index = subset_in_interval(subset_by_index, subset_by_value) do
-            whole = hermitian_problem(each(plain, a), each(plain, b); type, lower, degeneracy = Raw())
-            solution_values(whole, each(plain, a), each(plain, b))
-        end
-    end
+    subset_by_value === nothing ||
+        (subset_by_index = subset_in_interval(subset_by_index, subset_by_value, hermitian_problem, (a, b), (; type, lower)))
     type = b === nothing ? 0 : Int(type)
     subset = check_subset(subset_by_index, n)
     E = extent(subset_by_index, n, type, degeneracy, a, b)
@@ -250,16 +246,17 @@ function check_subset(subset::AbstractUnitRange{<:Integer}, n)
 end
 
 """
-    subset_in_interval(eigenvalues, subset_by_index, interval)
+    subset_in_interval(subset_by_index, interval, problem_of, matrices, options)
 
-The indices of the eigenvalues in `low < λ ≤ high`, the same for all matrices. `eigenvalues()` are those of the whole problem.
+The indices of the eigenvalues in `low < λ ≤ high`, the same for all matrices, of the problem `problem_of(matrices...; options...)`.
 """
-function subset_in_interval(eigenvalues, subset_by_index, interval)
+function subset_in_interval(subset_by_index, interval, problem_of, matrices, options)
     subset_by_index === nothing || throw(ArgumentError("give `subset_by_index` or `subset_by_value`, not both"))
     interval isa NTuple{2, Real} && interval[1] < interval[2] || throw(
         ArgumentError("`subset_by_value` must be two real numbers (low, high) with low < high, got $(repr(interval))")
     )
-    w, (low, high) = eigenvalues(), interval
+    (low, high), (a, b...) = interval, map(x -> each(plain, x), matrices)
+    w = solution_values(problem_of(a, b...; options..., degeneracy = Raw()), a, isempty(b) ? nothing : only(b))
     any(isnan, w) && throw(
         ArgumentError(
             "`subset_by_value` cannot count eigenvalues that are NaN: a matrix has NaN or Inf in it, or `b` is not positive definite"
