@@ -1,4 +1,4 @@
-// What a policy decides about every two eigenvalues: eigenpair_decide of the C ABI.
+// The decision of a policy about every two eigenvalues: eigenpair_decide of the C ABI.
 #include "degeneracy/decision.h"
 
 #include <cstdint>
@@ -59,20 +59,19 @@ const char* text_of(int32_t reason) {
     case EIGENPAIR_REASON_BASIS:
       return "they are one cluster, and the loss depends on the choice of its eigenvectors, which is arbitrary";
     case EIGENPAIR_REASON_ORDER:
-      return "they are one cluster, and the loss tells them apart, by their order alone, in a way that has no "
-             "derivative";
+      return "they are one cluster, and the loss distinguishes them by their order alone, which has no derivative";
     case EIGENPAIR_REASON_COUPLED:
-      return "they are one cluster, and the perturbation couples their eigenvectors, which turn at once, so that their "
-             "tangents do not exist";
+      return "they are one cluster, and the perturbation couples their eigenvectors: a small perturbation rotates them "
+             "by a finite angle, so their tangents do not exist";
     case EIGENPAIR_REASON_DEFECTIVE:
       return "they are one cluster, and their eigenvectors nearly coincide: the matrix is defective, or too close to "
              "one that is. Its eigenvalues move like a root of the perturbation";
     case EIGENPAIR_REASON_SECOND:
       return "they are too close for a second derivative, which divides by their distance twice or depends on how they "
              "split";
-    case EIGENPAIR_REASON_CUT: return "they are one cluster, so that there is no projector that separates them";
+    case EIGENPAIR_REASON_CUT: return "they are one cluster, so no projector separates them";
     case EIGENPAIR_REASON_EDGE:
-      return "they are one cluster, of which the subset has only a part, and the loss uses its eigenvectors";
+      return "they are one cluster, the subset contains only a part of it, and the loss uses its eigenvectors";
     default: return nullptr;
   }
 }

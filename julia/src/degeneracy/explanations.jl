@@ -1,4 +1,4 @@
-# Why something is NaN: the warnings of `check(explain = true)`. They name the matrix and the eigenvalues, say what to call
+# Why a result is NaN: the warnings of `check(explain = true)`. They name the matrix and the eigenvalues, say what to call
 # instead, and point at the line that called the function.
 
 const NOT_A_NUMBER = Dict(
@@ -16,14 +16,14 @@ const INSTEAD = Dict(
 # What to call instead.
 function advice(subject, reason)
     reason == CUT && return "Choose `k` where there is a gap, or smooth the cut: spectral_map of EigenPair.fermi_dirac"
-    reason == EDGE && return "Let `subset_by_index` have the whole cluster in it, or nothing of it"
+    reason == EDGE && return "Choose `subset_by_index` so that it contains the whole cluster, or nothing of it"
     of_loss = "If the loss is a function of the matrix, $(INSTEAD[subject])"
     reason == SECOND && return subject == "eig" ? of_loss : of_loss * ", which have second derivatives at any degeneracy"
     reason == DEFECTIVE && return of_loss * "; single eigenvalues have no derivative here"
     of_loss *= "; if it needs these vectors, it has no derivative here"
     reason == COUPLED || return of_loss
     return of_loss * ". Reverse mode can see whether the loss needs them. If it only uses the space that they span, \
-        check(coupled = :mask) leaves the turn out"
+        check(coupled = :mask) leaves the rotation out"
 end
 
 explains(::DegeneracyPolicy) = false
@@ -55,7 +55,7 @@ end
 """
     explain_refusals(p, w, U, decision, matrices)
 
-The same for the first two eigenvalues that a decision refuses in each of the `matrices`.
+Warn about the first two eigenvalues that a decision refuses, in each of the `matrices`.
 """
 function explain_refusals(p, w, U, decision::Decision, matrices = axes(w, 2))
     explains(p.degeneracy) || return nothing
@@ -70,8 +70,8 @@ function explain_refusals(p, w, U, decision::Decision, matrices = axes(w, 2))
     return nothing
 end
 
-# Indices of two refused eigenvalues, and the reason. Indices 0 and n + 1 stand for the eigenvalues next to a subset. If the subset cuts
-# a cluster, that is the reason to name.
+# The indices of two refused eigenvalues, and the reason. Indices 0 and n + 1 stand for the eigenvalues next to a subset. If the subset
+# cuts a cluster, that is the reason.
 function refused_eigenvalues(p, w, U, decision::Decision, k)
     reasons, lost, n, edges = matrix(decision.reasons, k), column(decision.lost, k), size(w, 1), known_edges(U)
     refused = findfirst(is_refusal, reasons)
@@ -95,7 +95,7 @@ end
 """
     explain_arguments(p, a, b, w)
 
-Warn about arguments of a Hermitian problem, whose eigenvalues are `w`, that were probably not meant, or that cannot be solved.
+Warn about probably mistaken arguments of a Hermitian problem with eigenvalues `w`, and about problems without a solution.
 """
 function explain_arguments(p, a, b, w)
     policy = p.degeneracy
@@ -117,7 +117,7 @@ function explain_arguments(p, a, b, w)
         lowest = minimum(LinearAlgebra.eigvals(Hermitian(Bₖ)))
         reason = lowest <= 0 ? "`b`$(of_batch(k, count)) is not positive definite: its lowest eigenvalue is $lowest" :
             "the solver did not converge$(of_batch(k, count))"
-        warn_at_call(policy, "eigh(a, b) is NaN: $reason. For an indefinite `b` there is eig(a, b).")
+        warn_at_call(policy, "eigh(a, b) is NaN: $reason. For an indefinite `b` use eig(a, b).")
     end
     return nothing
 end
@@ -125,7 +125,8 @@ end
 """
     is_far_from_hermitian(a)
 
-Whether the skew-Hermitian part is more than a hundredth of the matrix: no rounding, and no step of a finite difference.
+Whether the skew-Hermitian part is more than a hundredth of the matrix: too large to be a rounding error or the step of a finite
+difference.
 """
 is_far_from_hermitian(a) = norm(a - a') / 2 > norm(a) / 100
 
@@ -134,8 +135,8 @@ skew_part(a) = "$(round(Int, 100 * norm(a - a') / 2 / norm(a))) %"
 explain_asymmetry(policy, name, a, k, count) = explains(policy) && warn_at_call(
     policy,
     "$name is NaN: the skew-Hermitian part$(of_batch(k, count)) is $(skew_part(a)) of it. Spectral functions are functions of the \
-    Hermitian part; if that is meant, say `hermitian_part = true`. Of a triangle make the whole matrix first, or a Symmetric or \
-    Hermitian; for a general matrix there are exp, inv and ^."
+    Hermitian part; if you mean that, set `hermitian_part = true`. If the matrix is one triangle, make the whole matrix first, or a \
+    Symmetric or Hermitian; for a general matrix use exp, inv and ^."
 )
 
 # ---- the line of the call ------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ explain_asymmetry(policy, name, a, k, count) = explains(policy) && warn_at_call(
 """
     located(policy)
 
-The policy, which knows the line it was called from if it has something to say there.
+The policy; if it explains, with the file and line of the user's call.
 """
 located(policy::DegeneracyPolicy) = policy
 function located(policy::Check)

@@ -62,27 +62,27 @@ function find_library()
     beside = filter(isfile, joinpath.(dirname(pkgdir(@__MODULE__)), ("libeigenpair.so", "libeigenpair.dylib", "eigenpair.dll")))
     isempty(beside) || return first(beside), "its place beside EigenPair.jl"
     return error(
-        "EigenPair needs its shared library, libeigenpair, and was not told where it is. Build it \
+        "EigenPair needs its shared library, libeigenpair, and does not know where it is. Build it \
         (cmake -S . -B build && cmake --build build in eigenpair's root), then either set the environment variable \
         EIGENPAIR_LIBRARY to its path or call EigenPair.set_library!(path) once and restart Julia."
     )
 end
 
-function load_core(path, named_by)
+function load_core(path, set_by)
     library = try
         Libdl.dlopen(path)
     catch failure
         error(
-            "EigenPair cannot load its shared library $path, named by $named_by: $(sprint(showerror, failure)). \
+            "EigenPair cannot load its shared library $path, set by $set_by: $(sprint(showerror, failure)). \
             Correct the path there, or build the library."
         )
     end
     version = Libdl.dlsym(library, :eigenpair_abi_version; throw_error = false)
-    version === nothing && error("$path, named by $named_by, is not eigenpair's library: it has no eigenpair_abi_version.")
+    version === nothing && error("$path, set by $set_by, is not eigenpair's library: it has no eigenpair_abi_version.")
     found = ccall(version, Int32, ())
     found == ABI_VERSION || error(
-        "$path, named by $named_by, speaks version $found of eigenpair's ABI and this EigenPair.jl speaks $ABI_VERSION. \
-        Take the library and the package from the same release: rebuild the library, or update the package."
+        "$path, set by $set_by, has ABI version $found, and this EigenPair.jl needs version $ABI_VERSION. \
+        Use the library and the package of the same release: rebuild the library, or update the package."
     )
     addresses = map(name -> Libdl.dlsym(library, Symbol(:eigenpair_, name)), ENTRY_POINTS)
     return Core(path, NamedTuple{ENTRY_POINTS}(addresses))

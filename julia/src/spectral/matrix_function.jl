@@ -130,7 +130,7 @@ end
 struct Holomorphic <: OpenedForm end
 
 function form_value(::Holomorphic, f, directions, reduced, V)
-    length(directions) <= 2 || error("functions of matrices have first and second derivatives; one more was asked for")
+    length(directions) <= 2 || error("functions of matrices have first and second derivatives; a higher one was requested")
     i = findfirst(E -> eltype(E) <: DualNumber, directions)
     i === nothing || return linear_in_partials(E -> form_value(Holomorphic(), f, Base.setindex(directions, E, i), reduced, V), directions[i])
     of_matrix(k, r) = r === nothing || !r.known[length(directions) + 1] ? matrix(V, k) : function_of(f, r, map(E -> matrix(E, k), directions))

@@ -1,6 +1,6 @@
-"""Why something is NaN: the warnings of `check(explain=True)`.
+"""Why a result is NaN: the warnings of `check(explain=True)`.
 
-They come when the computation runs, under `jit` too, and point at the line that called the function.
+They are issued when the computation runs, also under `jit`, and point at the line that called the function.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class DegeneracyWarning(UserWarning):
-    """Something is NaN because eigenvalues coincide, or because the arguments are not what the function is for."""
+    """A result is NaN because eigenvalues coincide, or because the function is not meant for the arguments."""
 
 
 class Subject(NamedTuple):
-    """What an explanation is about: a function, and the number of the first eigenvalue that is looked at."""
+    """The subject of an explanation: a function, and the index of the first eigenvalue that it considers."""
 
     function: str
     first: int = 0
 
 
-# Why two eigenvalues have no derivative, as numbers that a computation can return; the same as in the C ABI.
+# The reasons why two eigenvalues have no derivative, as numbers that a computation can return; the same as in the C ABI.
 BASIS, ORDER, COUPLED, DEFECTIVE, SECOND, CUT, EDGE = 1, 2, 3, 4, 5, 6, 7
 
 _WHAT = {
@@ -44,15 +44,15 @@ _WHAT = {
 # The core's texts, word for word (`eigenpair_reason_text`); tests/python/runtime/test_abi.py compares them.
 REASONS = {
     BASIS: "they are one cluster, and the loss depends on the choice of its eigenvectors, which is arbitrary",
-    ORDER: "they are one cluster, and the loss tells them apart, by their order alone, in a way that has no derivative",
-    COUPLED: "they are one cluster, and the perturbation couples their eigenvectors, which turn at once, so that their "
-    "tangents do not exist",
+    ORDER: "they are one cluster, and the loss distinguishes them by their order alone, which has no derivative",
+    COUPLED: "they are one cluster, and the perturbation couples their eigenvectors: a small perturbation rotates them "
+    "by a finite angle, so their tangents do not exist",
     DEFECTIVE: "they are one cluster, and their eigenvectors nearly coincide: the matrix is defective, or too close to "
     "one that is. Its eigenvalues move like a root of the perturbation",
     SECOND: "they are too close for a second derivative, which divides by their distance twice or depends on how they "
     "split",
-    CUT: "they are one cluster, so that there is no projector that separates them",
-    EDGE: "they are one cluster, of which the subset has only a part, and the loss uses its eigenvectors",
+    CUT: "they are one cluster, so no projector separates them",
+    EDGE: "they are one cluster, the subset contains only a part of it, and the loss uses its eigenvectors",
 }
 
 _OF_MATRIX = "write it with spectral_map, spectral_sum or spectral_projector"
@@ -70,7 +70,7 @@ def _advice(function: str, why: int) -> str:
     if why == CUT:
         return _SMOOTH[0].upper() + _SMOOTH[1:]
     if why == EDGE:
-        return "Let subset_by_index have the whole cluster in it, or nothing of it"
+        return "Choose subset_by_index so that it contains the whole cluster, or nothing of it"
     instead = _INSTEAD[function]
     if why == SECOND:
         has = "" if function == "eig" else ", which have second derivatives at any degeneracy"
@@ -81,7 +81,7 @@ def _advice(function: str, why: int) -> str:
     if why == COUPLED:
         advice += (
             ". Reverse mode (jax.grad, jax.vjp) can see whether the loss needs them. If it only uses the space that "
-            'they span, check(coupled="mask") leaves the turn out'
+            'they span, check(coupled="mask") leaves the rotation out'
         )
     return advice
 
@@ -90,15 +90,15 @@ def _advice(function: str, why: int) -> str:
 
 
 def explain(subject: Subject, policy: check, w: Array, wrong: Array, why: Any) -> None:
-    """Warns about the pairs of eigenvalues marked `wrong`, `(…, n, n)`, if there are any; `why` says why, for all or
-    for each."""
+    """Warns about the eigenvalues `(i, j)` marked `wrong`, `(…, n, n)`, if there are any. `why` is the reason, one for
+    all or one for each."""
     reasons = jnp.where(wrong, jnp.asarray(why, jnp.int8), jnp.int8(0))
     w = jnp.broadcast_to(w, wrong.shape[:-1])  # residuals may lack batch axes that cotangents have
     _when(jnp.any(wrong), functools.partial(_warn_of_pairs, subject, policy), w, reasons)
 
 
 def explain_neighbours(subject: Subject, policy: check, w: Array, apart: Array, why: int) -> None:
-    """The same where eigenvalue `i` and the next are not `apart`, `(…, n - 1)`."""
+    """The same for neighbours: eigenvalue `i` and the next one are wrong where `apart`, `(…, n - 1)`, is false."""
     wrong = jnp.zeros((*apart.shape[:-1], w.shape[-1], w.shape[-1]), bool)
     i = np.arange(w.shape[-1] - 1)
     explain(subject, policy, w, wrong.at[..., i, i + 1].set(~apart), why)
@@ -141,8 +141,8 @@ def _warn_of_asymmetry(function: str, policy: check, a: Any, far: Any) -> None:
     else:
         text = (
             f"{function} is NaN for {_matrices(int(np.sum(far)))}: the skew-Hermitian part{_of(batch)} is {part:.0%} "
-            "of it. Spectral functions are functions of the Hermitian part; if that is meant, say hermitian_part=True. "
-            "Of a triangle make the whole matrix first; for a general matrix there are matrix_function and "
+            "of it. Spectral functions are functions of the Hermitian part; if you mean that, set hermitian_part=True. "
+            "If the matrix is one triangle, make the whole matrix first; for a general matrix use matrix_function or "
             "jax.scipy.linalg.expm"
         )
     _warn(policy, text + ".")
@@ -166,7 +166,7 @@ def _warn_of_unsolved(policy: check, b: Any, unsolved: Any) -> None:
     )
     _warn(
         policy,
-        f"eigh(a, b) is NaN for {_matrices(int(np.sum(unsolved)))}: {reason}. Of an indefinite b, use eig(a, b).",
+        f"eigh(a, b) is NaN for {_matrices(int(np.sum(unsolved)))}: {reason}. For an indefinite b use eig(a, b).",
     )
 
 
@@ -175,7 +175,7 @@ def _warn_of_unsolved(policy: check, b: Any, unsolved: Any) -> None:
 
 def _when(condition: Array, tell: Callable[..., None], *operands: Array) -> None:
     def tell_if(condition: Any, *xs: Any) -> None:
-        if condition:  # once more, for under `vmap` both branches are taken
+        if condition:  # tested again, because under `vmap` both branches run
             tell(*xs)
 
     lax.cond(condition, lambda *xs: jax.debug.callback(tell_if, *xs), lambda *xs: None, condition, *operands)
@@ -189,7 +189,7 @@ def _of(batch: Any) -> str:
     return f" of matrix {tuple(int(k) for k in batch)}" if len(batch) else ""
 
 
-# Shared by all warnings, so that a loop shows each of them once.
+# All warnings share it, so a loop shows each warning once.
 _registry: dict[Any, Any] = {}
 
 

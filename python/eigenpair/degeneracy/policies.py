@@ -34,38 +34,39 @@ class Policy:
 class check(Policy):
     """The default: right or NaN.
 
-    Eigenvalues closer than `c·√n·ε·s` form a cluster (`ε` the machine epsilon, `s` the size of the problem: `max|λ|`
-    for the standard problem). Inside a cluster the gradient is computed without the gaps, but only if the loss is
-    seen not to depend on the basis of the cluster; otherwise it is NaN for that matrix. Second derivatives through a
-    cluster are NaN, and those through eigenvectors already at gaps of `√(c·√n·ε)·s`, for they divide by gaps twice.
+    Eigenvalues closer than `c·√n·ε·s` form a cluster. `ε` is the machine epsilon, and `s` the scale of the problem
+    (`max|λ|` for the standard problem). If the loss does not depend on the basis of a cluster, the gradient leaves out
+    the gaps inside it. Otherwise the gradient is NaN for that matrix. Second derivatives through a cluster are NaN.
+    Second derivatives through eigenvectors are NaN even at gaps up to `√(c·√n·ε)·s`, because they divide by gaps twice.
 
-    Forward mode sees no loss, but it sees the perturbation. If that couples two vectors of one cluster (`vᵢᴴ dA vⱼ` is
-    more than rounding), they turn at once, and their tangents are NaN. All other tangents are right for every loss
-    that has a derivative. The tangents of eigenvalues are those of symmetric losses; for other losses they belong to
-    the subgradient that reverse mode gives (`eigh`) or are NaN where the perturbation couples (`eig`).
+    Forward mode does not see the loss, but it sees the perturbation. If the perturbation couples two vectors of one
+    cluster (`vᵢᴴ dA vⱼ` is larger than a rounding error), their tangents do not exist and are NaN. All other tangents
+    are right for every loss that has a derivative. The tangents of eigenvalues are those of symmetric losses. For other
+    losses they belong to the subgradient that reverse mode returns (`eigh`), or are NaN if the perturbation couples
+    (`eig`).
 
-    **Limit.** The test is necessary, not sufficient: at `A = I` and `B = [[0, 1], [1, 0]]`, `tr(B V Λ Vᵀ)` and
-    `mean(λ)·tr(B V Vᵀ)` hand over the same cotangents and have different derivatives, because the basis that LAPACK
-    returns there is a special one. `generic_basis=True` closes the gap.
+    **Limit.** The test is necessary, not sufficient. At `A = I` and `B = [[0, 1], [1, 0]]`, the losses `tr(B V Λ Vᵀ)`
+    and `mean(λ)·tr(B V Vᵀ)` have the same cotangents but different derivatives, because the basis that LAPACK
+    returns there is a special one. `generic_basis=True` makes the test distinguish them.
 
     **Arguments:**
 
     - `c`: width of the clusters, positive.
-    - `generic_basis`: turn the basis inside each cluster by a fixed, generic unitary, in the value as well. A loss that
-        depends on the basis is then found out with probability one; in return, `eigh(I)` is no longer `I`.
-        For Hermitian problems.
-    - `coupled`: what forward mode gives for what the perturbation couples inside a cluster: `"nan"`, or `"mask"`, the
-        tangent without the turn. That is right for losses that use the cluster through its invariant subspace and
-        symmetric functions of its eigenvalues only, and nothing checks that they do.
-    - `refused`: what reverse mode gives for a matrix whose gradient is refused: `"nan"`, or `"zero"`, so that a
-        training step goes on with the others. Zero is not the gradient; count the refusals, by `tally`, an argument of
-        `eigh`, `eig` and `eigvals` whose own gradient is that number. NaN that comes from the loss or the matrix stays
-        NaN, and so do tangents and second derivatives. See `docs/training.md`.
-    - `explain`: when something is NaN, say why in a `DegeneracyWarning`: which matrix, which eigenvalues, which test,
-        and what to call instead. It points at the line that called the function, and works under `jit`, where the
-        warning comes when the computation runs. Off by default: it takes a callback to the host, which makes programs
-        slower and keeps them from being exported.
-    - `location`: file and line for the warning; the functions fill it in.
+    - `generic_basis`: rotate the basis inside each cluster by a fixed, generic unitary matrix, in the value as well. The
+        test then detects, with probability one, every loss that depends on the basis; but `eigh(I)` no longer returns
+        `I`. For Hermitian problems.
+    - `coupled`: the tangents of vectors that the perturbation couples inside a cluster: `"nan"`, or `"mask"`, the
+        tangents without this rotation. They are right for losses that use the cluster only through its invariant
+        subspace and symmetric functions of its eigenvalues, which is not checked.
+    - `refused`: the gradient of a matrix that reverse mode refuses: `"nan"`, or `"zero"`, so that a training step
+        continues with the other matrices. Zero is not the true gradient, so count the refusals with `tally`, an
+        argument of `eigh`, `eig` and `eigvals` whose gradient is that number. NaN that comes from the loss or the
+        matrix stays NaN, and so do tangents and second derivatives. See `docs/training.md`.
+    - `explain`: when a result is NaN, say why in a `DegeneracyWarning`: which matrix, which eigenvalues, the reason,
+        and what to call instead. It points at the line that called the function. Under `jit` the warning is issued
+        when the computation runs. Off by default, because it needs a callback to the host, which makes programs
+        slower and prevents their export.
+    - `location`: file and line for the warning, set by the functions.
     """
 
     c: float = 10.0
@@ -86,9 +87,10 @@ class check(Policy):
 
 @dataclasses.dataclass(frozen=True)
 class mask(Policy):
-    """Drop the gap between any two eigenvalues closer than `tol`, an absolute number in the units of the eigenvalues.
+    """Leave out the gap between any two eigenvalues closer than `tol`, an absolute number in the units of the
+    eigenvalues.
 
-    Right only for losses that do not depend on the basis inside such groups, and nothing checks that they do not.
+    Right only for losses that do not depend on the basis inside such groups, which is not checked.
     """
 
     tol: float
@@ -99,8 +101,8 @@ class mask(Policy):
 
 @dataclasses.dataclass(frozen=True)
 class broaden(Policy):
-    """Replace `1/x` by the Lorentzian `x/(x² + eps)`; `eps` in the units of the eigenvalues, squared. Always finite,
-    and never exact.
+    """Replace `1/x` by the Lorentzian `x/(x² + eps)`, with `eps` in squared units of the eigenvalues. Always finite,
+    never exact.
     """
 
     eps: float
@@ -111,20 +113,20 @@ class broaden(Policy):
 
 @dataclasses.dataclass(frozen=True)
 class raw(Policy):
-    """Divide by the gaps, whatever they are: Inf or NaN where one is zero."""
+    """Divide by every gap, however small: Inf or NaN where a gap is zero."""
 
 
 _default = jax.make_user_context(default_value=check())
 
-# Whether any block has asked for explanations. Calls that are compiled as a whole cannot name the caller's line.
+# Whether any block has requested explanations. A call that is compiled as a whole does not know the caller's line.
 any_block_explains = False
 
 
 def policy(value: Policy) -> AbstractContextManager[None]:
     """A policy for a block of code: `with eigenpair.degeneracy.policy(mask(1e-6)): ...`
 
-    It holds for calls that do not name one themselves, and for functions jitted outside of the block: they are traced
-    anew inside of it.
+    It applies to calls without a `degeneracy` argument, also in functions that were jitted outside of the block: they
+    are traced again inside the block.
     """
     global any_block_explains
     chosen = as_policy(value)
@@ -133,7 +135,7 @@ def policy(value: Policy) -> AbstractContextManager[None]:
 
 
 def as_policy(value: Any) -> Policy:
-    """The policy itself, the block's for `None`, or an error that says what would be one."""
+    """`value` if it is a policy, the policy of the block for `None`, an error otherwise."""
     if value is None:
         return _default.value
     if isinstance(value, Policy) and type(value) is not Policy:
@@ -145,7 +147,7 @@ def as_policy(value: Any) -> Policy:
 
 
 def policy_of_call(value: Any) -> Policy:
-    """`as_policy`, with the line of the caller if it may have to warn."""
+    """`as_policy`; if the policy explains, with the line of the caller."""
     result = as_policy(value)
     if explains(result) and result.location is None:
         return dataclasses.replace(result, location=user_line())

@@ -1,6 +1,7 @@
-"""General eigenproblems, every entry free, with their derivatives. The rules are derived in `docs/derivations.md`.
+"""General eigenproblems, in which every entry is a variable, with their derivatives. The rules are derived in
+`docs/derivations.md`.
 
-Nothing here asks whether a matrix happens to be symmetric: neither values nor gradients change across exact symmetry.
+No code here depends on whether a matrix happens to be symmetric: values and gradients are continuous there.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ def eig(
     degeneracy: Policy | None = None,
     tally: Any = None,
 ) -> EigResult | EigLeftResult | EigBothResult | Array:
-    """Eigenvalues and eigenvectors of a square matrix, or of a pair: `A v = λ v`, `A v = λ B v`. `scipy.linalg.eig`,
-    differentiable.
+    """Eigenvalues and eigenvectors of a square matrix, `A v = λ v`, or of a pair, `A v = λ B v`: a differentiable
+    `scipy.linalg.eig`.
 
     Every entry of `a` and `b` is a variable.
 
@@ -66,23 +67,25 @@ def eig(
     - `a`, `b`: `(…, n, n)`, real or complex, single or double precision; batch axes broadcast; integers become floats.
     - `left`: also return left vectors, `yᴴA = λ yᴴ` or `yᴴA = λ yᴴB`.
     - `right`: return right vectors.
-    - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`; `check()` unless
-        set for the block.
+    - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`. The default is the
+        policy of the enclosing block, or `check()`.
     - `tally`: as for `eigenpair.eigh`.
 
-    **Returns:** `(w, v)`, `(w, vl)` or `(w, vl, v)`, named; `w` alone when neither is asked for. All are complex, also
-    of a real matrix with real eigenvalues. `jax.grad` wants a real loss: take `.real` or `jnp.abs` of the result.
+    **Returns:** a named tuple `(w, v)`, `(w, vl)` or `(w, vl, v)`, or `w` alone if no vectors are requested. All are
+    complex, even if the matrix and its eigenvalues are real. `jax.grad` needs a real loss: take `.real` or `jnp.abs` of
+    the result.
 
-    *Order.* By real part, then imaginary part, where LAPACK, SciPy and `jnp.linalg` have none. So the member of a
-    conjugate pair with negative imaginary part comes first; with them it is the one with positive imaginary part.
-    Infinite eigenvalues (singular `b`) follow as `inf + 0j`, undetermined ones (a singular pencil) as NaN.
+    *Order.* By real part, then by imaginary part. (LAPACK, SciPy and `jnp.linalg` have no fixed order.) So of a
+    conjugate pair, the eigenvalue with negative imaginary part comes first; in LAPACK the other one does.
+    Infinite eigenvalues (singular `b`) follow as `inf + 0j`, then undetermined ones (singular pencil) as NaN.
 
-    *Gauge.* Unit 2-norm, largest component real and positive; of components equal to within `√ε`, the first.
+    *Gauge.* Each vector has unit 2-norm, and its largest component is real and positive. If several components are
+    largest to within `√ε`, the first of them is.
 
-    A matrix that cannot be solved (NaN or Inf in it, no convergence) gives NaN for itself alone.
+    A matrix that cannot be solved (NaN or Inf in it, no convergence) gives NaN for that matrix alone.
 
-    *Derivatives* exist where the eigenvalues are distinct. Their size follows the condition numbers
-    (`condition_numbers`); a matrix too close to a defective one for its derivative to have a correct digit has NaN.
+    *Derivatives* exist where the eigenvalues are distinct. They grow with the condition numbers
+    (`condition_numbers`). They are NaN if the matrix is so close to a defective one that no digit would be correct.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
     """
@@ -98,10 +101,10 @@ def eig(
 
 @with_remedies(GENERAL_VALUES)
 def eigvals(a: Any, b: Any = None, *, degeneracy: Policy | None = None, tally: Any = None) -> Array:
-    """Eigenvalues alone: complex, `(…, n)`. Arguments, order and errors as for `eig`.
+    """Eigenvalues without eigenvectors: complex, `(…, n)`. Arguments, order and errors as for `eig`.
 
-    The gradient is `Σ λ̄ᵢ yᵢ xᵢᴴ / (yᵢᴴxᵢ)`, the same for a matrix that happens to be symmetric as for its
-    neighbours. Where eigenvalues coincide it exists for losses that are symmetric in them, and is NaN for others.
+    The gradient is `Σ λ̄ᵢ yᵢ xᵢᴴ / (yᵢᴴxᵢ)`, also for a matrix that happens to be symmetric. Where eigenvalues coincide,
+    the gradient exists for losses that are symmetric in them, and is NaN for others.
     """
     operands, policy = _problem(a, b, degeneracy)
     (w,) = solve(operands, tally, policy=policy, right=False, left=False, dual=False)
@@ -110,10 +113,10 @@ def eigvals(a: Any, b: Any = None, *, degeneracy: Policy | None = None, tally: A
 
 @with_remedies(GENERAL_VALUES)
 def condition_numbers(a: Any, b: Any = None) -> Array:
-    """How strongly each eigenvalue answers to a perturbation of `a`: `‖y‖‖x‖/|yᴴx|` (`/|yᴴBx|` for a pair), real,
-    shape `(…, n)`.
+    """The condition number of each eigenvalue, `‖y‖‖x‖/|yᴴx|` (`/|yᴴBx|` for a pair): how far it moves relative to a
+    perturbation of `a`. Real, shape `(…, n)`, in the order of `eigvals`.
 
-    1 for normal matrices; NaN where the matrix is defective to working precision. In the order of `eigvals`.
+    They are 1 for normal matrices, and NaN if the matrix is defective to working precision.
     """
     operands, policy = _problem(a, b, check())
     _, v, u = solve(operands, None, policy=policy, right=True, left=False, dual=True)

@@ -68,7 +68,7 @@ def eigh(
     degeneracy: Policy | None = None,
     tally: Any = None,
 ) -> EighResult | Array:
-    """Eigenvalues and eigenvectors of a Hermitian matrix or of a definite pair. `scipy.linalg.eigh`, differentiable.
+    """Eigenvalues and eigenvectors of a Hermitian matrix or of a definite pair: a differentiable `scipy.linalg.eigh`.
 
     | `type` | problem | normalization |
     |---|---|---|
@@ -81,27 +81,28 @@ def eigh(
 
     - `a`: `(…, n, n)`, Hermitian. Real or complex, single or double precision; integers become floats.
     - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`. Or `(n,)`, real and
-        positive: the diagonal of `B`, such as a lumped mass matrix, the same for the whole batch (diagonals of a batch:
-        `jax.vmap(eigh)(a, b)`). Its gradient has its shape.
-    - `lower`: which entries are variables, of `a` and of `b`. `None`: this is a function of the Hermitian part `(a +
-        aᴴ)/2`, and the gradient is Hermitian. `True` or `False`: only that triangle is read, and the gradient lives
-        on it, off-diagonal entries doubled. SciPy's default is `True`, which matters for a matrix that is not
-        Hermitian: of `jnp.tril(a)`, the Hermitian part has halved off-diagonal entries.
-    - `eigvals_only`: return the eigenvalues alone.
+        positive: the diagonal of `B`, such as a lumped mass matrix, the same for the whole batch. (For a batch of
+        diagonals use `jax.vmap(eigh)(a, b)`.) The gradient has the shape of `b`.
+    - `lower`: which entries of `a` and `b` are variables. With `None`, the result is a function of the Hermitian part
+        `(a + aᴴ)/2`, and the gradient is Hermitian. With `True` or `False`, only that triangle is read, the gradient
+        is zero outside of it, and its off-diagonal entries are doubled. SciPy's default is `True`. This matters for a
+        matrix that is not Hermitian: the Hermitian part of `jnp.tril(a)` has halved off-diagonal entries.
+    - `eigvals_only`: return only the eigenvalues.
     - `subset_by_index`: `(first, last)`, both included, counted from 0.
-    - `subset_by_value`: `(low, high)`: the eigenvalues in `low < λ ≤ high`; the ends may be infinite. How many there
-        are decides the shape of the result, so the matrix and the ends must be concrete: outside of `jax.jit` and
-        `jax.vmap` (`jax.grad` does not mind), and with equally many in all matrices of a batch.
-    - `subset_size`: with `subset_by_value`, the number of results, for traced matrices and uneven batches: the lowest
-        in the interval, with NaN after them where there are fewer. Where there are more, all is NaN.
-    - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`; `check()` unless
-        set for the block.
+    - `subset_by_value`: `(low, high)`: the eigenvalues in `low < λ ≤ high`; the ends may be infinite. Their number
+        determines the shape of the result. So the matrix and the ends must be concrete: call it outside of `jax.jit`
+        and `jax.vmap` (`jax.grad` works). All matrices of a batch must have the same number of them.
+    - `subset_size`: with `subset_by_value`, the number of results, for traced matrices and for batches with different
+        numbers: the lowest eigenvalues in the interval, filled up with NaN if there are fewer. If there are more, the
+        result of that matrix is NaN.
+    - `degeneracy`: what a derivative does where eigenvalues coincide, see `eigenpair.degeneracy`. The default is the
+        policy of the enclosing block, or `check()`.
     - `tally`: an array of zeros, of a shape that broadcasts to the batch. No value depends on it; its *gradient* is the
-        number of matrices of which `check` refused the gradient. See `eigenpair.degeneracy.check`.
+        number of matrices whose gradient `check` refused. See `eigenpair.degeneracy.check`.
 
     **Returns:** `EighResult(eigenvalues, eigenvectors)`, which unpacks like a tuple, `w, v = eigh(a)`, as in SciPy and
-    `jnp.linalg`; `jax.lax.linalg.eigh` has `v, w`. A matrix that cannot be solved (NaN or Inf among the entries read,
-    `b` not positive definite, no convergence) gives NaN for itself alone.
+    `jnp.linalg`; `jax.lax.linalg.eigh` returns `v, w`. A matrix that cannot be solved (NaN or Inf among the entries
+    read, `b` not positive definite, no convergence) gives NaN for that matrix alone.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
 
@@ -126,18 +127,19 @@ def eigvalsh(
     subset_size: int | None = None,
     degeneracy: Policy | None = None,
 ) -> Array:
-    """Eigenvalues alone, real and ascending, shape `(…, k)`. Arguments and errors as for `eigh`.
+    """Eigenvalues without eigenvectors, real and ascending, shape `(…, k)`. Arguments and errors as for `eigh`.
 
-    The gradient `V Diag(λ̄) Vᴴ` holds at repeated eigenvalues too when the loss is symmetric in them; otherwise it is
-    a Clarke subgradient. `degeneracy` matters to second derivatives only: at repeated eigenvalues, `check` answers if
-    the loss is linear in the eigenvalues with equal weights inside each cluster, and else refuses.
+    If the loss is symmetric in repeated eigenvalues, `V Diag(λ̄) Vᴴ` is the gradient; otherwise it is a Clarke
+    subgradient. `degeneracy` affects only second derivatives. At repeated eigenvalues, `check` returns them if the loss
+    is linear in the eigenvalues with equal weights inside each cluster; otherwise they are NaN.
     """
     by_value = intervals.checked(subset_by_index, subset_by_value, subset_size)
     return _Problem.of(a, b, type, lower, subset_by_index, degeneracy).values(by_value)
 
 
 def clusters_of(operands: Sequence[Array], type: int, lower: bool | None) -> Array:
-    """Which eigenvalues `(i, j)` share a cluster under `check()`, shape `(…, n, n)`. `operands` are of one shape."""
+    """Whether the eigenvalues `(i, j)` share a cluster under `check()`, shape `(…, n, n)`. `operands` have one
+    shape."""
     triangle = arguments.triangle(lower)
     w, *vectors = solve(operands, type=type, triangle=triangle, policy=check(), vectors=type > 0)
     a, *b = (hermitian_part(x, triangle) for x in operands)
@@ -180,7 +182,7 @@ class _Problem(NamedTuple):
         return self.solve(by_value, vectors=False)[0]
 
     def solve(self, by_value: intervals.ByValue | None = None, *, vectors: bool) -> list[Array]:
-        """`by_value`: the interval and the number of results, if not those of `subset` are wanted."""
+        """With `by_value`, the eigenpairs in its interval; otherwise those of `subset`."""
         if by_value is None:
             return self._solve(vectors)
 
@@ -212,7 +214,7 @@ class _Problem(NamedTuple):
         return results
 
     def _explain(self, w: Array) -> None:
-        """Warns about arguments that the function is not for."""
+        """Warns about probably mistaken arguments."""
         a, *b = (lax.stop_gradient(x) for x in self.operands)
         policy = self.static["policy"]
         if self.static["triangle"] == "hermitian":

@@ -31,24 +31,24 @@ def eigh_tridiagonal(
     degeneracy: Policy | None = None,
     tally: Any = None,
 ) -> EighResult | Array:
-    """Eigenvalues and eigenvectors of a real symmetric tridiagonal matrix. `scipy.linalg.eigh_tridiagonal`,
-    differentiable.
+    """Eigenvalues and eigenvectors of a real symmetric tridiagonal matrix: a differentiable
+    `scipy.linalg.eigh_tridiagonal`.
 
     **Arguments:**
 
     - `d`: the diagonal, `(…, n)`, real, single or double precision.
-    - `e`: the entries beside it, `(…, n - 1)`; its batch axes broadcast against those of `d`.
-    - `eigvals_only`, `subset_by_index`, `subset_by_value`, `subset_size`, `degeneracy`, `tally`: as for `eigh`. A
-        subset is computed alone, whatever its size.
+    - `e`: the off-diagonal entries, `(…, n - 1)`; the batch axes broadcast against those of `d`.
+    - `eigvals_only`, `subset_by_index`, `subset_by_value`, `subset_size`, `degeneracy`, `tally`: as for `eigh`. Only
+        the subset is computed, whatever its size.
 
     **Returns:** `EighResult(eigenvalues, eigenvectors)`, of shapes `(…, k)` and `(…, n, k)`, or the eigenvalues alone.
     NaN for a matrix with NaN or Inf in it.
 
-    The gradient has the shapes of `d` and `e`, and no matrix `(n, n)` is formed on the way to it, except the
-    eigenvectors of all eigenvalues where these are asked for or differentiated: `∂λₖ/∂dᵢ = vᵢₖ²`,
-    `∂λₖ/∂eᵢ = 2 vᵢₖ vᵢ₊₁ₖ`. That takes O(n) for each eigenvalue, and derivatives of the `k` eigenvectors of a subset
-    take O(n k²). If no entry of `e` is zero, all eigenvalues are different; but they may agree to the last digit, as
-    those of Wilkinson's matrix W21+ do, and `degeneracy` decides about them as for `eigh`.
+    The gradient has the shapes of `d` and `e`: `∂λₖ/∂dᵢ = vᵢₖ²`, `∂λₖ/∂eᵢ = 2 vᵢₖ vᵢ₊₁ₖ`. It takes O(n) for each
+    eigenvalue, and derivatives of the `k` eigenvectors of a subset take O(n k²). No `(n, n)` matrix is formed, except
+    the eigenvectors if all of them are requested or differentiated. If no entry of `e` is zero, all eigenvalues are
+    distinct. But they may agree to the last digit, as for Wilkinson's matrix W21+, and `degeneracy` treats them as in
+    `eigh`.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
 
@@ -69,9 +69,9 @@ def eigvalsh_tridiagonal(
     subset_size: int | None = None,
     degeneracy: Policy | None = None,
 ) -> Array:
-    """Eigenvalues alone of a real symmetric tridiagonal matrix, ascending, `(…, k)`.
-    `scipy.linalg.eigvalsh_tridiagonal`, differentiable. Arguments and errors as for `eigh_tridiagonal`; repeated
-    eigenvalues as for `eigvalsh`."""
+    """Eigenvalues of a real symmetric tridiagonal matrix, ascending, `(…, k)`: a differentiable
+    `scipy.linalg.eigvalsh_tridiagonal`. Arguments and errors as for `eigh_tridiagonal`; repeated eigenvalues as for
+    `eigvalsh`."""
     problem = _tridiagonal(d, e)
     result = _solution(problem, True, subset_by_index, subset_by_value, subset_size, degeneracy, None)
     assert not isinstance(result, EighResult)
@@ -90,22 +90,22 @@ def eigh_banded(
     degeneracy: Policy | None = None,
     tally: Any = None,
 ) -> EighResult | Array:
-    """Eigenvalues and eigenvectors of a Hermitian band matrix. `scipy.linalg.eig_banded`, differentiable.
+    """Eigenvalues and eigenvectors of a Hermitian band matrix: a differentiable `scipy.linalg.eig_banded`.
 
     **Arguments:**
 
     - `a_band`: `(…, u + 1, n)`, the diagonals of one half of the matrix in its rows, real or complex. Entry `(i, j)` is
-        at `a_band[u + i - j, j]` for `i ≤ j`, or with `lower` at `a_band[i - j, j]` for `i ≥ j`. What is beyond the
-        matrix, in the corners, is not read, nor is the imaginary part of the diagonal.
-    - `lower`: whether it is the lower half.
+        at `a_band[u + i - j, j]` for `i ≤ j`, or with `lower` at `a_band[i - j, j]` for `i ≥ j`. The unused entries in
+        the corners and the imaginary part of the diagonal are not read.
+    - `lower`: whether `a_band` holds the lower half.
     - `eigvals_only`, `subset_by_index`, `subset_by_value`, `subset_size`, `degeneracy`, `tally`: as for `eigh`.
 
     **Returns:** `EighResult(eigenvalues, eigenvectors)`, of shapes `(…, k)` and `(…, n, k)`, or the eigenvalues alone.
     NaN for a matrix with NaN or Inf in it.
 
-    The gradient has the shape of `a_band` and is that of the entries stored: those off the diagonal are doubled, since
-    each is two entries of the matrix, and the corners are zero. It takes O(n) for each diagonal and eigenvalue. With
-    all eigenvectors, `eigh` of the whole matrix is about as fast.
+    The gradient has the shape of `a_band` and is taken with respect to the stored entries. Off-diagonal entries are
+    doubled, because each stands for two entries of the matrix; the corners are zero. The gradient takes O(n) for each
+    diagonal and eigenvalue. If all eigenvectors are needed, `eigh` of the whole matrix is about as fast.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
 
@@ -126,8 +126,8 @@ def eigvalsh_banded(
     subset_size: int | None = None,
     degeneracy: Policy | None = None,
 ) -> Array:
-    """Eigenvalues alone of a Hermitian band matrix, real and ascending, `(…, k)`. `scipy.linalg.eigvals_banded`,
-    differentiable. Arguments and errors as for `eigh_banded`; repeated eigenvalues as for `eigvalsh`."""
+    """Eigenvalues of a Hermitian band matrix, real and ascending, `(…, k)`: a differentiable
+    `scipy.linalg.eigvals_banded`. Arguments and errors as for `eigh_banded`; repeated eigenvalues as for `eigvalsh`."""
     problem = _banded(a_band, lower)
     result = _solution(problem, True, subset_by_index, subset_by_value, subset_size, degeneracy, None)
     assert not isinstance(result, EighResult)
@@ -171,7 +171,7 @@ def _banded(a_band: Any, lower: Any) -> Array:
     if band.ndim < 2 or band.shape[-2] < 1:
         raise ValueError(
             f"a_band must have the diagonals in its rows, (…, u + 1, n), got shape {band.shape}; "
-            "a whole matrix is for eigh"
+            "for a whole matrix use eigh"
         )
     lower = arguments.flag("lower", lower)
     rows, n = band.shape[-2:]

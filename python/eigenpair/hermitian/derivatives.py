@@ -25,11 +25,11 @@ def eigh_pullback(
 ) -> tuple[EighResult, Callable[..., Gradients]]:
     """`eigh` and its reverse-mode derivative, for AD engines other than JAX's.
 
-    **Arguments:** as for `eigh`; NumPy arrays will do.
+    **Arguments:** as for `eigh`; NumPy arrays are accepted.
 
-    **Returns:** `(result, pullback)`. `pullback(w_bar, v_bar)` returns `(a_bar, b_bar)`, the gradients of `a` and `b`
-    in their shapes, for cotangents in the shapes of the eigenvalues and eigenvectors. `None` stands for a cotangent
-    that is zero, and for the gradient of a `b` that is not there.
+    **Returns:** `(result, pullback)`. `pullback(w_bar, v_bar)` returns `(a_bar, b_bar)`, the gradients with respect to
+    `a` and `b` in their shapes, for cotangents in the shapes of the eigenvalues and eigenvectors. `None` stands for a
+    zero cotangent, and for the gradient with respect to a missing `b`.
 
     Complex cotangents and gradients are `∂l/∂Re x + i ∂l/∂Im x` of a real loss `l`, as in PyTorch and ChainRules;
     `jax.grad` returns the conjugate.
@@ -91,12 +91,12 @@ def eigh_pushforward(
     """`eigh` and its derivative along tangents, for AD engines other than JAX's.
 
     **Arguments:** `tangents`: `(a_dot,)`, or `(a_dot, b_dot)` with a `b`, in the shapes of the matrices, `None` for
-    zero; the others as for `eigh`. NumPy arrays will do.
+    zero; the others as for `eigh`. NumPy arrays are accepted.
 
     **Returns:** `(result, (w_dot, v_dot))`.
 
-    **Raises:** as `eigh`; `TypeError` or `ValueError` naming a tangent of the wrong type or shape. What has no tangent
-    is NaN, see `eigenpair.degeneracy.check`.
+    **Raises:** as `eigh`; `TypeError` or `ValueError` naming a tangent of the wrong type or shape. Tangents that do
+    not exist are NaN, see `eigenpair.degeneracy.check`.
 
     The formulas are those of `eigh`: Giles 2008, §3.1; `docs/derivations.md`.
     """

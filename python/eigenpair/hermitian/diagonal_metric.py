@@ -1,8 +1,8 @@
-"""Pairs whose `B` is diagonal and given by its diagonal: one matrix in its metric.
+"""Pairs with a diagonal `B`, given as a vector: they are standard problems of a scaled matrix.
 
-With `D = B^½`, problems of types 1 to 3 are the standard one of `C = D⁻¹AD⁻¹` (type 1) or `DAD` (types 2 and 3), whose
-vectors `y` are `D v` (types 1 and 2) or `D⁻¹v` (type 3). It is made entry by entry, so its derivatives are those of
-JAX, and the gradient with respect to `b` has the shape of `b`.
+With `D = B^½`, problems of types 1 to 3 are the standard problem of `C = D⁻¹AD⁻¹` (type 1) or `C = DAD` (types 2 and
+3), whose vectors `y` are `D v` (types 1 and 2) or `D⁻¹v` (type 3). `C` is formed entry by entry, so JAX differentiates
+it, and the gradient with respect to `b` has the shape of `b`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class DiagonalMetric(NamedTuple):
         return f * of_rank(columns[:, None], f.ndim) * of_rank(columns, f.ndim)
 
     def pair_to_check(self, c: Array) -> tuple[Array, Array]:
-        """`C` without what is NaN because of `b`, and the matrix `B` in its shape."""
+        """`C` with zeros where it is NaN because of `b`, and the matrix `B` in the shape of `C`."""
         b = jnp.broadcast_to(of_rank(diagonal_matrix(self.diagonal, c.dtype), c.ndim), c.shape)
         without = jnp.isnan(self.rows)
         return jnp.where(of_rank(without[:, None] | without[None, :], c.ndim), 0, c), b

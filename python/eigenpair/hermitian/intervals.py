@@ -1,4 +1,4 @@
-"""`subset_by_value`: the eigenvalues in an interval, whose number is known only when they are."""
+"""`subset_by_value`: the eigenvalues in an interval. Their number is known only after they have been computed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from jax import Array, lax
 from ..runtime import arguments
 from ..runtime.matrices import of_rank
 
-# From a subset, or `None` for all, to `[w]` or `[w, v]`.
+# Maps a subset, or `None` for all, to `[w]` or `[w, v]`.
 Solve = Callable[[tuple[int, int] | None], Sequence[Array]]
-# The interval, and the number of results, `None` where that is to be counted.
+# The interval, and the number of results, or `None` if they must be counted.
 ByValue = tuple[tuple[Any, Any], int | None]
 
 
@@ -58,9 +58,9 @@ def _end(x: Any, given: Any, may_be_traced: bool) -> Any:
 
 
 _TRACED = (
-    ": how many eigenvalues there are in it decides the shape of the result. Give subset_size=k, and the results are "
-    "those in the interval, with NaN after them if they are fewer than k, or all NaN if they are more; or call outside "
-    "of jax.jit and jax.vmap"
+    ": the number of eigenvalues in it determines the shape of the result. Pass subset_size=k, and the results are "
+    "those in the interval, filled up with NaN if there are fewer than k, or all NaN if there are more. Or call it "
+    "outside of jax.jit and jax.vmap"
 )
 
 
@@ -80,11 +80,11 @@ def solve_in(by_value: ByValue, operands: Sequence[Array], values: Callable[...,
 
 
 def _counted(w: np.ndarray, low: float, high: float) -> tuple[int | None, int]:
-    """The number of the first eigenvalue in the interval, `None` if it is not the same for all matrices, and how many
-    there are."""
+    """The index of the first eigenvalue in the interval, or `None` if it differs between the matrices, and the number
+    of eigenvalues in the interval."""
     if np.isnan(w).any():
         raise ValueError(
-            "subset_by_value cannot count eigenvalues that are NaN: a matrix has NaN or Inf in it, or b is not "
+            "subset_by_value cannot count eigenvalues that are NaN: a matrix contains NaN or Inf, or b is not "
             "positive definite. With subset_size=k its results are NaN"
         )
     first = np.sum(w <= low, axis=-1)
@@ -94,14 +94,14 @@ def _counted(w: np.ndarray, low: float, high: float) -> tuple[int | None, int]:
     if np.min(count) != np.max(count):
         raise ValueError(
             f"matrices of the batch have between {np.min(count)} and {np.max(count)} eigenvalues in the interval "
-            f"{(low, high)}; give subset_size={np.max(count)}, and NaN is put after the fewer"
+            f"{(low, high)}; pass subset_size={np.max(count)}, which fills up the others with NaN"
         )
     same = np.min(first) == np.max(first)
     return (int(np.min(first)) if same else None), int(np.min(count))
 
 
 def _padded(results: Sequence[Array], low: Any, high: Any, size: int) -> list[Array]:
-    """The `size` lowest of the interval from all eigenpairs, NaN after them, and NaN alone where there are more."""
+    """The `size` lowest eigenpairs in the interval, filled up with NaN; only NaN if there are more than `size`."""
     w = results[0]
     n = w.shape[-1]
     still = lax.stop_gradient(w)

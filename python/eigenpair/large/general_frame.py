@@ -179,6 +179,6 @@ def _complement_on_host(
     if np.any(np.isnan(found)):
         messages.warn(
             "a derivative of eigenvectors of eigs is NaN: GMRES did not solve its linear system. "
-            "Move sigma closer to the eigenvalues, or ask for one more or one less of them."
+            "Move sigma closer to the eigenvalues, or request one more or one fewer of them."
         )
     return found.astype(right.dtype)

@@ -1,4 +1,4 @@
-"""Warnings that say why an answer is NaN. They come when the computation runs, under `jit` too."""
+"""Warnings that say why a result is NaN. They are issued when the computation runs, also under `jit`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _of_derivative(function: str, good: Any, lost: Any, size: Any, iterations: A
     _warn(
         f"a derivative of eigenvectors of {function} is NaN: after {int(np.max(iterations))} iterations, linear "
         f"systems have relative residuals {np.array2string(relative, precision=1)}. {_more(function)}. An eigenvalue "
-        "that was not asked for may be too close: then ask for one more or one less."
+        "outside the requested ones may be too close: then request one more or one fewer."
     )
 
 
@@ -69,14 +69,14 @@ def _of_solution(function: str, converged: Any, complete: Any, residuals: Any, a
         return
     if not np.all(np.isfinite(residuals)):
         wrong_b = "singular" if function == "eigs" else "not positive definite"
-        _warn(f"{function}: all is NaN, because the operator returned NaN or Inf, or b is {wrong_b}.")
+        _warn(f"{function}: the result is NaN, because the operator returned NaN or Inf, or b is {wrong_b}.")
         return
     count = int(np.sum(~(residuals <= allowed)))
     shown = np.array2string(residuals, precision=1)
     reason = (
         f"{count} of {residuals.shape[-1]} eigenpairs did not converge"
         if count
-        else "the search for copies of repeated eigenvalues did not come to its end"
+        else "the search for copies of repeated eigenvalues did not finish"
     )
     _warn(
         f"{function}: NaN, because {reason} in {int(np.max(iterations))} iterations. Residuals: {shown}; "
@@ -91,7 +91,7 @@ def of_symmetry(function: str, name: str, wrong: Array) -> None:
 
 def _of_symmetry(function: str, name: str, wrong: Any) -> None:
     if np.any(np.asarray(wrong)):
-        _warn(f"{function}: all is NaN, because {not_hermitian(name)}")
+        _warn(f"{function}: the result is NaN, because {not_hermitian(name)}")
 
 
 def not_hermitian(name: str) -> str:
@@ -110,5 +110,5 @@ def warn(message: str) -> None:
 def of_factor(spec: Any, error: Exception) -> str:
     """Why a factorization could not be used."""
     if type(error).__name__ == "Indefinite":
-        return "b must be positive definite, and is not: check its signs, or solve with eigs"
+        return "b is not positive definite: check its signs, or use eigs"
     return f"sigma={spec.sigma} is an eigenvalue, or too close to one for a factorization ({error}): move it a little"

@@ -74,7 +74,7 @@ _dual_p.multiple_results = True
 
 def _bind(primitive: Primitive, leading: Sequence[Any], directions: Sequence[Any], matrix: Any, **params: Any) -> Any:
     if len(directions) > 2:
-        raise NotImplementedError("functions of matrices have first and second derivatives; one more was asked for")
+        raise NotImplementedError("functions of matrices have first and second derivatives; a higher one was requested")
     return primitive.bind(*leading, *directions, *matrix, **params)
 
 

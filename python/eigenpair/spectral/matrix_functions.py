@@ -1,4 +1,4 @@
-"""Functions of a general matrix, with derivatives at repeated eigenvalues too. See `docs/derivations.md`, "Functions of
+"""Functions of a general matrix, with derivatives also at repeated eigenvalues. See `docs/derivations.md`, "Functions of
 general matrices"."""
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ Function = Callable[[Array], Array]
 
 @with_remedies(FUNCTIONS)
 def matrix_function(f: Function, a: Any) -> Array:
-    """`f(A)` of a general square matrix. `scipy.linalg.funm`, differentiable.
+    """`f(A)` of a general square matrix: a differentiable `scipy.linalg.funm`.
 
-    For Hermitian matrices `spectral_map` is faster, and better.
+    For Hermitian matrices `spectral_map` is faster and more accurate.
 
     **Arguments:**
 
-    - `f`: a scalar function of a complex number, analytic around the eigenvalues, written with `jax.numpy`. What it
-        closes over is differentiated too.
+    - `f`: a scalar function of a complex number, analytic around the eigenvalues, written with `jax.numpy`. The values
+        that it closes over are differentiated too.
     - `a`: `(…, n, n)`, every entry a variable.
 
-    **Returns:** `(…, n, n)`, complex, also of a real matrix: take `.real` where `f(x̄)` is the conjugate of `f(x)` and
-    no real eigenvalue has a complex value.
+    **Returns:** `(…, n, n)`, complex, even for a real matrix. Take `.real` if `f(x̄)` is the conjugate of `f(x)` and
+    `f` is real at real eigenvalues.
 
-    First and second derivatives, in any mode, are right where eigenvalues coincide, whether or not there is a basis of
+    First and second derivatives, in any mode, are right where eigenvalues coincide, with or without a basis of
     eigenvectors: `f(A)` is differentiable wherever `f` is analytic around the eigenvalues. A third derivative raises
     `NotImplementedError`.
 
     *Accuracy.* Errors grow with the condition number of the function, which is the norm of its derivative. The result
-    is NaN where no three digits are left: for `jnp.sqrt`, a zero eigenvalue, unless all that is known of it is exact;
-    for any function with a cut, an eigenvalue on it of a complex matrix, or of a real one that is nearly defective. A
-    matrix without a well-conditioned basis of eigenvectors is reduced to its Schur form, on CPUs alone: it is NaN on
-    other platforms.
+    is NaN if it does not have three correct digits. Examples are `jnp.sqrt` with a zero eigenvalue (unless rounding
+    does not affect that eigenvalue), and a function with a branch cut if a complex or nearly defective matrix has an
+    eigenvalue on the cut. A matrix without a well-conditioned basis of eigenvectors is reduced to its Schur form. This
+    is possible only on CPUs; on other platforms the result is NaN.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
     """
@@ -56,30 +56,30 @@ def matrix_function(f: Function, a: Any) -> Array:
 
 @with_remedies(FUNCTIONS)
 def sqrtm(a: Any) -> Array:
-    """The principal square root of a general matrix: the one whose eigenvalues have positive real parts, or are on the
-    positive imaginary axis. `scipy.linalg.sqrtm`, differentiable.
+    """The principal square root of a general matrix: its eigenvalues have positive real parts, or lie on the
+    positive imaginary axis. A differentiable `scipy.linalg.sqrtm`.
 
-    As `matrix_function(jnp.sqrt, a)`, and accurate for nearly defective matrices of any spectrum (Higham, *Functions of
-    Matrices*, alg. 6.3).
+    Like `matrix_function(jnp.sqrt, a)`, but also accurate for nearly defective matrices with any spectrum (Higham,
+    *Functions of Matrices*, alg. 6.3).
     """
     return _function(jnp.sqrt, _matrix(a), "sqrt")
 
 
 @with_remedies(FUNCTIONS)
 def logm(a: Any) -> Array:
-    """The principal logarithm of a general matrix: eigenvalues have imaginary parts in (−π, π]. `scipy.linalg.logm`,
-    differentiable.
+    """The principal logarithm of a general matrix: its eigenvalues have imaginary parts in (−π, π]. A differentiable
+    `scipy.linalg.logm`.
 
-    As `matrix_function(jnp.log, a)`, and accurate for nearly defective matrices of any spectrum (Higham, *Functions of
-    Matrices*, ch. 11).
+    Like `matrix_function(jnp.log, a)`, but also accurate for nearly defective matrices with any spectrum (Higham,
+    *Functions of Matrices*, ch. 11).
     """
     return _function(jnp.log, _matrix(a), "log")
 
 
 @with_remedies(FUNCTIONS)
 def signm(a: Any) -> Array:
-    """The sign of a general matrix: `f` = 1 in the right half-plane, −1 in the left. `scipy.linalg.signm`,
-    differentiable. NaN with an eigenvalue on the imaginary axis. Real for real `a`.
+    """The sign of a general matrix: `f` is 1 in the right half-plane and −1 in the left. A differentiable
+    `scipy.linalg.signm`. NaN if an eigenvalue lies on the imaginary axis; real for real `a`.
     """
     a = _matrix(a)
     result = _function(functions.sign, a, "sign")
@@ -93,7 +93,7 @@ def _matrix(a: Any) -> Array:
 
 def _arguments_of(f: Any, a: Any) -> tuple[Function, Array]:
     if callable(a) and not callable(f):
-        raise TypeError("a and f are in each other's place; the order is f, a")
+        raise TypeError("a and f are swapped; the order is f, a")
     a = _matrix(a)
     if not callable(f):
         raise TypeError(f"f must be a function of a number, such as jnp.exp, got {f!r}")
@@ -101,7 +101,7 @@ def _arguments_of(f: Any, a: Any) -> tuple[Function, Array]:
         raise TypeError("f must be analytic, which jnp.sign is not for complex numbers; use eigenpair.signm(a)")
     dtype = np.promote_types(a.dtype, np.complex64)
 
-    # Not f itself: JAX keeps weak references to functions, which some callables do not allow.
+    # We do not pass f itself, because JAX keeps weak references to functions, and some callables do not allow them.
     def one(x: Array) -> Array:
         return f(x)
 
@@ -113,10 +113,10 @@ def _arguments_of(f: Any, a: Any) -> tuple[Function, Array]:
             f"({error}); {instead_of(f)}"
         ) from error
     if getattr(result, "shape", None) != ():
-        raise TypeError(f"f must return a number for a number, it is called with one at a time; it returned {result}")
+        raise TypeError(f"f must map a number to a number, because it is called with one at a time; it returned {result}")
     if result.dtype != dtype:
         raise TypeError(
-            f"f must return a {dtype} number for one, as analytic functions do; it returned one of {result.dtype}"
+            f"f must map a {dtype} number to a {dtype} number, as analytic functions do; it returned {result.dtype}"
         )
     return one, a
 

@@ -1,4 +1,4 @@
-"""Functions of a Hermitian matrix that have a derivative at any degeneracy. See `docs/derivations.md`, "Spectral
+"""Functions of a Hermitian matrix, with derivatives at any degeneracy. See `docs/derivations.md`, "Spectral
 functions"."""
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ __all__ = ["spectral_map", "spectral_projector", "spectral_sum"]
 def spectral_map(
     f: Callable[[Array], Array], a: Any, b: Any = None, *, type: int = 1, hermitian_part: bool = False
 ) -> Array:
-    """`V f(Λ) Vᴴ` of a Hermitian matrix or of a definite pair, exact at any degeneracy: `f(A)`, or `Σ f(λᵢ) vᵢ vᵢᴴ`,
-    the density matrix of the orbitals `vᵢ` with occupations `f(λᵢ)`. `scipy.linalg.funm`, differentiable.
+    """`V f(Λ) Vᴴ` of a Hermitian matrix or of a definite pair, exact at any degeneracy. For a matrix it is `f(A)`. For
+    a pair it is `Σ f(λᵢ) vᵢ vᵢᴴ`, the density matrix of orbitals `vᵢ` with occupations `f(λᵢ)`. A differentiable
+    `scipy.linalg.funm`.
 
     **Arguments:**
 
     - `f`: a scalar function of a real number, differentiable on the spectrum and between its points, written with
-        `jax.numpy`. What it closes over is differentiated too. Complex values are allowed (`lambda x: jnp.exp(-1j * x
-        * t)`).
-    - `a`: `(…, n, n)`, Hermitian. Small deviations are ignored, such as rounding or the steps of finite differences. A
-        matrix that is far from Hermitian (its skew-Hermitian part is more than a hundredth of it) gives NaN, since it
-        is hardly what was meant.
+        `jax.numpy`. The values that it closes over are differentiated too. Complex values are allowed (`lambda x:
+        jnp.exp(-1j * x * t)`).
+    - `a`: `(…, n, n)`, Hermitian. Small deviations, such as rounding errors or the steps of finite differences, are
+        ignored. A matrix that is far from Hermitian (its skew-Hermitian part is more than a hundredth of it) gives NaN,
+        because it is probably a mistake.
     - `b`: `(…, n, n)`, Hermitian positive definite; its batch axes broadcast against those of `a`. Or `(n,)`, the
         diagonal of `B`, real and positive.
     - `type`: the problem and the normalization of `V`, as for `eigh`: `VᴴBV = I` in types 1 and 2, `VᴴB⁻¹V = I` in
         type 3.
-    - `hermitian_part`: take the Hermitian part of any matrix, without that check.
+    - `hermitian_part`: take the Hermitian part of any matrix, without this check.
 
     **Returns:** `(…, n, n)`, Hermitian when `f` is real; NaN for a `b` that is not positive definite.
 
@@ -64,8 +65,8 @@ def spectral_map(
 def spectral_sum(
     f: Callable[[Array], Array], a: Any, b: Any = None, *, type: int = 1, hermitian_part: bool = False
 ) -> Array:
-    """`Σ f(λᵢ)` of a Hermitian matrix or of a definite pair, three times differentiable at any degeneracy. Of one
-    matrix it is `tr f(A)`, and its gradient `f'(A)`.
+    """`Σ f(λᵢ)` of a Hermitian matrix or of a definite pair, three times differentiable at any degeneracy. For a
+    matrix it is `tr f(A)`, with the gradient `f'(A)`.
 
     Arguments and errors as for `spectral_map`; shape `(…,)`.
     """
@@ -77,19 +78,19 @@ def spectral_sum(
 
 @with_remedies(SPECTRAL)
 def spectral_projector(a: Any, k: int, b: Any = None, *, type: int = 1, hermitian_part: bool = False) -> Array:
-    """`V_k V_kᴴ` with the eigenvectors of the `k` lowest eigenvalues of a Hermitian matrix, or of a definite pair: the
-    orthogonal projector on them, or the density matrix `P` of `k` orbitals (`P B` is then a projector).
+    """`V_k V_kᴴ` with the eigenvectors of the `k` lowest eigenvalues of a Hermitian matrix or of a definite pair: the
+    orthogonal projector on them, or the density matrix `P` of `k` orbitals (then `P B` is a projector).
 
-    Only the gap between eigenvalues `k` and `k + 1` matters to its first and second derivatives; degeneracy on either
-    side does not. Where that gap is no larger than rounding (as for `eigenpair.degeneracy.check`), there is no such
-    projector: all is NaN.
+    Its first and second derivatives depend only on the gap between eigenvalues `k` and `k + 1`, not on degeneracy on
+    either side. If this gap is no larger than rounding errors (as in `eigenpair.degeneracy.check`), there is no such
+    projector, and value and derivatives are NaN.
 
     **Arguments:** `k`: an integer, `0 ≤ k ≤ n`; the others as for `spectral_map`.
 
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled.
     """
     if getattr(k, "ndim", 0) > 1:
-        raise TypeError("k must be an integer, and is a matrix; the order is a, k, b")
+        raise TypeError("k must be an integer, got a matrix; the order is a, k, b")
     operands, type, metric = _matrices_of(a, b, type)
     n = operands[0].shape[-1]
     k = arguments.integer("k", k)
@@ -105,7 +106,7 @@ def spectral_projector(a: Any, k: int, b: Any = None, *, type: int = 1, hermitia
 
 
 def _matrices_of(a: Any, b: Any, type: Any) -> tuple[tuple[Array, ...], int, DiagonalMetric | None]:
-    """The matrices and the type of problem; with a diagonal `b`, those of the standard problem in its metric."""
+    """The matrices and the type of the problem; for a diagonal `b`, those of the equivalent standard problem."""
     a = arguments.matrices("a", a)
     type = arguments.problem_type(type, b is not None)
     if b is None:
@@ -122,7 +123,7 @@ def _outside(metric: DiagonalMetric | None, x: Array) -> Array:
 
 
 def _problem(function: str, operands: tuple[Array, ...], type: int, hermitian_part: Any) -> tuple[pair.Problem, Array]:
-    """The problem, and 1, or NaN where there is none."""
+    """The problem, and a factor: 1, or NaN where it has no solution."""
     parts, factors = zip(*(_part_and_factor(function, x, hermitian_part) for x in operands), strict=True)
     if type == 0:
         return pair.standard(parts[0]), factors[0]
@@ -136,15 +137,15 @@ def _arguments_of(
 ) -> tuple[Callable[[Array], Array], tuple[Array, ...], int, DiagonalMetric | None]:
     """`f` elementwise, after a check that it maps a number to a number, and the matrices as arrays."""
     if callable(a) and not callable(f):
-        raise TypeError("a and f are in each other's place; the order is f, a")
+        raise TypeError("a and f are swapped; the order is f, a")
     operands, type, metric = _matrices_of(a, b, type)
     a = operands[0]
     if not callable(f):
         raise TypeError(f"f must be a function of a number, such as jnp.exp, got {f!r}")
     precision = jnp.finfo(a.dtype).dtype
 
-    # Not f itself: JAX keeps weak references to functions, which some callables do not allow, NumPy's among them. The
-    # second time that jaxlib 0.10 is given one of those, it ends the process.
+    # We do not pass f itself, because JAX keeps weak references to functions, and some callables, such as NumPy's, do
+    # not allow them. jaxlib 0.10 crashes when it gets such a callable for the second time.
     def one(x: Array) -> Array:
         return f(x)
 
@@ -157,7 +158,7 @@ def _arguments_of(
     except TypeError as error:
         raise TypeError(f"f must take one number and be written with jax.numpy; {f!r} raised: {error}") from error
     if getattr(result, "shape", None) != ():
-        raise TypeError(f"f must return a number for a number, it is called with one at a time; it returned {result}")
+        raise TypeError(f"f must map a number to a number, because it is called with one at a time; it returned {result}")
     if result.dtype not in arguments.PRECISIONS:
         raise TypeError(
             f"f must return a floating-point or complex number, it returned one of {result.dtype}; cast it: "
