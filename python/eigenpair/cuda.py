@@ -1,8 +1,7 @@
-"""Kernels on CUDA devices: a cuSOLVER found when it is needed, called by the native core.
+"""Kernels on CUDA devices: the native core finds cuSOLVER when it is first needed, and calls it.
 
-The core leaves to XLA what XLA does well on a device: forming Hermitian parts, NaN for what failed, order and gauge. So
-these functions stand in for XLA's own `eigh` and `eig` inside of the paths that `hermitian` and `general` have for
-platforms without kernels.
+On a device, XLA forms Hermitian parts, order and gauge, and NaN for matrices that failed. So these functions only
+replace XLA's own `eigh` and `eig`, in the code that `hermitian` and `general` have for platforms without kernels.
 """
 
 from .runtime.cuda import has_kernels, libraries, library_paths, report

@@ -1,7 +1,7 @@
-"""One matrix too large for one device: engines that solve `A v = λ v` for a matrix spread over several.
+"""Engines for a matrix that is too large for one device: they solve `A v = λ v` for a matrix spread over several.
 
-An engine replaces the solver and nothing else: the derivatives, degeneracy policies included, are those of
-`eigenpair.hermitian`, on matrices that stay spread as they are. See `docs/scaling.md`.
+An engine replaces only the solver. The derivatives and degeneracy policies are those of `eigenpair.hermitian`, and all
+matrices stay spread over the devices. See `docs/scaling.md`.
 """
 
 from .runtime.engines import Engine, engine, jaxmg

@@ -1,4 +1,4 @@
-"""The program `eigenpair`, also `python -m eigenpair`: what is installed, problems from files, gradients checked."""
+"""The program `eigenpair`, also `python -m eigenpair`: prints what is installed, solves files, checks gradients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from . import bench, check, solve
 
 _COMMANDS = {"solve": solve, "check": check, "bench": bench}
 
-_DESCRIPTION = "Differentiable eigendecomposition. Without a command: what is installed."
+_DESCRIPTION = "Differentiable eigendecomposition. Without a command, prints what is installed."
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""`eigenpair bench`: how fast it is on this machine, beside JAX's own decomposition."""
+"""`eigenpair bench`: times eigenpair and JAX's own decomposition on this machine."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .. import eigh
 from ..runtime.files import BadInput
 from . import output
 
-HELP = "how fast it is on this machine, beside jnp.linalg.eigh"
+HELP = "time eigenpair.eigh and jnp.linalg.eigh on this machine"
 
 DESCRIPTION = """\
 Times eigenpair.eigh and jnp.linalg.eigh on random symmetric matrices, forward and with the gradient of a loss of
-eigenvalues and eigenvectors, both under jit, in turns. The medians are printed. Other load on the machine makes them
-meaningless.
+eigenvalues and eigenvectors, both under jit, in turns, and prints the medians. They mean nothing if other programs keep
+the machine busy.
 """
 
 EPILOG = """\

@@ -1,4 +1,4 @@
-"""`eigenpair check`: a user's own loss, its gradient beside finite differences."""
+"""`eigenpair check`: compares the gradient of a user's loss with finite differences."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ..runtime.files import BadInput, read_matrix
 from ..verification import check_grads
 from . import output
 
-HELP = "your own loss: its gradient beside finite differences"
+HELP = "compare the gradient of your own loss with finite differences"
 
 DESCRIPTION = """\
-Compares the gradient of a loss with finite differences, and gives a verdict for each input: right, WRONG and by how
-much, NaN with the reason, a KINK or JUMP of the loss, or UNDECIDED. The module is imported from this folder or from
-where Python finds it, in double precision.
+Compares the gradient of a loss with finite differences, and prints a verdict for each input: right, WRONG with the
+error, NaN with the reason, a KINK or JUMP of the loss, or UNDECIDED. The module is imported from this folder or from
+Python's path, in double precision.
 """
 
 EPILOG = """\
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             found = check_grads(
                 function, *inputs, order=arguments.order, directions=arguments.directions, seed=arguments.seed
             )
-        except Exception as error:  # what a function of the user's may raise, this program cannot know
+        except Exception as error:  # a user's function may raise any exception
             raise BadInput(_in_user_code(arguments.function, error, module)) from error
     if arguments.json:
         rows = [dataclasses.asdict(x) for x in found.inputs]

@@ -26,9 +26,9 @@ class Loss(NamedTuple):
 
     value: Callable[[Any], Any]
     text: str
-    # Of a Hermitian problem: numbers that are equal where it treats eigenvalues as equals.
+    # For a Hermitian problem: numbers that are equal if the loss treats the eigenvalues equally.
     treatment: np.ndarray[Any, Any] | None = None
-    # Of a general problem: what it is the maximum of, if it is a maximum.
+    # For a general problem: the number of each eigenvalue whose maximum the loss is, if it is a maximum.
     maximum_of: Callable[[Any], Any] | None = None
 
 

@@ -1,4 +1,4 @@
-"""`eigenpair solve`: an eigenproblem from files to a file."""
+"""`eigenpair solve`: reads an eigenproblem from files and writes the solution to a file."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ..runtime.files import BadInput, note, read_matrix
 from . import losses, output
 from .ties import largest_is_tied
 
-HELP = "an eigenproblem from files to a file, with gradients"
+HELP = "solve an eigenproblem from files, with gradients"
 
 DESCRIPTION = """\
 Solves A v = λ v, or with --b the generalized problem of --type, for Hermitian A and positive definite B; with
 --general, A v = λ v or A v = λ B v for any square matrices.
 
 Files are .npy, .npz (an array by name: file.npz:name), Matrix Market .mtx or .csv; sparse matrices are made dense.
-`-` is standard input, in any of these formats. Arrays of more than two axes are batches. Computed in the files' own
-precision, single or double.
+`-` is standard input, in any of these formats. Arrays of more than two axes are batches. The precision is that of the
+files, single or double.
 """
 
 EPILOG = f"""\
 {losses.HELP}
 the file written by -o holds eigenvalues, eigenvectors (unless --values-only), with --left left_eigenvectors; with
 --gradient value, grad_a, grad_b. A gradient G of a value f means df = Re tr(Gᴴ dA), so a complex one is
-∂f/∂Re A + i ∂f/∂Im A. Of a Hermitian problem it is Hermitian; with --lower or --upper it lives on that triangle, the
-only one read.
+∂f/∂Re A + i ∂f/∂Im A. For a Hermitian problem it is Hermitian. With --lower or --upper only that triangle is read, and
+the gradient is zero outside of it.
 
 examples:
   eigenpair solve A.npy
@@ -188,7 +188,7 @@ def _gradients(loss: losses.Loss, matrices: list[np.ndarray[Any, Any]], options:
     operands = _in_one_batch(matrices)
     value, pull = jax.vjp(lambda *xs: loss.value(eigvalsh(*xs, **options)), *operands)
 
-    # An eigenvalue left out by --subset may equal one that is in it, so the whole spectrum is looked at.
+    # An eigenvalue outside of --subset may equal one inside, so the whole spectrum is compared.
     n = operands[0].shape[-1]
     first, last = options["subset_by_index"] or (0, n - 1)
     same_cluster = np.asarray(clusters_of([*map(jnp.asarray, operands)], options.get("type", 0), options["lower"]))

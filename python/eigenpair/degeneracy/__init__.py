@@ -1,8 +1,8 @@
-"""What to do where eigenvalues coincide: the policies, and what they have in common.
+"""Policies for coinciding eigenvalues, and the code that they share.
 
-Derivatives of eigenvectors divide by the gaps between eigenvalues. Where a gap is zero, or as small as rounding, the
-derivative of an eigenvector does not exist; the derivative of a loss that uses the vectors only through the invariant
-subspace does. A policy says what is done about it. See `docs/derivations.md`, section "Degeneracy".
+Derivatives of eigenvectors divide by the gaps between eigenvalues. If a gap is zero, or as small as a rounding error,
+the derivative of an eigenvector does not exist. But a loss that uses the vectors only through the invariant subspace
+has a derivative. A policy says what is computed. See `docs/derivations.md`, section "Degeneracy".
 """
 
 from .explanations import DegeneracyWarning

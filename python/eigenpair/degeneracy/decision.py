@@ -1,9 +1,9 @@
-"""The decision about gaps: which eigenvalues form a cluster, what is divided by the gaps between the others, which
-entries of a cotangent are rounding noise, and what is refused.
+"""The decision about gaps: which eigenvalues form a cluster, the inverse gaps between the others, which entries of a
+cotangent are rounding noise, and what is refused.
 
-For Hermitian problems, whole and subsets; general_decision.py has what is different for general ones. The core
-decides in the same way (csrc/degeneracy/gaps-inl.h); `tests/cases/decisions.txt` keeps the two equal.
-`docs/derivations.md`, "Degeneracy", has the reasons.
+This file is for Hermitian problems, whole and subsets. For general ones, general_decision.py has what differs. The core
+decides in the same way (csrc/degeneracy/gaps-inl.h); both are tested against `tests/cases/decisions.txt`.
+`docs/derivations.md`, "Degeneracy", gives the reasons.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .policies import Policy, broaden, check, mask
 ROUNDING_OF_COTANGENT = 64.0
 NOISE_OF_COTANGENT = 8.0
 NEAR = 1e-3
-# Up to this order, computing a bound in vain is cheaper than a branch.
+# Up to this order, computing an unneeded bound is cheaper than a branch.
 SMALL = 8
 
 # ---- clusters and gaps --------------------------------------------------------------------------------------------
@@ -36,14 +36,14 @@ def cluster_width(policy: check, n: int, dtype: Any) -> float:
 
 
 def second_order_width(policy: check, w: Array, vectors: bool) -> float:
-    """The same for second derivatives, which through eigenvectors divide by gaps twice."""
+    """The same for second derivatives of eigenvectors, which divide by gaps twice."""
     width = cluster_width(policy, w.shape[-1], w.dtype)
     return max(width, math.sqrt(width)) if vectors else width
 
 
 def apart_from_next(policy: check, w: Array, scale: Array) -> Array:
     """Which of the ascending eigenvalues, all but the last, share no cluster with the next; booleans `(…, n - 1)`."""
-    # With a NaN among them nothing is apart; such a matrix is NaN anyway.
+    # If one of them is NaN, all count as one cluster; the results of such a matrix are NaN anyway.
     return jnp.diff(w, axis=-1) > cluster_width(policy, w.shape[-1], w.dtype) * scale
 
 
@@ -72,14 +72,14 @@ def inverse_gaps(policy: Policy, w: Array, scale: Array) -> Array:
     return jnp.where(dropped, 0, 1 / jnp.where(dropped, 1, gap))
 
 
-# ---- what is rounding ---------------------------------------------------------------------------------------------
+# ---- rounding errors ----------------------------------------------------------------------------------------------
 
 
 def rounding_of_product(x: Array, x_bar: Array) -> Array:
-    """How far rounding reaches in the entries of `xᴴ x_bar`, in units of `√n·ε`; shape `(…, n, n)`.
+    """The size of rounding errors in the entries of `xᴴ x_bar`, in units of `√n·ε`; shape `(…, n, n)`.
 
-    The rounding errors that a loss leaves in its cotangent have one size in all columns, or are in proportion to the
-    vectors. The smaller of the two estimates is taken.
+    The rounding errors that a loss leaves in its cotangent have the same size in all columns, or are proportional to
+    the vectors. We take the smaller of the two estimates.
     """
     length, bar = norm(lax.stop_gradient(x), -2), norm(lax.stop_gradient(x_bar), -2)
     other = jnp.swapaxes(length, -1, -2)
@@ -91,9 +91,9 @@ def rounding_of_product(x: Array, x_bar: Array) -> Array:
 
 
 def rounding_of_form(x: Array, m: Array, y: Array | None = None) -> Array:
-    """How far rounding reaches in the entries of `xᴴ m y` (`y = x` when not given), in units of `√n·ε`: `|x|ᵀ |m| |y|`.
+    """The size of rounding errors in the entries of `xᴴ m y` (`y = x` by default), in units of `√n·ε`: `|x|ᵀ |m| |y|`.
 
-    It follows `x` and `m` when both are scaled row by row, as in a graded problem.
+    It does not change if `x` and `m` are scaled row by row against each other, as in a graded problem.
     """
     left = jnp.abs(x)
     return matmul(jnp.swapaxes(left, -1, -2), matmul(jnp.abs(m), left if y is None else jnp.abs(y)))
@@ -116,8 +116,8 @@ def finite_or_nan(kappa: Array) -> Array:
 
 
 def turning_and_mixing(k_bar: Array) -> tuple[Array, Array]:
-    """Sizes of the entries of `(K̄ − K̄ᴴ)/2`, which turns two vectors into each other, and of `(K̄ + K̄ᴴ)/2`, which mixes
-    them."""
+    """Absolute values of the entries of `(K̄ − K̄ᴴ)/2`, which belongs to rotations of two vectors into each other, and of
+    `(K̄ + K̄ᴴ)/2`, which belongs to changes of their inner products."""
     adjoint = jnp.conj(jnp.swapaxes(k_bar, -1, -2))
     return jnp.abs(k_bar - adjoint) / 2, jnp.abs(k_bar + adjoint) / 2
 
@@ -125,10 +125,11 @@ def turning_and_mixing(k_bar: Array) -> tuple[Array, Array]:
 def is_noise(
     policy: Policy, gap: Array, coupling: Array, mixing: Array, w_bar: Array | None, kappa: Array, scale: Array
 ) -> Array | None:
-    """Two close eigenvalues `(i, j)` whose entry of the cotangent is rounding noise; `None` where no policy asks.
+    """Whether `(i, j)` are close eigenvalues whose entry of the cotangent is rounding noise; `None` if the policy does
+    not test this.
 
-    A loss that is symmetric in two close eigenvalues does not couple their vectors: that entry is zero but for
-    rounding. Divided by the small gap, the rounding error would dominate the gradient.
+    A loss that is symmetric in two close eigenvalues does not couple their vectors: the entry is zero up to a rounding
+    error. Divided by the small gap, the rounding error would dominate the gradient.
     """
     if not isinstance(policy, check):
         return None
@@ -144,7 +145,7 @@ def is_noise(
 
 
 def zero_at_noise(noise: Array | None, x: Array) -> Array:
-    """`x` with the value 0 at noise. Its derivative stays: where a coupling is zero, its derivative need not be."""
+    """`x` with the value 0 at noise. Its derivative is kept: a coupling that is zero may have a nonzero derivative."""
     return x if noise is None else jnp.where(noise, x - lax.stop_gradient(x), x)
 
 
@@ -156,7 +157,8 @@ def gradient_factor(
 ) -> Array | None:
     """1 where the gradient may be computed without the gaps inside clusters, NaN where it is refused; `(…, 1, 1)`.
 
-    `k_bar` is `K̄` of the derivations, and `kappa` the size of what is rounded in each entry. `None`: no policy asks.
+    `k_bar` is `K̄` of the derivations, and `kappa` the size of the rounding errors in its entries. `None` if the policy
+    does not test this.
     """
     if not isinstance(policy, check) or w.shape[-1] == 0:
         return None
@@ -188,8 +190,9 @@ def columns_without_tangent(
 ) -> Array | None:
     """Which columns have no tangent: those that the perturbation couples with others of their cluster; `(…, 1, n)`.
 
-    `together` marks the eigenvalues `(i, j)` of a cluster, `moved` is what is divided by their gaps, `kappa()` the size
-    of what is rounded in its entries, and `why` the reason that an explanation gives. `None`: no policy asks.
+    `together` marks the eigenvalues `(i, j)` of a cluster, `moved` is the matrix that is divided by their gaps,
+    `kappa()` the size of the rounding errors in its entries, and `why` the reason for an explanation. `None` if the
+    policy does not test this.
     """
     if not isinstance(policy, check) or policy.coupled != "nan" or w.shape[-1] == 0:
         return None
@@ -197,7 +200,7 @@ def columns_without_tangent(
     size = jnp.abs(moved)
     if w.shape[-1] <= SMALL:
         bound = lax.stop_gradient(kappa())
-    else:  # the bound costs two products, which matrices without clusters can save
+    else:  # the bound costs two products, which are not needed without clusters
         bound = lax.cond(jnp.any(together), lambda: lax.stop_gradient(kappa()), lambda: jnp.zeros_like(size))
     small = ROUNDING_OF_COTANGENT * math.sqrt(w.shape[-1]) * jnp.finfo(w.dtype).eps
     # `not <=` rather than `>`: a NaN in the tangent fails the test.
@@ -216,13 +219,14 @@ def nan_if_any(wrong: Array, dtype: Any) -> Array:
 def second_order_factor(
     policy: Policy, subject: Subject, w: Array, scale: Array, vectors: bool, weights: Array | None = None
 ) -> Array:
-    """What multiplies derivatives of a first-order rule: under `check`, NaN for matrices with two eigenvalues too close
-    for a second derivative, through eigenvectors or (not `vectors`) eigenvalues alone; else 1. Shape `(…,)`.
+    """The factor of the derivatives of a first-order rule: under `check`, NaN for matrices with two eigenvalues too
+    close for a second derivative, through eigenvectors or (without `vectors`) through eigenvalues alone; else 1. Shape
+    `(…,)`.
 
-    `weights`: the constant cotangents of the eigenvalues of a loss that is linear in them. Eigenvalues of equal weight
-    may be as close as they like, since such a loss is a sum of traces over whole clusters; but not the same number:
-    at a tie, JAX's derivatives of `max`, `clip` or `abs` have equal weights too, and these have a kink there. The core
-    has no such exception, since it computes no second derivatives.
+    `weights` are the constant cotangents of the eigenvalues if the loss is linear in them. Eigenvalues with equal
+    weights may be arbitrarily close, because such a loss is a sum of traces over whole clusters. But they must not be
+    the same number: there, JAX's derivatives of `max`, `clip` or `abs` also have equal weights, although these have a
+    kink. The core does not need this exception, because it computes no second derivatives.
     """
     if not isinstance(policy, check) or w.shape[-1] < 2:
         return jnp.ones(w.shape[:-1], w.dtype)
@@ -244,12 +248,12 @@ def policy_of_whole(policy: Policy, n: int, k: int) -> Policy:
 
 
 def open_columns(policy: Policy, w: Array, outside: Array, scale: Array) -> Array | None:
-    """Which eigenvalues share a cluster with one of those `outside` of the subset, `(…, m)`; shape `(…, 1, k)`. `None`
-    where no policy asks."""
+    """Which eigenvalues share a cluster with one `outside` of the subset, `(…, m)`; shape `(…, 1, k)`. `None` if the
+    policy does not test this."""
     if not isinstance(policy, check):
         return None
     w, outside, scale = (lax.stop_gradient(x) for x in (w, outside, scale))
     reach = (cluster_width(policy, w.shape[-1], w.dtype) * scale)[..., None]
-    # `not >` rather than `<=`: next to a NaN nothing is known.
+    # `not >` rather than `<=`, so that NaN counts as sharing a cluster.
     touched = jnp.any(~(jnp.abs(w[..., :, None] - outside[..., None, :]) > reach), axis=-1)
     return jnp.any(clusters(policy, w, scale) & touched[..., None, :], axis=-1)[..., None, :]

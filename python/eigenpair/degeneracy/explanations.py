@@ -31,7 +31,7 @@ class Subject(NamedTuple):
     first: int = 0
 
 
-# The reasons why two eigenvalues have no derivative, as numbers that a computation can return; the same as in the C ABI.
+# Reasons why two eigenvalues have no derivative, as numbers that a computation can return; the same as in the C ABI.
 BASIS, ORDER, COUPLED, DEFECTIVE, SECOND, CUT, EDGE = 1, 2, 3, 4, 5, 6, 7
 
 _WHAT = {

@@ -1,7 +1,8 @@
 """The decision of `check` for general problems: clusters, rounding noise, and which derivatives are refused.
 
-`reach` says how far a rounding error of size 1 moves each eigenvalue, and `condition` is its condition number, both
-`(…, n)`. Mirrors csrc/degeneracy/general_decision.cc; `tests/cases/decisions.txt` keeps the two equal.
+`reach` is how far a rounding error of size 1 moves each eigenvalue, `condition` is its condition number, both
+`(…, n)`. csrc/degeneracy/general_decision.cc decides in the same way; both are tested against
+`tests/cases/decisions.txt`.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ def _close(w: Array, tol: Array) -> Array:
 
 
 def clusters(policy: check, w: Array, reach: Array) -> Array:
-    """Which eigenvalues `(i, j)` share a cluster: those closer than `c·√n·ε` times the larger `reach`, and whatever is
-    connected through such neighbours. Shape `(…, n, n)`, true on the diagonal."""
+    """Which eigenvalues `(i, j)` share a cluster: those closer than `c·√n·ε` times the larger `reach`, and those
+    connected by a chain of such eigenvalues. Shape `(…, n, n)`, true on the diagonal."""
     together = _close(w, cluster_width(policy, w.shape[-1], w.dtype) * reach) | identity(w.shape[-1], w.ndim + 1)
 
     def in_two_steps(now: Array) -> Array:
@@ -82,8 +83,8 @@ def inverse_gaps(policy: Policy, w: Array, reach: Array) -> Array:
 
 
 def nearly_parallel(policy: check, condition: Array) -> Array:
-    """Two vectors so close to parallel that in a cluster they mean a defective eigenvalue, where no coupling is small
-    enough to be left out; `(…, n, n)`."""
+    """Whether the vectors `(i, j)` are so close to parallel that, in a cluster, the eigenvalue is defective. Then no
+    coupling is small enough to be left out. Shape `(…, n, n)`."""
     n = condition.shape[-1]
     return ~(10 * policy.c * math.sqrt(n) * jnp.finfo(condition.dtype).eps * _larger(condition) ** 2 < 1)
 
@@ -96,19 +97,20 @@ def _larger(condition: Array) -> Array:
 def is_noise(
     policy: Policy, w: Array, w_bar: Array | None, k_bar: Array, kappa: Array, reach: Array, condition: Array
 ) -> Array | None:
-    """Entries of `K̄` that are rounding noise, as `decision.is_noise`; `None` where a policy does not ask."""
+    """Which entries of `K̄` are rounding noise, as in `decision.is_noise`; `None` if the policy does not test it."""
     size = jnp.abs(k_bar)
     coupling = jnp.maximum(size, jnp.swapaxes(size, -1, -2))
     scale = jnp.max(reach, axis=-1)[..., None, None]
     found = decision.is_noise(policy, jnp.abs(gaps(w)), coupling, coupling, w_bar, kappa, scale)
-    # Where vectors are nearly parallel, a small coupling may have a large effect.
+    # If vectors are nearly parallel, a small coupling may have a large effect.
     return None if found is None else found & (_larger(condition) < WELL_CONDITIONED)
 
 
 def gradient_factor(
     policy: Policy, w: Array, w_bar: Array | None, k_bar: Array | None, kappa: Any, reach: Array, condition: Array
 ) -> Array | None:
-    """1 where a gradient may be given, NaN where it is refused; shape `(…, 1, 1)`. `None`: no policy asks."""
+    """1 where the gradient exists, NaN where it is refused; shape `(…, 1, 1)`. `None` if the policy does not test
+    this."""
     if not isinstance(policy, check) or w.shape[-1] == 0:
         return None
     together = clusters(policy, lax.stop_gradient(w), lax.stop_gradient(reach)) & ~identity(w.shape[-1], w.ndim + 1)
@@ -141,7 +143,7 @@ def columns_without_tangent(
 ) -> Array | None:
     """Which eigenpairs have no tangent, because the perturbation couples them inside their cluster; `(…, 1, n)`.
 
-    `moved` is what is divided by the gaps, and `kappa()` the size of what is rounded in its entries.
+    `moved` is the matrix that is divided by the gaps, and `kappa()` the size of the rounding errors in its entries.
     """
     if not isinstance(policy, check) or policy.coupled != "nan":
         return None
@@ -156,8 +158,8 @@ def columns_without_tangent(
 
 
 def second_order_factor(policy: Policy, w: Array, reach: Array, vectors: bool) -> Array:
-    """1, or NaN for matrices with two eigenvalues too close for a second derivative, through eigenvectors or (not
-    `vectors`) eigenvalues alone; NaN also where an eigenvalue is infinite. Shape `(…,)`."""
+    """1, or NaN for matrices with two eigenvalues too close for a second derivative, through eigenvectors or (without
+    `vectors`) through eigenvalues alone; also NaN if an eigenvalue is infinite. Shape `(…,)`."""
     factor = jnp.where(jnp.any(jnp.isinf(w), axis=-1), jnp.nan, 1).astype(reach.dtype)
     if not isinstance(policy, check) or w.shape[-1] == 0:
         return factor

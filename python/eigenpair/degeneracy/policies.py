@@ -52,9 +52,9 @@ class check(Policy):
     **Arguments:**
 
     - `c`: width of the clusters, positive.
-    - `generic_basis`: rotate the basis inside each cluster by a fixed, generic unitary matrix, in the value as well. The
-        test then detects, with probability one, every loss that depends on the basis; but `eigh(I)` no longer returns
-        `I`. For Hermitian problems.
+    - `generic_basis`: rotate the basis inside each cluster by a fixed, generic unitary matrix, in the value as well.
+        The test then detects, with probability one, every loss that depends on the basis; but `eigh(I)` no longer
+        returns `I`. For Hermitian problems.
     - `coupled`: the tangents of vectors that the perturbation couples inside a cluster: `"nan"`, or `"mask"`, the
         tangents without this rotation. They are right for losses that use the cluster only through its invariant
         subspace and symmetric functions of its eigenvalues, which is not checked.

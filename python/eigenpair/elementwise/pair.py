@@ -1,4 +1,4 @@
-"""Cholesky's factor of small matrices, and what is solved by it, as element-wise operations over the batch."""
+"""The Cholesky factor of small matrices, and solves with it, as element-wise operations over the batch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from jax import Array
 
 
 def cholesky(b: Array) -> Array:
-    """The lower triangular `L` with `B = L Lᴴ`, column by column, from the lower triangle of `B`; NaN or Inf in its
-    place where `B` is not positive definite."""
+    """The lower triangular `L` with `B = L Lᴴ`, column by column, from the lower triangle of `B`; NaN or Inf if `B` is
+    not positive definite."""
     n = b.shape[-1]
     columns: list[Array] = []
     for j in range(n):

@@ -1,16 +1,17 @@
 """Small Hermitian problems as element-wise operations over the batch, which XLA fuses into a few kernels.
 
-Jacobi's method: a rotation of rows and columns p and q makes the entry (p, q) zero, and sweeps over all pairs converge
-quadratically. It is backward stable. Two forms of it:
+Jacobi's method: a rotation of rows and columns p and q makes the entry (p, q) zero, and sweeps over all (p, q) converge
+quadratically. It is backward stable. There are two forms:
 
-- by rounds: one array for the matrix, in which n/2 disjoint pairs are rotated at once; a loop ends when all have
-  converged.
-- by entries, for GPUs up to n = 4: one array for each entry of the matrix and a fixed number of sweeps, written out.
-  Barriers cut the program into pieces of some 300 operations: XLA for GPUs makes one kernel of each, and its compile
-  time grows with the square of a piece. XLA for CPUs gives every result a kernel of its own, and compiles for minutes.
+- by rounds: the matrix is one array, in which n/2 disjoint rotations are done at once; a loop ends when all matrices
+  have converged.
+- by entries, for GPUs up to n = 4: one array for each entry of the matrix, and a fixed number of unrolled sweeps.
+  Barriers cut the program into pieces of about 300 operations. XLA for GPUs makes one kernel of each piece, and its
+  compile time grows with the square of the size of a piece. XLA for CPUs makes one kernel for every result, and
+  compiles for minutes.
 
 Sources: G. H. Golub, C. F. Van Loan, *Matrix Computations*, 4th ed., section 8.5; R. P. Brent, F. T. Luk, SIAM J. Sci.
-Stat. Comput. 6 (1985), for the order of the pairs.
+Stat. Comput. 6 (1985), for the order of the rotations.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from ..runtime.matrices import identity, of_rank
 # The largest order that is solved this way.
 LARGEST = 8
 
-# And by entries.
+# The largest order that is solved by entries.
 LARGEST_BY_ENTRIES = 4
 
-# Sweeps that are enough for every matrix tried (random, graded, clustered, singular), and one more.
+# The number of sweeps that every tested matrix needed at most (random, graded, clustered, singular), plus one.
 _SWEEPS = {2: 1, 3: 6, 4: 7}
 _MOST_SWEEPS = 30
 _PIECE = 300  # operations between two barriers
@@ -38,7 +39,7 @@ _PIECE = 300  # operations between two barriers
 
 def eigh(a: Array, vectors: bool, *, by_entries: bool = False) -> tuple[list[Array], Array]:
     """`[w]` or `[w, v]` of finite Hermitian matrices `(…, n, n)`, `w` ascending; and which of them were solved, `(…)`.
-    `by_entries`: where that is possible, for GPUs."""
+    `by_entries`: use that form, for GPUs, if `n` is small enough."""
     n = a.shape[-1]
     factor = _scaling(a)
     scaled = a * factor[..., None, None].astype(a.dtype)
@@ -53,7 +54,7 @@ def eigh(a: Array, vectors: bool, *, by_entries: bool = False) -> tuple[list[Arr
 
 
 def _scaling(a: Array) -> Array:
-    """A power of two that keeps the largest entry of each matrix from overflow and underflow; 1 for almost all
+    """A power of two that protects the largest entry of each matrix from overflow and underflow; 1 for almost all
     matrices."""
     limits = jnp.finfo(a.dtype)
     size = jnp.max(jnp.abs(a), axis=(-1, -2))
@@ -64,16 +65,16 @@ def _scaling(a: Array) -> Array:
 
 
 def _rotation(app: Array, aqq: Array, apq: Array) -> tuple[Array, Array, Array]:
-    """`c` (real), `s` and the shift of the diagonal, so that `[c, s; -s*, c]` on the right makes `apq` zero. The angle
-    is at most π/4, which makes the method converge."""
+    """`c` (real), `s` and the change of the diagonal, so that `[c, s; -s*, c]` from the right makes `apq` zero. The
+    angle is at most π/4, which guarantees convergence."""
     is_complex = jnp.iscomplexobj(apq)
     size = jnp.abs(apq) if is_complex else apq  # a real one keeps its sign, which is its phase
     zero = size == 0
     safe = jnp.where(zero, size.dtype.type(1), size)
     tau = (aqq - app) / (2 * safe)
     sign = jnp.where(zero, 0, jnp.where(tau < 0, -1, 1)).astype(size.dtype)
-    # Divisions come last: XLA repeats cheap operations in every kernel that needs their result, and would repeat all
-    # that went before with them.
+    # Divisions come last: XLA repeats cheap operations in every kernel that needs their result, and with them all
+    # operations before them.
     t = sign / (jnp.abs(tau) + jnp.sqrt(1 + tau * tau))
     c = _unit(1 / jnp.sqrt(1 + t * t), lambda c: (1 + t * t) * c * c)
     s = t * c
@@ -85,7 +86,7 @@ def _rotation(app: Array, aqq: Array, apq: Array) -> tuple[Array, Array, Array]:
 
 def _unit(x: Array, square: Callable[[Array], Array]) -> Array:
     """`x` scaled so that `square(x)` is 1, by one step of Newton's method. GPUs approximate division and square root in
-    single precision; without this, dozens of rotations would add up to more than rounding."""
+    single precision. Without this step, the errors of dozens of rotations would exceed rounding errors."""
     return x * (1.5 - 0.5 * square(x)).astype(x.dtype)
 
 
@@ -164,7 +165,7 @@ def _solve_by_entries(a: Array, vectors: bool) -> tuple[Array, Array | None, Arr
     off = _largest([jnp.abs(entries.a[p, q]) for p in range(n) for q in range(p + 1, n)])
     solved = _converged(off, _largest([jnp.abs(entries.a[i, i]) for i in range(n)]), n)
     entries.sort()
-    # Each number is written to its place in the results by itself; without a barrier XLA would compute it anew.
+    # Each number is written to its place in the results separately. Without a barrier XLA would compute it again.
     entries.barrier()
     w = jnp.stack([entries.a[i, i] for i in range(n)], axis=-1)
     if not vectors:
@@ -221,14 +222,14 @@ def _largest_off_diagonal(state: Array) -> Array:
 
 
 def _ranks(w: Array) -> Array:
-    """Each eigenvalue's place in ascending order; equal ones keep theirs."""
+    """Each eigenvalue's place in ascending order; equal eigenvalues keep their order."""
     before = of_rank(jnp.tri(w.shape[-1], k=-1, dtype=bool), w.ndim + 1)  # [i, j]: j < i
     x, y = w[..., :, None], w[..., None, :]
     return jnp.sum((y < x) | ((y == x) & before), axis=-1)
 
 
 def _rotate_halves(state: Array) -> Array:
-    """Makes the entries (i, i + m/2) zero, all at once; below the matrix, the rotations' product follows."""
+    """Makes the entries (i, i + m/2) zero, all at once. The product of the rotations is stored below the matrix."""
     m = state.shape[-1]
     h = m // 2
     matrix, upper = state[..., :m, :], state[..., :h, :]
@@ -249,7 +250,8 @@ def _rotate_halves(state: Array) -> Array:
 
 
 def _move(state: Array) -> Array:
-    """The next m/2 pairs side by side: index 0 stays, the others go around. After m - 1 times all are back."""
+    """The order of the next m/2 rotations: index 0 stays, the others move around cyclically. After m - 1 steps all are
+    back in place."""
     m = state.shape[-1]
     h = m // 2
     if m == 2:

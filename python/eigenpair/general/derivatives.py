@@ -20,11 +20,11 @@ def eig_pullback(
 ) -> tuple[EigResult | EigBothResult, Callable[..., Gradients]]:
     """`eig` and its reverse-mode derivative, for AD engines other than JAX's.
 
-    **Arguments:** as for `eig`; NumPy arrays will do.
+    **Arguments:** as for `eig`; NumPy arrays are accepted.
 
-    **Returns:** `(result, pullback)`. `pullback(w_bar, v_bar)` returns `(a_bar, b_bar)`, the gradients of `a` and `b`
-    in their shapes, real for real matrices; with `left` it is `pullback(w_bar, v_bar, vl_bar)`. `None` stands for a
-    cotangent that is zero, and for the gradient of a `b` that is not there.
+    **Returns:** `(result, pullback)`. `pullback(w_bar, v_bar)` returns `(a_bar, b_bar)`, the gradients with respect to
+    `a` and `b` in their shapes, real for real matrices; with `left` it is `pullback(w_bar, v_bar, vl_bar)`. `None`
+    stands for a zero cotangent, and for the gradient with respect to a missing `b`.
 
     Complex cotangents and gradients are `∂l/∂Re x + i ∂l/∂Im x` of a real loss `l`, as in PyTorch and ChainRules;
     `jax.grad` returns the conjugate.
@@ -68,7 +68,7 @@ def eig_pushforward(
     """`eig` and its derivative along tangents, for AD engines other than JAX's.
 
     **Arguments:** `tangents`: `(a_dot,)`, or `(a_dot, b_dot)` with a `b`, in the shapes of the matrices, `None` for
-    zero; the others as for `eig`. NumPy arrays will do.
+    zero; the others as for `eig`. NumPy arrays are accepted.
 
     **Returns:** `(result, (w_dot, v_dot))`, with `left` `(result, (w_dot, v_dot, vl_dot))`.
 

@@ -22,7 +22,7 @@ from .rule import conditioning, normalize, tangent_map
 
 # ---- forward ------------------------------------------------------------------------------------------------------
 
-# Results: w, then those of v (right), vl (left), u (dual) that are asked for.
+# Results: w, then the requested ones of v (right), vl (left), u (dual).
 _solve_p = Primitive("eigenpair_general")
 _solve_p.multiple_results = True
 _solve_jit = by_jit(_solve_p, "policy", "right", "left", "dual")
@@ -44,8 +44,8 @@ def _lower_native(ctx: Any, *operands: Any, policy: Policy, right: bool, left: b
 def _solve_by_xla(
     *operands: Array, policy: Policy, right: bool, left: bool, dual: bool, kernels: Any = None
 ) -> Sequence[Array]:
-    """The same results on XLA's own `eig`, for platforms without a kernel; or on that of `kernels`, a module like
-    `eigenpair.runtime.cuda`. Knows no infinite eigenvalues: they are NaN."""
+    """The same results by XLA's own `eig`, for platforms without a kernel, or by that of `kernels`, a module like
+    `eigenpair.runtime.cuda`. Infinite eigenvalues are NaN."""
     finite, (a, *b) = finite_or_identity(*operands)
     dtype = np.promote_types(a.dtype, np.complex64)
     # With B singular, the quotient is not finite.
@@ -71,7 +71,7 @@ def _solve_by_xla(
 
 def _to_size_one(a: Array) -> tuple[Array, Array]:
     """The matrices divided by a power of two, and that power, shape `(…, 1)`; 1 unless they are very large or small.
-    Solvers should scale themselves, but some do not scale back."""
+    Solvers should scale by themselves, but some do not scale the results back."""
     largest = jnp.max(jnp.abs(a), axis=(-1, -2), initial=0)
     limits = jnp.finfo(a.dtype)
     # In the middle of the range both factors are normal numbers.

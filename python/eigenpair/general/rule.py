@@ -42,7 +42,7 @@ def normalize(u: Array) -> Array:
 
 
 def _pivot(v: Array) -> Array:
-    """Index of the component that the gauge made real, shape `(…, 1, n)`: the first of the largest that are real."""
+    """Index of the component that the gauge made real, shape `(…, 1, n)`: the first of the largest real components."""
     size = jnp.where(jnp.imag(v) == 0, jnp.abs(v), 0)
     enough = 1 - 2 * math.sqrt(jnp.finfo(v.dtype).eps)
     return jnp.argmax(size >= enough * jnp.max(jnp.abs(v), axis=-2, keepdims=True), axis=-2, keepdims=True)
@@ -56,7 +56,7 @@ def _gauge(v: Array) -> tuple[Array, Array]:
 
 
 def conditioning(a: Array, b: Array | None, w: Array, v: Array, u: Array) -> tuple[Array, Array]:
-    """How far a rounding error reaches in each eigenvalue, and its condition number: `(…, n)` both."""
+    """How far a rounding error of size 1 moves each eigenvalue, and its condition number; both `(…, n)`."""
     a, w, v, u = (lax.stop_gradient(x) for x in (a, w, v, u))
     size = norm(a, (-2, -1))[..., 0]
     condition = norm(u, -2)[..., 0, :] * norm(v, -2)[..., 0, :]
@@ -77,7 +77,7 @@ def pushforward(
     outputs: tuple[bool, ...],
     policy: Policy,
 ) -> list[Array]:
-    """The forward rule, for `TangentMap`: the tangents of what `outputs` asks for."""
+    """The forward rule, for `TangentMap`: the tangents of the requested `outputs`."""
     da, db = linear
     w, v, u, reach, _ = residuals
     alpha, beta = homogeneous(w)
@@ -145,7 +145,7 @@ def pullback(
     outputs: tuple[bool, ...],
     policy: Policy,
 ) -> list[Array]:
-    """The reverse rule, for `TangentMap`: the gradients that `inputs` asks for, in JAX's convention."""
+    """The reverse rule, for `TangentMap`: the gradients with respect to the requested `inputs`, in JAX's convention."""
     w, v, u, reach, condition = residuals
     w_bar, v_bar, left_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention
     if left_bar is not None:

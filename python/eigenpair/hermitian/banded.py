@@ -1,4 +1,4 @@
-"""The primitives that solve Hermitian band matrices, tridiagonal ones among them: lowerings, batching, forward rule.
+"""The primitives that solve Hermitian band matrices, also tridiagonal ones: lowerings, batching, forward rule.
 
 Their operand is the lower half of the band (bands.py), `(…, k + 1, n)`. Neither they nor their derivatives form the
 matrix. Derivatives are those of subsets (`docs/derivations.md`, "Subsets"), with products by the band.
@@ -87,7 +87,7 @@ def _solve_by_xla(band: Array, *, first: int, count: int, policy: Policy, vector
 
 
 def _turned(results: list[Array], policy: Policy) -> list[Array]:
-    """The same solution in the basis that the policy asks for, which is one of all vectors."""
+    """The same solution in the basis of the policy, for problems with all vectors."""
     if not isinstance(policy, check) or not policy.generic_basis:
         return results
     w, v, edges = results

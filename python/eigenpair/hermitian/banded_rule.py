@@ -1,7 +1,7 @@
-"""First derivatives of eigenpairs of band matrices, with respect to the band: the rules of subset_rule.py, in which the
-products are those by a band.
+"""First derivatives of eigenpairs of band matrices, with respect to the band: the rules of subset_rule.py, with
+products by a band.
 
-Of eigenvalues alone they cost O(n) per eigenvalue and diagonal: of a tridiagonal matrix, `∂λₖ/∂dᵢ = vᵢₖ²` and
+Derivatives of eigenvalues alone cost O(n) per eigenvalue and diagonal. For a tridiagonal matrix, `∂λₖ/∂dᵢ = vᵢₖ²` and
 `∂λₖ/∂eᵢ = 2 vᵢₖ vᵢ₊₁ₖ`.
 """
 
@@ -25,7 +25,7 @@ from .subset_rule import explain_open_ends, open_ends, pullback_inside
 
 
 def _outside(y: Array, residuals: Sequence[Array], first: int) -> Array:
-    """Of `(A − λⱼ) xⱼ = yⱼ`, the part of `xⱼ` in what was left out."""
+    """The solution `xⱼ` of `(A − λⱼ) xⱼ = yⱼ`, projected on the span of the eigenvectors outside the subset."""
     w, v, _, band = residuals
     if w.shape[-1] == v.shape[-2]:
         return jnp.zeros_like(y)
@@ -56,7 +56,7 @@ def pushforward(
     first: int,
     policy: Policy,
 ) -> list[Array]:
-    """The forward rule, for `TangentMap`: the tangents of what `outputs` asks for."""
+    """The forward rule, for `TangentMap`: the tangents of the requested `outputs`."""
     w, v, edges, _ = residuals
     n = v.shape[-2]
     policy = policy_of_whole(policy, n, w.shape[-1])

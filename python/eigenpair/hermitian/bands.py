@@ -1,6 +1,6 @@
-"""Hermitian band matrices by their lower half: `band[..., m, j]` is entry `(j + m, j)`, with as many rows as diagonals.
+"""Hermitian band matrices, given by their lower half: `band[..., m, j]` is entry `(j + m, j)`, one row per diagonal.
 
-Entries with `j + m ≥ n` are not part of the matrix. Of the diagonal the real part is read.
+Entries with `j + m ≥ n` are not part of the matrix. Only the real part of the diagonal is read.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def times(band: Array, x: Array) -> Array:
 
 
 def gradient(right: Array, v: Array, bandwidth: int) -> Array:
-    """The gradient of the entries of the band from that of the matrix, the Hermitian part of `right vᴴ`, of which only
-    the band is computed. Off-diagonal entries are doubled, since each is two entries of the matrix."""
+    """The gradient with respect to the entries of the band. The gradient with respect to the matrix is the Hermitian
+    part of `right vᴴ`, of which only the band is computed. Off-diagonal entries are doubled, because each stands for
+    two entries of the matrix."""
     n = v.shape[-2]
     rows = [jnp.real(jnp.sum(right * jnp.conj(v), axis=-1)).astype(v.dtype)]
     for m in range(1, bandwidth + 1):
@@ -51,7 +52,8 @@ def dense(band: Array) -> Array:
 
 
 def frobenius_bound(band: Array) -> Array:
-    """Entries in absolute value, of which `norm` makes that of the matrix: off-diagonal ones count twice."""
+    """Absolute values of the entries, weighted so that their `norm` is that of the matrix: off-diagonal entries count
+    twice."""
     weights = jnp.full((band.shape[-2], 1), jnp.sqrt(2.0), jnp.finfo(band.dtype).dtype).at[0].set(1)
     return jnp.abs(inside(band)) * of_rank(weights, band.ndim)
 

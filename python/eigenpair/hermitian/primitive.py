@@ -1,5 +1,5 @@
-"""The primitive that solves Hermitian problems, and its derivatives: by the rule in rule.py or, on a CPU, by the core.
-And solves by an engine."""
+"""The primitive that solves Hermitian problems, and its derivatives, by the rule in rule.py or, on a CPU, by the core.
+Also solves by an engine."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ batching.primitive_batchers[_solve_p] = batched(_solve_p)
 
 # ---- derivatives, by the core -------------------------------------------------------------------------------------
 
-# Forward, the core's products are for matrices that fit the cache; beyond, XLA's.
+# In forward mode, the core's products are for matrices that fit into the cache; larger ones use XLA's products.
 FORWARD_LIMIT = 64
 # As the C ABI numbers them.
 _POLICIES = {check: 0, mask: 1, broaden: 2, raw: 3}
@@ -104,15 +104,15 @@ def on_cpu(
     triangle: str,
     policy: Policy,
 ) -> Any:
-    """A function `(linear, residuals)` that replaces the rule in JAX; `None` where the core is no faster, or where the
-    policy asks for explanations."""
+    """A function of `(linear, residuals)` that replaces the rule in JAX; `None` if the core is not faster, or if the
+    policy explains."""
     n = residuals[1].shape[-1]
     if n == 0 or not native.has_small_kernels() or (isinstance(policy, check) and policy.explain):
         return None
     if n > FORWARD_LIMIT and not reverse:
         return None
     given, wanted = (outputs, inputs) if reverse else (inputs, outputs)
-    # Only derivatives of vectors need the scale, and it costs more than the derivative of eigenvalues.
+    # Only derivatives of vectors need the scale, which costs more than the derivative of eigenvalues.
     scaled = type > 0 and any((given if reverse else wanted)[1:])
     attributes = {
         "type": np.int32(type),
@@ -127,7 +127,7 @@ def on_cpu(
     }
 
     def kernel(linear: Sequence[Array], residuals: Sequence[Array]) -> Sequence[Array]:
-        # All share the batch of the linear arrays, but residuals may have it in parts only, as under jacrev.
+        # All arrays share the batch of the linear ones, but residuals may lack some of the batch axes, as under jacrev.
         batch = linear[0].shape[: -1 if reverse and given[0] else -2]
         sizes = [(n,), (n, n)] + [(n, n)] * (type >= 2) + [(1,)] * scaled
         kept = [jnp.broadcast_to(x, (*batch, *size)) for x, size in zip(residuals, sizes, strict=False)]
@@ -151,8 +151,8 @@ def _bits(flags: Sequence[bool]) -> np.uint32:
     return np.uint32(sum(1 << i for i, flag in enumerate(flags) if flag))
 
 
-# A call of the core as an operation of its own, which exists in lowered programs only. Its parameter `results` names,
-# for each result, an operand of the same shape, spread in the same way, and a type.
+# A call of the core as a separate operation, which exists only in lowered programs. For each result, its parameter
+# `results` names an operand with the same shape and sharding, and a type.
 _rule_p = Primitive("eigenpair_hermitian_rule")
 _rule_p.multiple_results = True
 
@@ -169,11 +169,11 @@ def _lower_rule(ctx: Any, *operands: Any, results: Any, attributes: Any) -> Any:
 mlir.register_lowering(_rule_p, _lower_rule)
 
 # ---- eigenvectors as residuals and as results ---------------------------------------------------------------------
-# They are the same arrays with other tangents. Under `check`, the tangent of an eigenvector is NaN where the
-# perturbation couples it with others of its cluster: there the vector has no derivative. But a projector on the whole
-# cluster has one, and so have second derivatives of eigenvalues, in which the vectors appear as residuals. Residuals
-# take the tangent in which the vectors of a cluster do not turn into each other. A rule that needs more of them than
-# that returns NaN, by `TangentMap`'s `second_order`.
+# They are the same arrays with different tangents. Under `check`, the tangent of an eigenvector is NaN if the
+# perturbation couples it with others of its cluster, because the vector has no derivative. But a projector on the whole
+# cluster has a derivative, and second derivatives of eigenvalues, in which the vectors are residuals, may exist. So
+# residuals have the tangent in which the vectors of a cluster do not rotate into each other. If a rule needs more than
+# that, `second_order` of its `TangentMap` makes the result NaN.
 
 # Operands: residuals, then the operands of the problem. Results: the residuals from the second one on that are vectors.
 _shown_p = Primitive("eigenpair_shown")
@@ -193,7 +193,8 @@ def shown(
     outputs: tuple[bool, ...],
     static: Any,
 ) -> Sequence[Array]:
-    """`vectors`, residuals themselves, with tangents under the caller's policy; `outputs` marks them for the map."""
+    """`vectors`, which are residuals, as results: with tangents under the caller's policy; `outputs` marks them for the
+    map."""
     if without_refusals(static["policy"]) == static["policy"]:
         return vectors
     return _shown_p.bind(
@@ -252,7 +253,8 @@ def _jvp(
     vectors: bool,
     tally: Any = None,
 ) -> tuple[list[Any], list[Any]]:
-    """The forward rule, where `solve(*primals, policy=…)` returns vectors too; `tally`: the tangent of one."""
+    """The forward rule, for a `solve(*primals, policy=…)` that also returns vectors; `tally` is the tangent of a
+    tally."""
     w, v, *u = solve(*primals, policy=without_refusals(policy))
     residuals = [w, v, *u]
     if type > 0:

@@ -9,7 +9,7 @@ In reverse, with `K̄ = VᴴV̄ − ŪᴴU`,
 
     M̄ = Diag(λ̄) + F∘(K̄ − K̄ᴴ)/2,  Ā = X M̄ Xᴴ,  B̄ = Y (s L∘M̄ + t (K̄ + K̄ᴴ)/4) Yᴴ.
 
-A subset of the eigenpairs (subset_rule.py) adds to this what the others contribute.
+For a subset of the eigenpairs, subset_rule.py adds the contribution of the others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from ..runtime.matrices import adjoint, diagonal_matrix, hermitian_part, identit
 
 
 class RuleOfType(NamedTuple):
-    """`X` and `Y` are `V`, or where it says so the dual basis `U = V⁻ᴴ`; `s` and `t` are the signs of the rule."""
+    """`X` and `Y` are `V`, or the dual basis `U = V⁻ᴴ` where marked; `s` and `t` are the signs of the rule."""
 
     x_is_dual: bool
     y_is_dual: bool
@@ -58,7 +58,7 @@ RULES = {
 
 
 def subject_of(type: int, first: int = 0) -> Subject:
-    """What an explanation is about: `eigh`, and the number of the first eigenvalue."""
+    """The subject of an explanation: `eigh`, and the index of the first eigenvalue."""
     return Subject("eigh(a, b)" if type else "eigh", first)
 
 
@@ -69,7 +69,7 @@ def bases(type: int, v: Array, u: Array | None) -> tuple[Array, Array]:
 
 
 def scale_of(type: int, a: Array, b: Array | None, w: Array, x: Array, y: Array) -> Array:
-    """Size of the source of rounding in the eigenvalues, shape `(…, 1)`."""
+    """The scale `s` of the rounding errors in the eigenvalues, shape `(…, 1)`."""
     if type == 0:
         return jnp.max(jnp.abs(w), axis=-1, keepdims=True, initial=0)
     axes = (-2, -1)
@@ -122,8 +122,8 @@ def turning_columns(
 ) -> Array | None:
     """Which eigenvectors have no tangent, because the perturbation couples them inside their cluster; `(…, 1, n)`.
 
-    Of a subset from `first` on, `outside` has the norms of the columns of `K` in what was left out, `(…, 1, k)`, and
-    `largest` is a lower bound of the largest entry of `M` in the whole problem. `form` is that of `da`.
+    For a subset that begins at `first`, `outside` has the norms of the columns of `K` outside the subset, `(…, 1, k)`,
+    and `largest` is a lower bound of the largest entry of `M` in the whole problem. `form` is that of `da`.
     """
     if not isinstance(policy, check):
         return None
@@ -149,9 +149,9 @@ def turning_columns(
 def inner_pullback(
     policy: Policy, subject: Subject, w: Array, w_bar: Array | None, k_bar: Array, kappa: Array, scale: Array
 ) -> tuple[Array, Array | None]:
-    """`M̄`, and what multiplies the gradients: 1, or NaN where they are refused, `(…, 1, 1)`; `None` for 1 everywhere.
+    """`M̄`, and the factor of the gradients: 1, or NaN where they are refused, `(…, 1, 1)`; `None` for 1 everywhere.
 
-    `kappa` is the size of what is rounded in the entries of `K̄`.
+    `kappa` is the size of the rounding errors in the entries of `K̄`.
     """
     gap = w[..., None, :] - w[..., :, None]
     noise = is_noise(policy, gap, *turning_and_mixing(k_bar), w_bar, kappa, scale[..., None])
@@ -196,7 +196,7 @@ def pushforward(
     triangle: str,
     policy: Policy,
 ) -> list[Array]:
-    """The forward rule, for `TangentMap`: the tangents of what `outputs` asks for."""
+    """The forward rule, for `TangentMap`: the tangents of the requested `outputs`."""
     w, v, u, scale = unpack(residuals, type)
     da, db = (None if x is None else hermitian_part(x, triangle) for x in linear)
     f = inverse_gaps(policy, w, scale)
@@ -222,10 +222,11 @@ def pullback(
     policy: Policy,
     by_blocks: bool = False,
 ) -> list[Array]:
-    """The reverse rule, for `TangentMap`: the gradients that `inputs` asks for, in JAX's convention.
+    """The reverse rule, for `TangentMap`: the gradients with respect to the requested `inputs`, in JAX's convention.
 
-    `by_blocks`: `Diag(λ)` is written as `XᴴAX`, the same number with another derivative. Where eigenvalues repeat, that
-    of `XᴴAX` has the whole block of the cluster, as second derivatives need, and that of `Diag(λ)` only its diagonal.
+    `by_blocks`: `Diag(λ)` is written as `XᴴAX`, which has the same value but another derivative. Where eigenvalues
+    repeat, the derivative of `XᴴAX` has the whole block of the cluster, as second derivatives need, and that of
+    `Diag(λ)` only its diagonal.
     """
     w, v, u, scale = unpack(residuals, type)
     w_bar, v_bar, u_bar = (None if x is None else jnp.conj(x) for x in cotangents)  # from JAX's convention

@@ -1,8 +1,9 @@
-"""A few eigenpairs of a large Hermitian matrix or definite pair `A v = λ B v`, without the rest: forward and backward.
+"""A subset of the eigenpairs of a large Hermitian matrix or definite pair `A v = λ B v`, without the rest: solution and
+derivatives.
 
-The solve reduces the problem to a tridiagonal matrix and finds what is asked there. Derivatives of its vectors have a
-part inside the subset, which follows `eigenpair.hermitian`, and one in what was left out, for which the reduction
-serves once more: O(n²) for each vector. See `docs/derivations.md`, "Subsets".
+The solver reduces the problem to a tridiagonal matrix and computes the subset there. Derivatives of the vectors have
+two parts. The part inside the subset follows rule.py. The part outside is computed from the same reduction, in O(n²)
+for each vector. See `docs/derivations.md`, "Subsets".
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from .rule import scale_of
 from .subset_rule import tangent_map
 from .xla import solve_by_xla
 
-# Below, or for more than an eighth of the spectrum, the whole of it is faster.
+# For smaller matrices, or for more than an eighth of the spectrum, computing the whole spectrum is faster.
 LEAST = 64
 MOST = 8
 
 
 def worthwhile(n: int, subset: tuple[int, int], type: int, policy: Policy) -> bool:
-    """Whether to compute the subset alone. Policies that drop gaps without a check need all vectors."""
+    """Whether to compute only the subset. Policies that drop gaps without a test need all vectors."""
     if type > 1 or n < LEAST or not native.has_cpu_kernels():
         return False
     plain = isinstance(policy, raw) or (isinstance(policy, check) and not policy.generic_basis)
@@ -72,9 +73,9 @@ def solve_subset(
 
 # ---- forward ------------------------------------------------------------------------------------------------------
 
-# Results: w (…, k); with vectors also v (…, n, k), edges (…, 3): the eigenvalue below, the one above, and a bound on
-# what `scale_of` says of the whole; and the factor (…, n + 4, n), of a pair (…, 2n + 4, n), which is private to the
-# core.
+# Results: w (…, k). With vectors also v (…, n, k); edges (…, 3), which are the eigenvalue below, the one above, and a
+# bound of the scale of the whole problem; and the factor (…, n + 4, n), or (…, 2n + 4, n) for a pair, whose contents
+# only the core knows.
 _solve_p = Primitive("eigenpair_subset")
 _solve_p.multiple_results = True
 _solve_jit = by_jit(_solve_p, "first", "count", "triangle", "policy", "vectors")

@@ -1,7 +1,8 @@
-"""First derivatives of a few eigenpairs of a large Hermitian problem: the rules of `docs/derivations.md`, "Subsets".
+"""First derivatives of a subset of the eigenpairs of a large Hermitian problem: the rules of `docs/derivations.md`,
+"Subsets".
 
-Inside the subset they are those of rule.py. What the other eigenpairs contribute is the solution of linear systems on
-their span, `complement_p`.
+Inside the subset they are the rules of rule.py. The contribution of the other eigenpairs is the solution of linear
+systems on their span, `complement_p`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from ..runtime.tangent_maps import TangentMap
 from .rule import RULES, finished, inner_of_b, inner_pullback, inner_pushforward, mean, subject_of, turning_columns
 from .xla import solve_by_xla
 
-# ---- the part in what was left out --------------------------------------------------------------------------------
+# ---- the part outside the subset ----------------------------------------------------------------------------------
 # x_j = Σ vᵢ vᵢᴴ y_j / (λᵢ − λ_j) over the eigenpairs that w and v leave out. Linear in y and its own adjoint. The
 # operands are y, w, v, the factor that the solver returned, a and, for a pair, b.
 complement_p = Primitive("eigenpair_complement")
@@ -111,7 +112,7 @@ ad.primitive_transposes[complement_p] = _complement_transpose
 
 
 def _outside(y: Array, residuals: Sequence[Array], first: int) -> Array:
-    """Of `(A − λⱼ B) xⱼ = yⱼ`, the part of `xⱼ` in what was left out."""
+    """The solution `xⱼ` of `(A − λⱼ B) xⱼ = yⱼ`, projected on the span of the eigenvectors outside the subset."""
     w, v, _, factor, *matrices = residuals
     batch = jnp.broadcast_shapes(y.shape[:-2], v.shape[:-2])
     y, v, factor, *matrices = (jnp.broadcast_to(x, (*batch, *x.shape[-2:])) for x in (y, v, factor, *matrices))
@@ -134,7 +135,7 @@ def _root_of_b(residuals: Sequence[Array]) -> Any:
 def explain_open_ends(
     policy: Policy, subject: Subject, w: Array, edges: Array, below: Array | None, above: Array | None
 ) -> None:
-    """Warns where a cluster at either end of the subset goes on outside; `below` and `above` mark its columns."""
+    """Warns if a cluster at either end of the subset continues outside; `below` and `above` mark its columns."""
     if below is None or above is None or not explains(policy):
         return
     w, edges = lax.stop_gradient(w), lax.stop_gradient(edges)
@@ -165,7 +166,7 @@ def pullback_inside(
     k_bar: Array,
     least: Array,
 ) -> tuple[Array, Array | None]:
-    """`M̄` of `inner_pullback`, and a factor that is NaN also where a cluster of the subset goes on outside. `least`: a
+    """`M̄` of `inner_pullback`, and a factor that is also NaN if a cluster of the subset continues outside. `least` is a
     lower bound of the largest entry of `K̄` in the whole problem."""
     kappa = at_most_of(k_bar, rounding_of_product(v, v_bar), least)
     scale = lax.stop_gradient(edges[..., 2:])
@@ -189,7 +190,7 @@ def pushforward(
     triangle: str,
     policy: Policy,
 ) -> list[Array]:
-    """The forward rule, for `TangentMap`: the tangents of what `outputs` asks for."""
+    """The forward rule, for `TangentMap`: the tangents of the requested `outputs`."""
     w, v, edges, *_ = residuals
     policy = policy_of_whole(policy, *v.shape[-2:])
     da, db = (None if x is None else hermitian_part(x, triangle) for x in linear)
@@ -229,8 +230,8 @@ def pullback(
     policy: Policy,
     by_blocks: bool = False,
 ) -> list[Array]:
-    """The reverse rule, for `TangentMap`: the gradients that `inputs` asks for, in JAX's convention; `by_blocks` as for
-    whole spectra."""
+    """The reverse rule, for `TangentMap`: the gradients with respect to the requested `inputs`, in JAX's convention;
+    `by_blocks` as for whole spectra."""
     w, v, edges, _, *matrices = residuals
     policy = policy_of_whole(policy, *v.shape[-2:])
     w_bar: Any

@@ -1,5 +1,5 @@
-"""Hermitian problems on XLA: element by element or by its own `eigh`, where there is no kernel; and in the basis that a
-policy asks for."""
+"""Hermitian problems solved by XLA where there is no kernel, by element-wise operations or by XLA's own `eigh`; and the
+change to the basis of a policy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .rule import bases, scale_of
 
 
 def result_count(type: int, vectors: bool) -> int:
-    """How many of `w`, `v`, `u` a solver returns."""
+    """The number of arrays `w`, `v`, `u` that a solver returns."""
     return (3 if type >= 2 else 2) if vectors else 1
 
 
@@ -34,7 +34,7 @@ def solve_by_xla(
     kernels: Any = None,
     on_gpu: bool = False,
 ) -> Sequence[Array]:
-    """What the primitive of `eigenpair.hermitian` returns, by element-wise operations for small matrices, and else by
+    """The results of the primitive of `eigenpair.hermitian`, by element-wise operations for small matrices, and else by
     XLA's own `eigh` or that of `kernels`, a module like `eigenpair.runtime.cuda`."""
     small = 0 < operands[0].shape[-1] <= (solver.LARGEST if kernels is None else kernels.ELEMENTWISE)
     eigh_ = _eigh_by_xla if kernels is None else kernels.eigh
@@ -84,7 +84,7 @@ def _triangular_solver(factor: Array) -> Any:
 def in_generic_basis(
     results: Sequence[Array], operands: Sequence[Array], type: int, triangle: str, policy: Policy
 ) -> Sequence[Array]:
-    """The same solution in the basis that the policy asks for."""
+    """The same solution in the basis of the policy."""
     if not isinstance(policy, check) or not policy.generic_basis or len(results) == 1:
         return results
     w, v, *u = results
@@ -95,8 +95,8 @@ def in_generic_basis(
 
 
 def generic_rotation(policy: check, w: Array, scale: Array, dtype: Any) -> Array:
-    """A unitary that mixes each cluster and nothing else: one reflection per cluster, at a fixed vector of no
-    symmetry."""
+    """A unitary matrix that mixes only vectors of the same cluster: one reflection per cluster, at a fixed vector
+    without symmetry."""
     n = w.shape[-1]
     same = clusters(policy, w, scale)
     k = np.arange(1, n + 1)

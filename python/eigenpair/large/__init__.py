@@ -1,4 +1,4 @@
-"""A few eigenpairs of large and sparse operators, with derivatives that never form the matrix. See `docs/large.md`."""
+"""A few eigenpairs of large and sparse operators, with derivatives, without forming the matrix. See `docs/large.md`."""
 
 from . import slepc
 from .general import eigs

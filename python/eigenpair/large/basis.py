@@ -1,4 +1,4 @@
-"""Orthonormal bases of rows, in the metric of `B` or without one."""
+"""Orthonormal bases, whose vectors are rows, with or without a metric `B`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Map = Callable[[Array], Array]
 
 
 def random_rows(seed: Any, like: Array) -> Array:
-    """Random rows of about unit length, with the shape and the sharding of `like`. The bits of a counter are mixed,
-    which compiles faster than JAX's generator; nothing here needs better random numbers."""
+    """Random rows of about unit length, with the shape and the sharding of `like`. They are made by mixing the bits of
+    a counter. This compiles faster than JAX's generator, and better random numbers are not needed."""
     n = like.shape[-1]
     real = jnp.finfo(like.dtype).dtype
 
@@ -34,10 +34,10 @@ def random_rows(seed: Any, like: Array) -> Array:
 
 
 def orthonormalized(x: Array, against: Array, b: Map | None, seed: Any) -> Array:
-    """An orthonormal basis of the rows of `x`, orthogonal to those of `against` (orthonormal, or zero). Directions that
-    are lost in rounding become random ones.
+    """An orthonormal basis of the rows of `x`, orthogonal to the rows of `against` (orthonormal, or zero). Linearly
+    dependent rows are replaced by random ones.
 
-    By Gram matrices, twice: devices that share a vector only have to add up sums. A. Stathopoulos and K. Wu, *A block
+    It uses Gram matrices, twice, so devices that share a vector only exchange sums. A. Stathopoulos and K. Wu, *A block
     orthogonalization procedure with constant synchronization requirements* (2002).
     """
     eps = jnp.finfo(x.dtype).eps

@@ -1,4 +1,4 @@
-"""Small problems: the operator as a dense matrix, solved at once."""
+"""Small problems: the operator is formed as a dense matrix and diagonalized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An orthonormal frame of the wanted eigenvectors and the matrix of the operator in it, with the one derivative rule
+"""An orthonormal frame of the requested eigenvectors and the matrix of the operator in it, with the derivative rule
 that all functions of a few eigenpairs share.
 
 The frame `V`, `(n, k)`, spans an invariant subspace, `A V = B V Λ`, `VᴴBV = I`, and its tangent is chosen orthogonal
@@ -6,13 +6,12 @@ to it:
 
     dV = −G(dA V − dB V Λ) − V N/2        dΛ = M − (N Λ + Λ N)/2        M = Vᴴ dA V, N = Vᴴ dB V
 
-where `X = G(Y)` solves `A X − B X Λ = Y − B V VᴴY` with `VᴴBX = 0`. Nothing here divides by a gap inside the
-subspace, and
-everything is covariant under a change of basis of it, so that functions of the subspace have all derivatives at any
-degeneracy.
-Eigenvalues and eigenvectors are those of `Λ`, a `k × k` matrix. See `docs/derivations.md`, "Large operators".
+where `X = G(Y)` solves `A X − B X Λ = Y − B V VᴴY` with `VᴴBX = 0`. The rule does not divide by gaps inside the
+subspace, and it is equivariant under changes of its basis. So functions of the subspace have derivatives of all orders
+at any degeneracy. Eigenvalues and eigenvectors are computed from `Λ`, a `k × k` matrix. See `docs/derivations.md`,
+"Large operators".
 
-In memory vectors are rows.
+In memory, vectors are rows.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Map = Callable[[Array], Array]
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What a compiled program depends on: everything but the arrays."""
+    """The static part of a problem: everything on which a compiled program depends, except arrays."""
 
     forms: tuple[Form, Form | None, Form | None]  # A, B, preconditioner
     k: int
@@ -62,7 +61,7 @@ class Parameters(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """`Λ`, `(k, k)`, and the rows of `V`, `(k, n)`; the rest has no derivative."""
+    """`Λ`, `(k, k)`, and the rows of `V`, `(k, n)`; the other fields have no derivative."""
 
     matrix: Array
     rows: Array
@@ -130,7 +129,7 @@ def _zero(x: Array) -> Any:
 
 
 def _derivative(operator: Operator, tangents: Any, v: Array, kind: str = "hermitian") -> Array | None:
-    """`dA V` as rows; `None` where nothing moves."""
+    """`dA V` as rows; `None` if there is no tangent."""
     form, parameters = operator
     zero = jax.custom_derivatives.SymbolicZero
     if all(isinstance(t, zero) or jnp.result_type(t) == jax.dtypes.float0 for t in tangents):
@@ -175,7 +174,7 @@ def outside(spec: Spec, parameters: Parameters, result: Frame, y: Array) -> Arra
         moved = times_a(inside) - combine(matrix.T, times_b(inside))
         return moved - dual(moved) + shift * combine(inner(times_b(x), v), bv)
 
-    # From here on values alone: the solver itself is not differentiated.
+    # The code below computes values only: the solver is not differentiated.
     fixed = lax.stop_gradient((parameters, result))
     w = jnp.real(jnp.diagonal(fixed[1].matrix))
     gap = jnp.minimum(jnp.abs(w - lax.stop_gradient(low)), jnp.abs(lax.stop_gradient(high) - w))

@@ -34,7 +34,7 @@ _SUBJECT = Subject("eigsh")
 def pushforward(
     linear: Sequence[Any], residuals: Sequence[Any], *, inputs: Any, outputs: tuple[bool, ...], policy: Policy
 ) -> list[Array]:
-    """The forward rule, for `TangentMap`: the tangents of what `outputs` asks for."""
+    """The forward rule, for `TangentMap`: the tangents of the requested `outputs`."""
     (moved,) = linear
     w, v, edges, scale = residuals
     policy = policy_of_whole(policy, *v.shape[-2:])
@@ -76,7 +76,7 @@ def _turning_columns(
 def pullback(
     cotangents: Sequence[Any], residuals: Sequence[Any], *, inputs: Any, outputs: tuple[bool, ...], policy: Policy
 ) -> list[Array]:
-    """The reverse rule, for `TangentMap`: the gradients that `inputs` asks for, in JAX's convention."""
+    """The reverse rule, for `TangentMap`: the gradients with respect to the requested `inputs`, in JAX's convention."""
     w, v, edges, scale = residuals
     n, k = v.shape[-2:]
     policy = policy_of_whole(policy, n, k)

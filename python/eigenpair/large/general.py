@@ -1,4 +1,4 @@
-"""A few eigenpairs of a large general operator or pair, with derivatives that never form a dense matrix."""
+"""A few eigenpairs of a large general operator or pair, with derivatives, without forming a dense matrix."""
 
 from __future__ import annotations
 
@@ -48,32 +48,33 @@ def eigs(
     n: int | None = None,
     dtype: Any = None,
 ) -> EigsResult:
-    """A few eigenvalues and eigenvectors of a large general operator, `A v = λ v`, or pair, `A v = λ B v`.
-    `scipy.sparse.linalg.eigs`, differentiable, with left vectors.
+    """A few eigenvalues and eigenvectors of a large general operator, `A v = λ v`, or pair, `A v = λ B v`: a
+    differentiable `scipy.sparse.linalg.eigs`, with left vectors.
 
     **Arguments:**
 
-    - `operator`, `b`: as for `eigsh`, real or complex, not Hermitian; every stored entry is free. `b` is invertible.
-    - `k`: how many eigenpairs, less than `n`; by ARPACK at most `n − 3`.
-    - `sigma`: a number, real or complex: the eigenvalues next to it, by factorization of `A − σB`. For matrices.
-    - `which`: without `sigma`: `"LM"`, the largest in modulus, unless said otherwise; `"LR"`, `"SR"`, `"LI"`, `"SI"`,
-        the largest or smallest real or imaginary parts.
+    - `operator`, `b`: as for `eigsh`, real or complex, not Hermitian; every stored entry is a variable. `b` must be
+        invertible.
+    - `k`: the number of eigenpairs, less than `n`; with ARPACK at most `n − 3`.
+    - `sigma`: a number, real or complex: the eigenvalues closest to it, by factorization of `A − σB`. For matrices.
+    - `which`: without `sigma`: `"LM"`, the largest in modulus (the default); `"LR"`, `"SR"`, `"LI"`, `"SI"`, the
+        largest or smallest real or imaginary parts.
     - `left`, `right`: which vectors to return, of unit length with a real largest component, as `eig` does.
     - `tol`: residuals may be as large as `tol (‖A‖ + |λ|‖B‖)`; `ε^0.8` by default.
     - `max_iterations`: restarts, 300 by default.
-    - `solver`: `"krylov"` (block Krylov–Schur, on the device) or `"arpack"` (on the host, for matrices); by default
-        chosen by what is given, see `EigsResult.solver`.
+    - `solver`: `"krylov"` (block Krylov–Schur, on the device) or `"arpack"` (on the host, for matrices); the default
+        depends on the arguments, see `EigsResult.solver`.
     - `degeneracy`: as for `eig`.
     - `v0`, `progress`, `callback`, `n`, `dtype`: as for `eigsh`; the first three for `"krylov"`.
 
-    **Returns:** `EigsResult`, which unpacks as the result of `eig` does. Complex. A pair that has not converged is
+    **Returns:** `EigsResult`, which unpacks like the result of `eig`. Complex. An eigenpair that has not converged is
     NaN, with a `ConvergenceWarning`.
 
     **Raises:** `TypeError` or `ValueError` naming the argument; `ValueError` if `sigma` is an eigenvalue.
 
-    Derivatives and `left` need left vectors, and so a second solve, with the adjoint, which JAX makes from a function
-    by transposition. The derivatives of eigenvalues need no further solve, those of vectors one linear system for each,
-    by GMRES, with the factors as preconditioner if there are. See `docs/large.md`.
+    Derivatives and `left` need left vectors, and so a second solve, with the adjoint, which JAX computes for a function
+    by transposition. Derivatives of eigenvalues need no further solve. Derivatives of each vector need one linear
+    system, solved by GMRES, with the factors as preconditioner if there are any. See `docs/large.md`.
     """
     policy = policy_of_call(degeneracy)
     no_zeros("eigs", policy)
@@ -196,8 +197,8 @@ def _with_derivative_factor_jvp(primals: Any, tangents: Any) -> tuple[Array, Arr
 
 
 def _distinct(policy: Policy, found: GeneralFrame, size: Array) -> Array:
-    """Whether every two eigenvalues are clearly apart, or so close that `eig` of the small problem takes them for one
-    cluster. In between, rounding errors of the large problem may exceed the gap, and `eig` cannot know."""
+    """Whether every two eigenvalues are either clearly separated, or so close that `eig` of the small problem treats
+    them as one cluster. Otherwise rounding errors of the large problem may exceed the gap, which `eig` cannot know."""
     if not isinstance(policy, check):
         return jnp.array(True)
     w = jnp.diagonal(found.matrix)
@@ -211,7 +212,7 @@ def _distinct(policy: Policy, found: GeneralFrame, size: Array) -> Array:
 
 
 def _unit(x: Array, like: Array) -> Array:
-    """Rows of unit length, the largest component real and positive: what `eig` returns."""
+    """Rows of unit length with a real and positive largest component, like the vectors of `eig`."""
     length = jnp.sqrt(jnp.sum(jnp.real(x * jnp.conj(x)), axis=-1, keepdims=True))
     x = x / length.astype(x.dtype)
     modulus = jnp.abs(lax.stop_gradient(x))

@@ -21,7 +21,7 @@ from .request import traced
 
 @dataclasses.dataclass(frozen=True)
 class GeneralSpec:
-    """What is static in a general problem."""
+    """The static part of a general problem."""
 
     forms: tuple[Form, Form | None]
     k: int
@@ -37,7 +37,7 @@ class GeneralSpec:
 
 
 class GeneralFrame(NamedTuple):
-    """`AX = BXΛ`, `YᴴBX = I`; rows are vectors. The rest has no derivative."""
+    """`AX = BXΛ`, `YᴴBX = I`; vectors are rows. The other fields have no derivative."""
 
     matrix: Array
     right: Array
@@ -147,7 +147,7 @@ def _outside(spec: GeneralSpec, parameters: Any, result: GeneralFrame, z: Array,
     fixed = lax.stop_gradient((parameters, result))
 
     def solved(right: Array, transposed: bool) -> Array:
-        """`S⁻¹`, or `(Sᴴ)⁻¹`, which is the same of the adjoint problem."""
+        """`S⁻¹`, or `(Sᴴ)⁻¹`, which is that of the adjoint problem."""
         now = adjoint != transposed
         values, frame = fixed
         w = jnp.diagonal(frame.matrix)

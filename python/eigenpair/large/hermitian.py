@@ -1,4 +1,4 @@
-"""A few eigenpairs of a large Hermitian operator or definite pair, with derivatives that never form the matrix."""
+"""A few eigenpairs of a large Hermitian operator or definite pair, with derivatives, without forming the matrix."""
 
 from __future__ import annotations
 
@@ -45,33 +45,32 @@ def eigsh(
     dtype: Any = None,
 ) -> EigshResult:
     """A few eigenvalues and eigenvectors of a large Hermitian operator, `A v = λ v`, or of a definite pair, `A v = λ
-    B v`. `scipy.sparse.linalg.eigsh`, differentiable.
+    B v`: a differentiable `scipy.sparse.linalg.eigsh`.
 
     **Arguments:**
 
-    - `operator`: a matrix (dense, BCOO or BCSR of `jax.experimental.sparse`, or SciPy's sparse ones), a lineax linear
-        operator, or
-        a function of a vector `(n,)`, written in JAX. It is differentiated with respect to its own parameters: the
-        entries that a matrix stores, the arrays a lineax operator holds, and whatever a function closes over.
-    - `k`: how many eigenpairs, less than `n`.
-    - `b`: Hermitian positive definite, given as `operator` is.
-    - `sigma`: a number: the eigenvalues next to it, by factorization of `A − σB`. For matrices.
-    - `which`: `"SA"`, the lowest, unless said otherwise; `"LA"`, the highest; `"LM"`, the largest in modulus; `"BE"`,
-        from both ends. Not with `sigma`.
-    - `v0`: where to start: a vector `(n,)` or, better, vectors `(n, m)`, such as the eigenvectors of the last step of
+    - `operator`: a matrix (dense, BCOO or BCSR of `jax.experimental.sparse`, or a SciPy sparse matrix), a lineax linear
+        operator, or a function of a vector `(n,)` written in JAX. It is differentiated with respect to its parameters:
+        the stored entries of a matrix, the arrays of a lineax operator, all values that a function closes over.
+    - `k`: the number of eigenpairs, less than `n`.
+    - `b`: Hermitian positive definite, in one of the forms of `operator`.
+    - `sigma`: a number: the eigenvalues closest to it, by factorization of `A − σB`. For matrices.
+    - `which`: `"SA"`, the lowest (the default); `"LA"`, the highest; `"LM"`, the largest in modulus; `"BE"`, from both
+        ends. Not with `sigma`.
+    - `v0`: the start: a vector `(n,)` or, better, vectors `(n, m)`, such as the eigenvectors of the last step of
         an optimization.
     - `tol`: residuals `‖A v − λ B v‖` may be as large as `tol (‖A‖ + |λ|‖B‖)‖v‖`; `ε^0.8` by default, 3e-13 in double
         precision.
     - `max_iterations`: restarts of a Krylov method or steps of LOBPCG, 300 by default.
-    - `preconditioner`: a Hermitian positive definite approximation of `A⁻¹`, given as `operator` is. It serves the
-        solve and the derivatives, and is not differentiated.
-    - `solver`: `"krylov"` (thick-restart block Krylov, on the device), `"lobpcg"` (the same, with a preconditioner),
-        `"arpack"`, `"primme"` (on the host, for matrices); by default chosen by what is given, see
+    - `preconditioner`: a Hermitian positive definite approximation of `A⁻¹`, in one of the forms of `operator`. The
+        solver and the derivatives use it; it is not differentiated.
+    - `solver`: `"krylov"` (thick-restart block Krylov, on the device), `"lobpcg"` (on the device, with a
+        preconditioner), `"arpack"`, `"primme"` (on the host, for matrices). The default depends on the arguments, see
         `EigshResult.solver`.
     - `degeneracy`: what derivatives do where eigenvalues coincide, see `eigenpair.degeneracy`: `check()` or `raw()`.
-    - `progress`, `callback`: a line on the standard error, and a function `(iteration, eigenvalues, residuals)`, in
-        each iteration.
-    - `n`, `dtype`: of the vectors of a function, unless `v0` says them.
+    - `progress`, `callback`: in each iteration, write a line to the standard error, or call a function `(iteration,
+        eigenvalues, residuals)`.
+    - `n`, `dtype`: size and dtype of the vectors, if `operator` is a function and there is no `v0`.
 
     **Returns:** `EigshResult`, which unpacks to `(eigenvalues, eigenvectors)`. An eigenpair that has not converged is
     NaN. All are NaN if the search for missed copies of repeated eigenvalues did not finish. A `ConvergenceWarning` says
@@ -80,9 +79,9 @@ def eigsh(
     **Raises:** `TypeError` or `ValueError` naming the argument, before anything is compiled; `ValueError` if the
     operator is seen not to be Hermitian.
 
-    A call that is not traced can be interrupted. The derivatives of eigenvalues need no further solve, those of
-    eigenvectors one linear system for each, by MINRES. Inside a cluster of eigenvalues the rules are those of `eigh`. A
-    cluster that `k` cuts in two has no derivatives of eigenvectors. See `docs/large.md`.
+    A call that is not traced can be interrupted. Derivatives of eigenvalues need no further solve. Derivatives of each
+    eigenvector need one linear system, solved by MINRES. Inside a cluster of eigenvalues the rules are those of `eigh`.
+    If `k` cuts a cluster in two, its eigenvectors have no derivatives. See `docs/large.md`.
     """
     policy = policy_of_call(degeneracy)
     if isinstance(policy, (mask, broaden)) or (isinstance(policy, check) and policy.generic_basis):
@@ -152,7 +151,7 @@ HOST_FROM = 200
 
 
 def block_of(n: int, k: int) -> int:
-    """How many vectors a block has."""
+    """The number of vectors in a block."""
     plan = make_plan(n, k, "SA", 1.0, 1)
     return 1 if plan is None else plan.block
 
@@ -226,7 +225,7 @@ def checked_solution(spec: Spec, found: Frame) -> tuple[Array, Array, Array, Arr
 
 
 def scale_of_clusters(policy: Policy, found: Frame, scale: Array) -> Array:
-    """The scale with which clusters are as wide as the errors from rounding and from residuals, shape `(1,)`."""
+    """The scale that makes clusters as wide as the errors from rounding and from residuals, shape `(1,)`."""
     if not isinstance(policy, check):
         return scale
     width = cluster_width(policy, found.rows.shape[-1], scale.dtype)

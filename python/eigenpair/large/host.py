@@ -1,7 +1,7 @@
 """Solvers on the host, for matrices: ARPACK and SuperLU by SciPy, and PRIMME.
 
-What runs here is NumPy and compiled libraries; it never calls JAX. A call that is not traced comes here directly, so
-that it can be interrupted; under a transformation it comes through a callback.
+This code uses NumPy and compiled libraries; it never calls JAX. A call that is not traced runs it directly, so it can
+be interrupted. Under a transformation it runs in a callback.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Eigenpairs on the host, by ARPACK and PRIMME, and by factors of a shifted matrix: no JAX here."""
+"""Eigenpairs on the host, by ARPACK and PRIMME, and by factors of a shifted matrix. It never calls JAX."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from .host_factors import (
 )
 from .krylov_state import OF_GAP, PASSES, Found
 
-# Factors with no more entries than this for each unknown are cheap, and two more are made to count eigenvalues.
+# If factors have no more entries than this for each unknown, they are cheap, and two more are computed to count
+# eigenvalues.
 CHEAP_FILL = 40
 
 
@@ -69,7 +70,7 @@ class HostProblem:
         return w, x, np.linalg.norm(self.a @ x - self.times_b(x) * w, axis=0)
 
     def random(self, seed: int, count: int = 1) -> Any:
-        """Random columns that depend on the seed alone."""
+        """Random columns that depend only on the seed."""
         rng = np.random.default_rng(seed)
         x = rng.standard_normal((self.n, count))
         if self.dtype.kind == "c":
@@ -116,7 +117,7 @@ def _plain(problem: HostProblem, v: Any, k: int, which: str, tol: float, v0: Any
 
 
 def _shifted(problem: HostProblem, factor: Factor, v: Any, k: int, tol: float, v0: Any) -> Any:
-    """Eigenvectors next to σ, orthogonal to `v`, by ARPACK in shift-invert mode."""
+    """The eigenvectors closest to σ, orthogonal to `v`, by ARPACK in shift-invert mode."""
     import scipy.sparse.linalg as linalg
 
     def inverse(x: Any) -> Any:
@@ -142,7 +143,7 @@ def _shifted(problem: HostProblem, factor: Factor, v: Any, k: int, tol: float, v
 
 
 def _order(spec: Spec, w: Any) -> Any:
-    """Indices of eigenvalues, those wanted most first."""
+    """Indices of eigenvalues in the order of `which`."""
     if spec.sigma is not None:
         key = np.abs(w - spec.sigma)
     elif spec.which == "BE":
@@ -170,7 +171,7 @@ def _displaces(spec: Spec, theta: Any, w: Any, reach: float) -> Any:
 
 
 def eigenpairs(spec: Spec, a: Matrix, b: Matrix | None, start: Any) -> Found:
-    """The wanted eigenpairs, after a search for missed ones.
+    """The requested eigenpairs, after a search for missed ones.
 
     **Raises:** `Singular`, `Indefinite`.
     """
@@ -231,8 +232,8 @@ def eigenpairs(spec: Spec, a: Matrix, b: Matrix | None, start: Any) -> Found:
 
 
 def _beyond(problem: HostProblem, w: Any, x: Any, attempt: int) -> tuple[Any, Any, bool]:
-    """Searches from random vectors orthogonal to `x`. Returns eigenvectors that should have been among the wanted ones,
-    the eigenvalues next to the wanted ones, and whether the search finished."""
+    """Searches from random vectors orthogonal to `x`. Returns eigenvectors that should have been among the requested
+    ones, the eigenvalues next to the requested ones, and whether the search finished."""
     spec = problem.spec
     edges = [-np.inf, np.inf]
     news = [np.zeros((problem.n, 0), problem.dtype)]
@@ -260,7 +261,7 @@ def _beyond(problem: HostProblem, w: Any, x: Any, attempt: int) -> tuple[Any, An
 
 
 def _beyond_by_factor(problem: HostProblem, factor: Factor, w: Any, x: Any, attempt: int) -> tuple[Any, Any, bool]:
-    """The same with a factorization: finds two more eigenvalues on either side of σ."""
+    """The same with a factorization: computes two more eigenvalues on either side of σ."""
     spec = problem.spec
     sigma: Any = spec.sigma
     count = min(2, problem.n - x.shape[1] - 1)

@@ -103,7 +103,7 @@ _lock = threading.Lock()
 
 
 def shifted_factor(a: Matrix, b: Matrix | None, sigma: float) -> Factor:
-    """The factors of `A − σB`, which the derivatives of a solve need once more: the last two are kept."""
+    """The factors of `A − σB`. The last two are kept, because derivatives need them again."""
     digest = hashlib.blake2b(np.float64(sigma).tobytes())
     for m in (a, b):
         if m is not None:

@@ -10,12 +10,12 @@ import numpy as np
 from .host_factors import Matrix, Singular, is_finite, norm_of, shifted_matrix
 from .krylov_state import PASSES
 
-# The end of the spectrum that is wanted, as a factor of the norm by which to move it away from 0.
+# For each end of the spectrum, the shift, in units of the norm, that moves it away from 0.
 MOVES = {"LM": 0, "LR": 1, "SR": -1, "LI": 1j, "SI": -1j}
 
 
 class FoundGeneral(NamedTuple):
-    """Rows are vectors: `AX = BXΛ`, `YᴴA = ΛYᴴB`, `YᴴBX = I`."""
+    """`AX = BXΛ`, `YᴴA = ΛYᴴB`, `YᴴBX = I`; vectors are rows."""
 
     values: Any  # (k,)
     right: Any  # (k, n), unit length
@@ -102,14 +102,14 @@ class _Side:
 
 
 def urgency(w: Any, sigma: Any, which: str) -> Any:
-    """A number for each eigenvalue, lowest for those wanted most."""
+    """A sort key for each eigenvalue, lowest for those that `which` puts first."""
     if sigma is not None:
         return np.abs(w - sigma)
     return {"LM": -np.abs(w), "LR": -w.real, "SR": w.real, "LI": -w.imag, "SI": w.imag}[which]
 
 
 def eigenpairs(a: Matrix, b: Matrix | None, k: int, sigma: Any, which: str, tol: float, most: int) -> FoundGeneral:
-    """The wanted eigenpairs of complex matrices, after a search for missed ones.
+    """The requested eigenpairs of complex matrices, after a search for missed ones.
 
     **Raises:** `Singular`.
     """

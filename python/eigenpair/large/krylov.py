@@ -1,9 +1,10 @@
 """A thick-restart block Krylov method with full orthogonalization, on the device.
 
-One step multiplies a block of `p` vectors and orthogonalizes the result against the whole basis; a cycle takes `steps`
-of them and keeps the `r` Ritz vectors that are wanted most. Once the `k` wanted ones have converged, another *pass*
-begins: a random block, orthogonal to what was found, is iterated until the next eigenvalue has converged. A missed copy
-of a repeated eigenvalue converges as well, and takes its place. The last pass is the one that changes nothing.
+One step multiplies a block of `p` vectors by the operator and orthogonalizes the result against the whole basis. A
+cycle takes `steps` steps and keeps the first `r` Ritz vectors in the order of `which`. After the `k` requested ones
+have converged, another *pass* begins: a random block, orthogonal to the vectors found, is iterated until the next
+eigenvalue has converged. A missed copy of a repeated eigenvalue converges as well, and takes its place. The search ends
+with the first pass that changes nothing.
 
 K. Wu and H. Simon, *Thick-restart Lanczos method for large symmetric eigenvalue problems* (2000), in blocks, with the
 projected matrix computed rather than inferred.
@@ -88,7 +89,7 @@ def begin(plan: Plan, problem: _Problem, start: Array, given: int) -> State:
 
 
 def _new_pass(plan: Plan, problem: _Problem, state: State, x: Array, theta: Array) -> State:
-    """Checks the residuals of `x` and begins a pass: from these residuals if they are too large, else from random
+    """Checks the residuals of `x` and begins a pass: from these residuals if they are too large, otherwise from random
     vectors."""
     ax, bx = problem.a(x), problem.times_b(x)
     r = ax - scaled(theta, bx)
@@ -201,8 +202,8 @@ def cycle(plan: Plan, problem: _Problem, state: State) -> State:
 def _guards(
     plan: Plan, theta: Array, estimate: Array, allowed: Array, order: Array, free: Array
 ) -> tuple[Array, Array]:
-    """Whether the eigenvalues that were left out are known well enough to say that they are not wanted, and the nearest
-    of them: the highest, which may lie below wanted ones, and the lowest, which may lie above."""
+    """Whether the other eigenvalues are known well enough to exclude them from the requested ones, and the nearest of
+    them: the highest, which may lie below requested ones, and the lowest, which may lie above."""
     wanted = theta[order[: plan.k]]
 
     def known(index: Array) -> Array:
@@ -276,8 +277,8 @@ def solve(
     watch: Callable[..., None] | None,
     traced: bool,
 ) -> Found:
-    """Runs cycles until done: from Python where values are at hand, so that the solve can be watched and interrupted,
-    else as a loop on the device."""
+    """Runs cycles until done: from Python if the values are concrete, so that the solve can be monitored and
+    interrupted; otherwise as a loop on the device."""
     forms = (a.form, None if b is None else b.form)
     parameters = (a.parameters, None if b is None else b.parameters)
     state = _begin(plan, forms, parameters, start, given)

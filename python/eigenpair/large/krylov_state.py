@@ -1,4 +1,4 @@
-"""The plan and the state of the Krylov solver, and what every solver returns."""
+"""The plan and the state of the Krylov solver, and the result of every solver."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from jax import Array
 
 Map = Callable[[Array], Array]
 
-# A guard is the first eigenvalue that was not asked for. Its error must be at most this part of its distance to the
-# wanted ones.
+# A guard is the first eigenvalue after the requested ones. Its error must be at most this part of its distance to
+# them.
 OF_GAP = 0.05
 PASSES = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a compiled program depends on."""
+    """The static parameters of a compiled program."""
 
     k: int
     which: str
@@ -30,13 +30,13 @@ class Plan:
 
     @property
     def capacity(self) -> int:
-        """Vectors of the basis in which Ritz vectors are sought; as many as `block` more are stored."""
+        """The number of basis vectors from which Ritz vectors are computed; `block` more vectors are stored."""
         return self.kept + self.steps * self.block
 
 
 def plan(n: int, k: int, which: str, tol: float, cycles: int) -> Plan | None:
-    """Sizes for `k` pairs of a problem with `n` unknowns; `None` where it is so small that the basis would fill it."""
-    # Small blocks: what counts is the degree that a basis reaches. Two vectors, for a copy of what was found.
+    """Sizes for `k` eigenpairs of a problem with `n` unknowns; `None` if the basis would fill the whole space."""
+    # Small blocks, because the degree of the Krylov space matters most. Two vectors, to find copies of eigenvalues.
     block = 2 if k <= 8 else min(8, -(-k // 4))
     kept = k + max(4, k // 2)
     most = -(-(max(3 * kept, 28) - kept) // block)
@@ -45,7 +45,7 @@ def plan(n: int, k: int, which: str, tol: float, cycles: int) -> Plan | None:
 
 
 class State(NamedTuple):
-    """Between two cycles."""
+    """The state between two cycles."""
 
     basis: Array  # (capacity + block, n)
     theta: Array  # (kept,), Ritz values of the first rows
@@ -62,7 +62,7 @@ class State(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What every solver returns, as arrays of JAX or of NumPy. Rows are vectors."""
+    """The result of every solver, as arrays of JAX or of NumPy. Vectors are rows."""
 
     values: Any  # (k,), ascending
     vectors: Any  # (k, n), orthonormal in the metric of B

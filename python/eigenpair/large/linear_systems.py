@@ -1,4 +1,4 @@
-"""Iterative solution of linear systems, one for each row, all at once: conjugate gradients, MINRES and GMRES."""
+"""Iterative solution of linear systems, one for each row, all together: conjugate gradients, MINRES and GMRES."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def minres(
     metric: Map | None = None,
     xp: Any = jnp,
 ) -> tuple[Any, Any]:
-    """Solves `a x = b` for Hermitian `a`, which may be indefinite or, where `b` is in its range, singular.
+    """Solves `a x = b` for Hermitian `a`, which may be indefinite, or singular if `b` is in its range.
 
     **Arguments:** `tol`: `(m, 1)`, the relative residual to reach, measured in the preconditioner's norm.
     `preconditioner`: positive definite, close to the inverse of `a`. `metric`: positive definite, if `a` is Hermitian
     with respect to it. `xp`: `jax.numpy`, or `numpy` to iterate on the host.
 
-    **Returns:** `x`, and how many iterations it took.
+    **Returns:** `x`, and the number of iterations.
 
     C. C. Paige and M. A. Saunders, *Solution of sparse indefinite systems of linear equations* (1975).
     """

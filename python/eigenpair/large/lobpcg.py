@@ -1,10 +1,10 @@
 """LOBPCG: a block of vectors improved by preconditioned residuals and the last directions, on the device.
 
 A. Knyazev, *Toward the optimal preconditioned eigensolver* (2001), with the basis of U. Hetmaniuk and R. Lehoucq
-(2006): the Ritz vectors `X`, the last directions `P` and the new ones `W` are kept orthonormal, so that the projected
-matrix stays well conditioned. The block holds more vectors than are wanted. After these have converged, the others
-start again at random, until the next eigenvalue has converged; as in `krylov`, the last such pass is the one that
-changes nothing.
+(2006): the Ritz vectors `X`, the last directions `P` and the new ones `W` are kept orthonormal, so the projected
+matrix stays well conditioned. The block has more vectors than requested. After the requested ones have converged, the
+others start again from random vectors, until the next eigenvalue has converged. As in `krylov`, the search ends with
+the first such pass that changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Map = Callable[[Array], Array]
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a compiled program depends on."""
+    """The static parameters of a compiled program."""
 
     k: int
     which: str
@@ -38,18 +38,18 @@ class Plan:
 
     @property
     def block(self) -> int:
-        """Vectors that are iterated."""
+        """The number of vectors that are iterated."""
         return self.k + max(2, self.k // 4)
 
 
 def plan(n: int, k: int, which: str, tol: float, steps: int) -> Plan | None:
-    """Sizes, or `None` where the problem is so small that the basis would fill it."""
+    """Sizes, or `None` if the basis would fill the whole space."""
     result = Plan(k, which, tol, steps)
     return result if 4 * result.block < n else None
 
 
 class State(NamedTuple):
-    """Between two steps. Rows are vectors."""
+    """The state between two steps. Vectors are rows."""
 
     x: Array
     ax: Array
@@ -90,7 +90,7 @@ def _alive(problem: _Problem, x: Array) -> Array:
 
 
 def _rayleigh_ritz(x: Array, ax: Array, alive: Array, which: str) -> tuple[Array, Array]:
-    """Ritz values, those wanted most first, and coefficients in rows. Zero rows come last."""
+    """Ritz values in the order of `which`, and coefficients in rows. Zero rows come last."""
     h = inner(ax, x)
     h = (h + jnp.conj(h).T) / 2
     largest = jnp.sqrt(jnp.sum(jnp.abs(h) ** 2))
@@ -120,7 +120,7 @@ def begin(plan: Plan, problem: _Problem, start: Array) -> State:
 
 
 def step(plan: Plan, problem: _Problem, state: State) -> State:
-    """One step, and if the wanted ones have converged, the beginning of another pass."""
+    """One step, and if the requested ones have converged, the beginning of another pass."""
     k, m = plan.k, plan.block
     x, ax, p, ap, theta = state[:5]
     bx = problem.times_b(x)
@@ -175,7 +175,7 @@ def step(plan: Plan, problem: _Problem, state: State) -> State:
 
 
 def conclude(plan: Plan, problem: _Problem, state: State) -> Found:
-    """The result, with residuals as they are."""
+    """The result, with the actual residuals."""
     order = jnp.argsort(state.theta[: plan.k])
     x, theta = state.x[: plan.k][order], state.theta[: plan.k][order]
     r = problem.a(x) - scaled(theta, problem.times_b(x))
@@ -200,7 +200,7 @@ def _conclude(plan: Plan, forms: Any, parameters: Any, state: State) -> Found:
 def solve(
     plan: Plan, forms: Any, parameters: Any, start: Array, watch: Callable[..., None] | None, traced: bool
 ) -> Found:
-    """Steps until done: from Python where values are at hand, else as a loop on the device."""
+    """Runs steps until done: from Python if the values are concrete, otherwise as a loop on the device."""
     state = _begin(plan, forms, parameters, start)
     if not traced:
         while not bool(state.done) and int(state.step) < plan.steps:

@@ -95,7 +95,7 @@ def _of_symmetry(function: str, name: str, wrong: Any) -> None:
 
 
 def not_hermitian(name: str) -> str:
-    """The sentence, for errors and warnings alike."""
+    """The message, for errors and warnings."""
     return (
         f"{name} is not Hermitian: ⟨y, {name} x⟩ and ⟨{name} y, x⟩ differ for random x and y. "
         f"Give its Hermitian part, ({name} + {name}ᴴ)/2, or use eigs."

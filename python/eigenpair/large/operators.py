@@ -1,8 +1,8 @@
-"""What counts as an operator, and its products with blocks of vectors.
+"""Operators, and their products with blocks of vectors.
 
-Blocks are rows, `(m, n)`: a vector is contiguous, and `jax.vmap` of a function of one vector moves no axes. An
-operator is split
-in two: its parameters, arrays that JAX differentiates, and its form, which is hashable and says how to multiply.
+The vectors of a block are rows, `(m, n)`: each vector is contiguous, and `jax.vmap` of a function of one vector moves
+no axes. An operator has two parts: its parameters, which are arrays that JAX differentiates, and its form, which is
+hashable and defines the product.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PRECISIONS = ("float32", "float64", "complex64", "complex128")
 
 
 def inner(x: Array, y: Array) -> Array:
-    """`⟨xᵢ, yⱼ⟩ = Σ xᵢ conj(yⱼ)` of rows: how much of `yⱼ` is in `xᵢ` when the `y` are orthonormal."""
+    """`⟨xᵢ, yⱼ⟩ = Σ xᵢ conj(yⱼ)` of rows: the coefficient of `yⱼ` in `xᵢ` if the `y` are orthonormal."""
     return combine(x, jnp.conj(y).T)
 
 
@@ -53,7 +53,7 @@ def safe_lengths(x: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """How to multiply: all of an operator that is not an array."""
+    """How to multiply: the part of an operator that is not an array."""
 
     n: int
     dtype: str
@@ -68,11 +68,11 @@ class Form:
         raise NotImplementedError
 
     def hermitian(self, parameters: Parameters, x: Array) -> Array:
-        """The product of the Hermitian part, whose derivative is what Hermitian problems use."""
+        """The product with the Hermitian part, whose derivative Hermitian problems use."""
         return self.apply(parameters, x)
 
     def adjoint(self, parameters: Parameters, x: Array) -> Array:
-        """The product of the conjugate transpose."""
+        """The product with the conjugate transpose."""
         zero = jnp.zeros((self.n,), self.dtype)
 
         def one(v: Array) -> Array:
@@ -142,8 +142,8 @@ class Sparse(Form):
 
 @dataclasses.dataclass(frozen=True)
 class Traced(Form):
-    """A function of one vector, as JAX traced it. Two are equal if they compute the same, so that a function written
-    anew in every step of an optimization is not compiled anew."""
+    """A function of one vector, as traced by JAX. Two of them are equal if they compute the same, so a function that is
+    defined again in every step of an optimization is compiled only once."""
 
     key: Any
     function: Callable[..., Any] = dataclasses.field(compare=False)
@@ -154,7 +154,7 @@ class Traced(Form):
 
 
 class Operator(NamedTuple):
-    """An operator, split in two."""
+    """An operator: its form and its parameters."""
 
     form: Form
     parameters: Parameters
@@ -191,7 +191,7 @@ def split(name: str, value: Any, n: int | None, dtype: Any) -> Operator:
 
 
 def traced(name: str, function: Callable[[Array], Any], n: int, dtype: str) -> Operator:
-    """A function of a vector `(n,)`. What it closes over becomes its parameters, traced values too."""
+    """A function of a vector `(n,)`. The values that it closes over become its parameters, also traced ones."""
     example = jax.ShapeDtypeStruct((n,), jnp.dtype(dtype))
     closed, shape = jax.make_jaxpr(function, return_shape=True)(example)
     if getattr(shape, "shape", None) != (n,):

@@ -1,4 +1,4 @@
-"""When two traced functions are the same program, so that compiled solvers are used again."""
+"""Equality of traced functions, so that compiled solvers are reused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 class SameFunction:
     """A jaxpr that equals every other one that computes the same: variables are compared by their numbers, parameters
-    by value, and what has no value to compare by identity."""
+    by value, and parameters that cannot be compared by identity."""
 
     def __init__(self, key: Any, alive: Any):
         self._key, self._alive, self._hash = key, alive, hash(key)
@@ -28,7 +28,7 @@ class SameFunction:
 
 
 def program_key(jaxpr: Any, alive: list[Any]) -> Any:
-    """A key that two programs share exactly when they compute the same; arrays in it are kept in `alive`."""
+    """A key that two programs share exactly if they compute the same. Its arrays are kept in `alive`."""
     numbers: dict[Any, int] = {}
 
     def number(v: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Watching a long solve: a progress bar, or a function of the caller's."""
+"""Monitoring of a long solve: a progress bar, or a function of the caller."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Watch:
 
 
 def watch(function: str, progress: Any, callback: Any) -> Watch | None:
-    """What a solver calls after each iteration, or `None`.
+    """The function that a solver calls after each iteration, or `None`.
 
     **Raises:** `TypeError` naming the argument.
     """

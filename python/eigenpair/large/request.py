@@ -20,7 +20,7 @@ from .progress import watch
 from .selection import WHICH
 
 SOLVERS = ("krylov", "lobpcg", "arpack", "primme")
-# What other libraries call it.
+# Names in other libraries.
 _HINTS = {
     "SM": "; for the eigenvalues nearest to 0 give sigma=0",
     "SR": "; of a Hermitian operator, 'SA' are the lowest",
@@ -31,12 +31,12 @@ _HINTS = {
 
 
 def traced(*trees: Any) -> bool:
-    """Whether any of the arrays is known only to a transformation."""
+    """Whether any of the arrays is traced."""
     return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(trees))
 
 
 def no_zeros(function: str, policy: Policy) -> None:
-    """Refuses `check(refused="zero")`: of an operator's gradient, only the part inside the cluster would become
+    """Raises for `check(refused="zero")`: only the part of an operator's gradient inside the cluster would become
     zero."""
     if isinstance(policy, check) and policy.refused == "zero":
         raise ValueError(f'degeneracy: {function} has no check(refused="zero"); a refused gradient is NaN')
@@ -56,7 +56,7 @@ def integer(name: str, value: Any, least: int) -> int:
 
 
 def number(name: str, value: Any) -> float:
-    """A finite Python number: a traced one cannot be what a factorization is compiled for."""
+    """A finite Python number, not a traced one, because the factorization needs its value."""
     if isinstance(value, (bool, jax.core.Tracer)):
         raise TypeError(f"{name} must be a Python number, got {value!r}")
     try:
@@ -88,7 +88,7 @@ def choice(name: str, value: Any, among: tuple[str, ...]) -> str:
 
 
 def start(v0: Any, n: int, k: int, dtype: Any, block: int) -> tuple[Any, int]:
-    """Rows to start from, and how many of them are from `v0`: `(block, n)`, or `(k, n)` if there are more."""
+    """The start vectors, as rows, and how many of them are from `v0`: `(block, n)`, or `(k, n)` if `v0` has more."""
     given = 0
     rows = None
     if v0 is not None:
@@ -111,7 +111,7 @@ def start(v0: Any, n: int, k: int, dtype: Any, block: int) -> tuple[Any, int]:
 
 
 def sizes(a: Operator, b: Operator | None, m: Operator | None, k: int, function: str) -> None:
-    """Raises `ValueError` where sizes do not fit."""
+    """Raises `ValueError` if sizes do not match."""
     n = a.form.n
     for name, other in (("b", b), ("preconditioner", m)):
         if other is not None and other.form.n != n:
@@ -141,7 +141,7 @@ def request(
     choose: Callable[..., tuple[str, str]],
     block_of: Callable[[int, int], int],
 ) -> tuple[Spec, Parameters, str]:
-    """The problem, and in words what will solve it and why."""
+    """The problem, and a text that says which solver is used and why."""
     k = integer("k", k, 1)
     if sigma is not None and which not in (None, "LM"):
         raise ValueError(f"with sigma the eigenvalues next to it are wanted; leave out which, got {which!r}")

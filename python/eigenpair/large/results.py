@@ -1,4 +1,4 @@
-"""What the functions of this subpackage return."""
+"""The results of the functions of this subpackage."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ __all__ = ["EigsResult", "EigshResult"]
 )
 @dataclasses.dataclass(frozen=True)
 class EigshResult:
-    """A few eigenpairs of a Hermitian operator. Unpacks as `eigh`'s result does: `w, v = eigsh(…)`.
+    """A few eigenpairs of a Hermitian operator. Unpacks like the result of `eigh`: `w, v = eigsh(…)`.
 
     - `eigenvalues`: real and ascending, shape `(k,)`.
     - `eigenvectors`: in the columns of `(n, k)`.
     - `residuals`: `‖A v − λ B v‖/‖v‖`, shape `(k,)`.
-    - `iterations`: restarts of a Krylov method, steps of LOBPCG, products with the operator where a library counts
-        these.
-    - `converged`: which pairs are numbers; the others are NaN. Shape `(k,)`.
-    - `solver`: what computed them, and on what grounds it was chosen.
+    - `iterations`: restarts of a Krylov method, steps of LOBPCG, or products with the operator, depending on the
+        library.
+    - `converged`: which eigenpairs have converged, shape `(k,)`; the others are NaN.
+    - `solver`: the solver that was used, and the reason.
     """
 
     eigenvalues: Array
@@ -51,11 +51,11 @@ class EigshResult:
 )
 @dataclasses.dataclass(frozen=True)
 class EigsResult:
-    """A few eigenpairs of a general operator. Unpacks as `eig`'s result does: `w, v = eigs(…)`, with
-    `left=True` `w, vl, v`.
+    """A few eigenpairs of a general operator. Unpacks like the result of `eig`: `w, v = eigs(…)`, with `left=True`
+    `w, vl, v`.
 
-    - `eigenvalues`: complex, shape `(k,)`, those wanted most first.
-    - `left_eigenvectors`, `eigenvectors`: in the columns of `(n, k)`, or `None` if not asked for.
+    - `eigenvalues`: complex, shape `(k,)`, in the order of `sigma` or `which`.
+    - `left_eigenvectors`, `eigenvectors`: in the columns of `(n, k)`, or `None` if not requested.
     - `residuals`, `iterations`, `converged`, `solver`: as in `EigshResult`.
     """
 

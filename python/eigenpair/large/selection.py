@@ -1,4 +1,4 @@
-"""Which eigenvalues of a projected problem are wanted, in which order, and what is next to them."""
+"""The selection of eigenvalues of a projected problem: their order, and their neighbours."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ def urgency(which: str, theta: Array, alive: Array) -> Array:
 
 
 def edges(which: str, theta: Array, free: Array) -> tuple[Array, Array]:
-    """Indices of the lowest and highest eigenvalue that is `free`: not wanted, and not dead."""
+    """Indices of the lowest and highest eigenvalue that is `free`: not requested, and not dead."""
     return jnp.argmin(jnp.where(free, theta, jnp.inf)), jnp.argmax(jnp.where(free, theta, -jnp.inf))
 
 
 def sides(which: str) -> tuple[bool, bool]:
-    """Whether the lowest, and whether the highest, of the eigenvalues that were left out can be next to a wanted
-    one."""
+    """Whether the lowest, and whether the highest, of the other eigenvalues can be next to a requested one."""
     return which != "LA", which != "SA"

@@ -1,5 +1,5 @@
-"""Functions of the invariant subspace of the `k` lowest eigenvalues of a large operator, with all derivatives at any
-degeneracy inside."""
+"""Functions of the invariant subspace of the `k` lowest eigenvalues of a large operator, with derivatives of all orders
+at any degeneracy inside it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ __all__ = ["SpectralProjector", "spectral_projector", "spectral_sum"]
 
 @jax.tree_util.register_pytree_node_class
 class SpectralProjector:
-    """`P = V Vᴴ` with an orthonormal basis `V` of the subspace (`VᴴBV = I` of a pair), never formed.
+    """`P = V Vᴴ` with an orthonormal basis `V` of the subspace (`VᴴBV = I` for a pair). The matrix is not formed.
 
-    `P @ x` for a vector `(n,)` or vectors `(n, m)`, `P.diagonal()`, `P.todense()`. The basis itself is hidden: only
-    what does not depend on its choice has a derivative.
+    Use `P @ x` for a vector `(n,)` or vectors `(n, m)`, `P.diagonal()`, `P.todense()`. The basis itself is private,
+    because only results that do not depend on its choice have derivatives.
     """
 
     def __init__(self, frame: Array):
@@ -39,7 +39,7 @@ class SpectralProjector:
 
     @property
     def dtype(self) -> Any:
-        """Of its entries."""
+        """The dtype of the entries."""
         return self._frame.dtype
 
     @property
@@ -75,26 +75,26 @@ class SpectralProjector:
 
 
 def spectral_projector(operator: Any, k: int, **options: Any) -> SpectralProjector:
-    """The projector on the eigenvectors of the `k` lowest eigenvalues of a Hermitian operator, or of a pair.
+    """The projector on the eigenvectors of the `k` lowest eigenvalues of a Hermitian operator or of a definite pair;
+    with `sigma`, of the `k` eigenvalues closest to it.
 
-    Only the gap after the `k`-th eigenvalue matters to its derivatives, of any order; degeneracy on either side does
-    not. Where that
-    gap is no larger than rounding there is no such projector: all is NaN. With `sigma`, those of the `k` next to it.
+    Its derivatives, of any order, depend only on the gap after the `k`-th eigenvalue, not on degeneracy on either side.
+    If that gap is no larger than rounding errors, there is no such projector, and value and derivatives are NaN.
 
     **Arguments:** `operator`, `k` and `options` (`b`, `sigma`, `v0`, `tol`, `max_iterations`, `preconditioner`,
     `solver`, `progress`, `callback`, `n`, `dtype`) as for `eigsh`.
 
-    **Returns:** a `SpectralProjector`. NaN where the eigenpairs have not converged.
+    **Returns:** a `SpectralProjector`, which is NaN if the eigenpairs have not converged.
     """
     return SpectralProjector(_subspace("spectral_projector", operator, k, options)[1])
 
 
 def spectral_sum(f: Callable[[Array], Array], operator: Any, k: int, **options: Any) -> Array:
-    """`Σ f(λᵢ)` over the `k` lowest eigenvalues of a Hermitian operator, or of a pair, differentiable at any degeneracy
-    but one that `k` cuts, where it is NaN.
+    """`Σ f(λᵢ)` over the `k` lowest eigenvalues of a Hermitian operator or of a definite pair; with `sigma`, over the
+    `k` eigenvalues closest to it. It is differentiable at any degeneracy, except if `k` cuts a cluster: then it is NaN.
 
-    **Arguments:** `f` as for `eigenpair.spectral_sum`, the others as for `eigenpair.large.spectral_projector`. With
-    `sigma`, over the `k` next to it; `which` is not an option.
+    **Arguments:** `f` as for `eigenpair.spectral_sum`, the others as for `eigenpair.large.spectral_projector`. `which`
+    is not an option.
     """
     return spectral.spectral_sum(f, _subspace("spectral_sum", operator, k, options)[0])
 

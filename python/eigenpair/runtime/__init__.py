@@ -1,1 +1,1 @@
-"""What every room uses: the native library, arguments and their errors, engines, and primitives with derivatives."""
+"""Code that all subpackages use: the native library, argument checks, engines, and primitives with derivatives."""

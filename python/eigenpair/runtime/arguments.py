@@ -31,8 +31,8 @@ def matrices(name: str, value: Any) -> Array:
 
 
 def matrices_or_diagonal(name: str, value: Any) -> Array:
-    """As `matrices`, or exactly one axis: a real diagonal. Two axes are always one matrix, as for `numpy.linalg.solve`,
-    since diagonals of a batch could not be told from a matrix where the batch has the size of the matrices."""
+    """As `matrices`, or an array with exactly one axis: a real diagonal. An array with two axes is always one matrix,
+    as for `numpy.linalg.solve`, because a batch of `n` diagonals would look like a matrix."""
     result = array(name, value)
     if result.ndim == 1:
         if jnp.iscomplexobj(result):
@@ -66,10 +66,10 @@ def array(name: str, value: Any) -> Array:
 
 
 def _description_of(name: str, value: Any, error: str = "") -> str:
-    """What `value` is, which is not an array, and what to give instead."""
+    """What `value`, which is not an array, is, and what to pass instead."""
     kind = type(value).__name__
     if isinstance(value, (str, bytes)):
-        return f"{value!r}; which triangle is read is said by name: lower=True or lower=False"
+        return f"{value!r}; choose the triangle by name: lower=True or lower=False"
     if value is None:
         return "None"
     if isinstance(value, tuple) and hasattr(value, "eigenvectors"):
@@ -80,7 +80,9 @@ def _description_of(name: str, value: Any, error: str = "") -> str:
         method = "toarray" if hasattr(value, "toarray") else "todense"
         return f"{kind}, which is sparse; give a dense matrix, {name}.{method}(), or call eigsh or eigs"
     if getattr(value, "requires_grad", False):
-        return f"{kind} that requires grad; give {name}.detach().numpy(), for derivatives end where libraries meet"
+        return (
+            f"{kind} that requires grad; give {name}.detach().numpy(), because PyTorch cannot differentiate through JAX"
+        )
     dtype = getattr(value, "dtype", None)
     if dtype is not None and getattr(dtype, "kind", "") == "O":
         return f"an array of objects; give an array of numbers: np.asarray({name}, dtype=float), or jnp.stack of arrays"
@@ -108,7 +110,7 @@ def promoted(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def tally(value: Any, matrices: Array) -> Array:
-    """An array of zeros for a count, brought to the batch shape of the matrices and to their precision."""
+    """An array of zeros for a count, converted to the batch shape and the precision of the matrices."""
     result = array("tally", value)
     if jnp.issubdtype(result.dtype, jnp.complexfloating):
         raise TypeError(f"tally must be real, got {result.dtype}")
@@ -188,7 +190,7 @@ def subset(value: Any, n: int) -> tuple[int, int] | None:
         elif first > last:
             hint = f"; both are included, ({last}, {first}) in order"
         elif n:
-            hint = f"; the last index is {n - 1}, for it is included"
+            hint = f"; the last index is {n - 1}, because it is included"
         raise ValueError(f"subset_by_index must satisfy 0 ≤ first ≤ last < {n}, got {value!r}{hint}")
     return first, last
 
@@ -196,7 +198,7 @@ def subset(value: Any, n: int) -> tuple[int, int] | None:
 def _no_subset(value: Any, n: int) -> str:
     entries = value if isinstance(value, (tuple, list, np.ndarray)) else (value,)
     if any(isinstance(x, jax.core.Tracer) for x in entries):
-        return f"{value!r}; traced values cannot choose how many are computed: make them static"
+        return f"{value!r}; traced values cannot determine the number of results: make them static"
     if any(isinstance(x, float) and math.isinf(x) for x in entries):
         return f"{value!r}; the last index of all is {n - 1}"
     return repr(value)

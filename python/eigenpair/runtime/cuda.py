@@ -1,4 +1,4 @@
-"""Kernels on CUDA devices: a cuSOLVER found when it is needed, called by the native core.
+"""Kernels on CUDA devices: the native core finds cuSOLVER when it is first needed, and calls it.
 
 On a device, XLA forms Hermitian parts, order and gauge, and NaN for matrices that failed. So these functions only
 replace XLA's own `eigh` and `eig`, in the code that `hermitian` and `general` have for platforms without kernels.
@@ -36,8 +36,8 @@ DRIVER = "auto"
 LOWER = False
 
 # Up to this many pairs of up to this order go to sygvd; all others are reduced to a standard problem. sygvd solves one
-# pair after the other and counts its workspace in 32 bits, and one pair took it 5 % longer than the reduction (n = 512
-# and 2048, H100), so that it is there for measurements only.
+# pair after the other and counts its workspace in 32 bits, and for one pair it took 5 % longer than the reduction
+# (n = 512 and 2048, H100). So it is used for measurements only.
 PAIR_BATCH = 0
 PAIR_ORDER = 16384
 
@@ -52,10 +52,10 @@ _WHEELS = {
 
 
 def library_paths() -> tuple[str, str, str]:
-    """CUDA's runtime, cuBLAS and cuSOLVER, as JAX's CUDA wheels bring them along; empty names where there are none."""
+    """CUDA's runtime, cuBLAS and cuSOLVER in JAX's CUDA wheels; empty names where there are none."""
     spec = importlib.util.find_spec("nvidia")
     folders = list(spec.submodule_search_locations or ()) if spec else []
-    # If two are installed, the one that JAX's plugin was built for.
+    # If two are installed, use the one for which JAX's plugin was built.
     for major in sorted(_WHEELS, key=lambda major: importlib.util.find_spec(f"jax_cuda{major}_plugin") is None):
         for folder in folders:
             paths = [Path(folder, package, "lib", name) for package, name in _WHEELS[major]]
@@ -72,7 +72,7 @@ def libraries() -> str:
 
 
 def report() -> str:
-    """What `python -m eigenpair` says of CUDA."""
+    """What `python -m eigenpair` prints about CUDA."""
     try:
         found = libraries()
     except RuntimeError as error:
@@ -80,14 +80,16 @@ def report() -> str:
             return f"XLA's own eigh and eig: {error}"
         # Without a GPU, the names that the loader tried do not matter.
         return f"none: {str(error).partition(': libcu')[0]}"
-    return found + ("" if native.extension.cuda_has("Xgeev") else "; eig is XLA's own, for it needs cuSOLVER 11.7.1")
+    return found + (
+        "" if native.extension.cuda_has("Xgeev") else "; eig is XLA's own, because it needs cuSOLVER 11.7.1"
+    )
 
 
 def has_kernels(routine: str = "Xsyevd") -> bool:
     """Whether computations for CUDA are lowered to the native core.
 
-    They are, if cuSOLVER has the routine. Where none can be opened they are as well, if this process has no CUDA
-    device: what is lowered here then runs elsewhere.
+    They are if cuSOLVER has the routine. If no cuSOLVER can be opened, they are if this process has no CUDA device,
+    because the lowered program then runs elsewhere.
     """
     if not native.has_cpu_kernels():
         return False
@@ -106,13 +108,13 @@ def _has_device() -> bool:
 
 
 if native.has_cpu_kernels():
-    # On import and not when something is lowered, because an exported computation is lowered in another process.
+    # Registered on import, not when a computation is lowered: an exported computation was lowered in another process.
     native.extension.name_cuda_libraries(*library_paths())
 
 
 # ---- kernels ------------------------------------------------------------------------------------------------------
 
-# A call of the core. `results` says of what kind each is, `attributes` are the handler's.
+# A call of the core. `results` has the kind of each result, `attributes` are the handler's.
 _call_p = Primitive("eigenpair_cuda_call")
 _call_p.multiple_results = True
 
@@ -133,7 +135,7 @@ def _call_abstract(a: Array, *b: Array, target: str, results: tuple[str, ...], a
 
 
 def _lower_call(ctx: Any, *operands: Any, target: str, results: tuple[str, ...], attributes: Any) -> Any:
-    # Eigenvectors take the place of a Hermitian matrix, as in LAPACK.
+    # Eigenvectors overwrite a Hermitian matrix, as in LAPACK.
     in_place = {0: 1} if target == "eigenpair_cuda_hermitian" and "matrix" in results else None
     batch = len(ctx.avals_in[0].shape) - 2
     rule = native.lowering(target, batch=batch, column_major=True, in_place=in_place, **dict(attributes))
@@ -160,12 +162,12 @@ def _hermitian(operands: tuple[Array, ...], type: int, vectors: bool, dual: bool
 
 
 def eigh(a: Array, vectors: bool) -> tuple[list[Array], Array]:
-    """`[w]` or `[w, v]` of Hermitian matrices, all of which is read, and which of them were solved."""
+    """`[w]` or `[w, v]` of Hermitian matrices, whose entries are all read, and which of the matrices were solved."""
     return _hermitian((a,), 0, vectors, False)
 
 
 def takes_pair(a: Array) -> bool:
-    """Whether `eigh_pair` is the way to solve pairs of this shape."""
+    """Whether pairs of this shape are solved by `eigh_pair`."""
     *batch, n = a.shape[:-1]
     if not all(isinstance(size, int) for size in (*batch, n)):
         return False
@@ -189,7 +191,8 @@ def eig(a: Array, vectors: bool) -> tuple[list[Array], Array]:
 
 
 def _unpacked(w: Array, v: Array) -> Array:
-    """Vectors of a real matrix, whose conjugate pairs are stored as a column of real and one of imaginary parts."""
+    """Vectors of a real matrix. Those of a conjugate pair are stored as a column of real parts and one of imaginary
+    parts."""
     if jnp.iscomplexobj(v):
         return v
     first = jnp.imag(w)[..., None, :] > 0

@@ -40,7 +40,7 @@ def solution_and_pullback(
             moved = pushforward(*tangents)
             return tuple(moved[i] for i in given)
 
-        # Results without a cotangent are left out, so that the rule sees that they are not used.
+        # Results without a cotangent are left out, so the rule knows that they are not used.
         gradients = [jnp.conj(x) for x in jax.linear_transpose(given_results, *inputs)(bars)]
         return gradients[0], gradients[1] if len(gradients) > 1 else None
 
@@ -68,10 +68,10 @@ def solution_and_tangents(
 
 
 def _like(name: str, value: Any, result: Array) -> Array:
-    """A cotangent in the shape and type of a result. Of a real result, the real part counts."""
+    """A cotangent in the shape and type of a result: its real part if the result is real."""
     bar = array(name, value)
     if bar.shape != result.shape:
-        raise ValueError(f"{name} must have the shape of what it is the cotangent of, {result.shape}, got {bar.shape}")
+        raise ValueError(f"{name} must have the shape of its result, {result.shape}, got {bar.shape}")
     return (bar if jnp.iscomplexobj(result) else jnp.real(bar)).astype(result.dtype)
 
 

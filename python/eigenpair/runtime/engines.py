@@ -1,7 +1,7 @@
-"""One matrix too large for one device: engines that solve `A v = λ v` for a matrix spread over several.
+"""Engines for a matrix that is too large for one device: they solve `A v = λ v` for a matrix spread over several.
 
-An engine replaces the solver and nothing else: the derivatives, degeneracy policies included, are those of
-`eigenpair.hermitian`, on matrices that stay spread as they are. See `docs/scaling.md`.
+An engine replaces only the solver. The derivatives and degeneracy policies are those of `eigenpair.hermitian`, and all
+matrices stay spread over the devices. See `docs/scaling.md`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Engine", "engine", "jaxmg"]
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """Base class. An engine of your own defines `solve`, and `judge` where it has conditions beyond those below.
+    """Base class. Your own engine defines `solve`, and `judge` if it has more conditions than those below.
 
     **Arguments:**
 
@@ -58,12 +58,12 @@ class Engine:
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Over how many devices rows and columns are spread."""
+        """The numbers of devices over which rows and columns are spread."""
         rows, columns = (1 if axis is None else self.mesh.shape[axis] for axis in self.spec)
         return rows, columns
 
     def judge(self, n: int, dtype: Any) -> None:
-        """Raises `ValueError` if a matrix of that size cannot be solved. Before anything is compiled."""
+        """Raises `ValueError` if a matrix of that size cannot be solved, before anything is compiled."""
         rows, columns = self.grid
         if n == 0 or n % rows or n % columns:
             raise ValueError(
@@ -72,12 +72,12 @@ class Engine:
             )
 
     def solve(self, a: Array, *, vectors: bool) -> tuple[Array, Array | None]:
-        """The decomposition, in terms that can be traced by `jax.jit`.
+        """The decomposition, written so that `jax.jit` can trace it.
 
-        **Arguments:** `a`: `(n, n)`, Hermitian to the last bit, finite, and spread as `spec` says.
+        **Arguments:** `a`: `(n, n)`, Hermitian to the last bit, finite, and spread according to `spec`.
 
         **Returns:** Eigenvalues, real and ascending, `(n,)`, the same on all devices; eigenvectors, `(n, n)`,
-        orthonormal columns, spread as `a`, or `None` when not `vectors`. NaN where there was no convergence.
+        orthonormal columns, spread like `a`, or `None` if `vectors` is false. NaN if the solver did not converge.
         """
         raise NotImplementedError
 
@@ -97,8 +97,8 @@ class jaxmg(Engine):
 
     - `mesh`: two axes or one, all devices in row-major or in column-major order.
     - `spec`: as for `Engine`, naming every axis of the mesh.
-    - `tile`: the edge of the blocks that cuSOLVERMp deals out, at most `n` divided by the number of devices along
-        either axis. A tile that does not divide a device's part of the matrix costs a padded copy.
+    - `tile`: the edge length of cuSOLVERMp's blocks, at most `n` divided by the number of devices along
+        either axis. If a tile does not divide a device's part of the matrix, the matrix is copied with padding.
 
     **Raises:** `ImportError` without jaxmg; `TypeError` or `ValueError` naming the argument.
     """
@@ -121,7 +121,7 @@ class jaxmg(Engine):
         _package()
 
     def judge(self, n: int, dtype: Any) -> None:
-        """As for `Engine`; and every device must have a tile."""
+        """As for `Engine`. In addition, every device must have a tile."""
         super().judge(n, dtype)
         if -(-n // self.tile) < max(self.grid):
             raise ValueError(
@@ -134,7 +134,7 @@ class jaxmg(Engine):
         _, w, *v, status = _package().syevd_shardmap_ctx(
             a, self.tile, self.mesh, self.spec, return_eigenvectors=vectors, pad=True
         )
-        # From each process a vector that begins with its status.
+        # Each process returns a vector that begins with its status.
         rows, columns = self.grid
         failed = jnp.any(status.reshape(rows * columns, -1)[:, 0] != 0)
         w = jnp.where(failed, jnp.nan, w)
@@ -156,12 +156,12 @@ _current = jax.make_user_context(default_value=None)
 def engine(value: Engine) -> AbstractContextManager[None]:
     """An engine for a block of code: `with eigenpair.engines.engine(jaxmg(mesh, spec)): ...`
 
-    Inside, `eigh`, `eigvalsh` and the spectral functions solve by the engine, one matrix `(n, n)` without `b` each,
-    which is brought to the engine's sharding if it comes in another. Functions jitted outside of the block are traced
-    anew.
+    Inside the block, `eigh`, `eigvalsh` and the spectral functions call the engine, with one matrix `(n, n)` without
+    `b` each. A matrix with another sharding is brought to that of the engine. Functions that were jitted outside of the
+    block are traced again.
 
-    **Raises:** `TypeError` if `value` is no engine. Inside the block, before anything is compiled: `ValueError` from
-    whatever the engine cannot do: `b`, a batch (`vmap` included), `eig`, a size that does not divide.
+    **Raises:** `TypeError` if `value` is not an engine. Inside the block, before anything is compiled, `ValueError` for
+    what the engine cannot do: `b`, a batch (also by `vmap`), `eig`, a size that is not divisible by the mesh.
     """
     if not isinstance(value, Engine):
         raise TypeError(f"an engine must be an instance of eigenpair.engines.Engine, such as jaxmg(...), got {value!r}")
@@ -174,13 +174,14 @@ def current() -> Engine | None:
 
 
 def refuse(function: str) -> None:
-    """Raises inside a block with an engine: no engine has `function`, and without one the matrix would be gathered."""
+    """Raises inside a block with an engine: no engine has `function`, and without an engine the matrix would be
+    gathered on one device."""
     if current() is not None:
         raise ValueError(f"{function} cannot be solved by an engine; call it outside of the block")
 
 
 def require_solvable(value: Engine, operands: Sequence[Array]) -> None:
-    """Raises `ValueError` unless the engine can solve this."""
+    """Raises `ValueError` unless the engine can solve this problem."""
     if len(operands) > 1:
         raise ValueError(f"{value._name} solves A v = λ v; leave out b, or call outside of the block with the engine")
     (a,) = operands
@@ -190,7 +191,7 @@ def require_solvable(value: Engine, operands: Sequence[Array]) -> None:
 
 
 def placed(a: Array) -> Array:
-    """`a` as the engine of the block, if there is one, wants it; its cotangent likewise."""
+    """`a`, and its cotangent, with the sharding of the block's engine, if there is one."""
     value = current()
     if value is None:
         return a
@@ -199,7 +200,7 @@ def placed(a: Array) -> Array:
 
 
 def solve(value: Engine, a: Array, vectors: bool) -> list[Array]:
-    """`[w]` or `[w, v]` of a Hermitian `a`, NaN where there is no answer."""
+    """`[w]` or `[w, v]` of a Hermitian `a`, NaN where there is no solution."""
 
     @custom_vmap
     def solved(a: Array) -> list[Array]:
@@ -217,5 +218,5 @@ def solve(value: Engine, a: Array, vectors: bool) -> list[Array]:
 
 
 def place(value: Engine, x: Array) -> Array:
-    """A matrix spread as the engine wants it."""
+    """The matrix with the sharding of the engine."""
     return jax.lax.with_sharding_constraint(x, NamedSharding(value.mesh, value.spec))

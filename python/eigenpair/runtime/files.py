@@ -16,7 +16,7 @@ DENSE_LIMIT = 4 * 2**30  # bytes of one matrix made dense; LAPACK needs several 
 
 
 class BadInput(Exception):
-    """An error of the user's, who is told how to correct it."""
+    """An error in the user's input. The message says how to correct it."""
 
 
 def read_matrix(text: str) -> np.ndarray[Any, Any]:
@@ -31,7 +31,7 @@ def read_matrix(text: str) -> np.ndarray[Any, Any]:
 
 
 def _from_stdin() -> np.ndarray[Any, Any]:
-    """In any of the formats, which is recognized by the first bytes."""
+    """Reads any of the formats, recognized by the first bytes."""
     content = sys.stdin.buffer.read()
     if not content.strip():
         raise BadInput("nothing came from standard input")
@@ -61,7 +61,7 @@ def _read(path: Path, suffix: str, key: str) -> np.ndarray[Any, Any]:
 
 
 def _read_csv(path: Path, _key: str) -> np.ndarray[Any, Any]:
-    """Rows of numbers with commas, semicolons or blanks between them; complex ones as Python writes them, or with i."""
+    """Rows of numbers separated by commas, semicolons or blanks; complex numbers as in Python, or with i."""
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         line = line.partition("#")[0].strip()
@@ -89,7 +89,7 @@ def _read_npy(path: Path, _key: str) -> np.ndarray[Any, Any]:
 
 
 def _refuse_others(path: Path, *magic: bytes) -> None:
-    """Raises ValueError if the file does not begin so. NumPy would take it for pickled objects, and say so."""
+    """Raises ValueError if the file does not begin with these bytes. NumPy's message would be about pickled objects."""
     with path.open("rb") as file:
         if not file.read(8).startswith(magic):
             raise ValueError("its first bytes are those of another format")
@@ -113,7 +113,7 @@ def _read_npz(path: Path, key: str) -> np.ndarray[Any, Any]:
 def _read_mtx(path: Path, _key: str) -> np.ndarray[Any, Any]:
     import scipy.io
 
-    rows, columns, *_ = scipy.io.mminfo(path)  # the header alone: a matrix too large is not even read
+    rows, columns, *_ = scipy.io.mminfo(path)  # only the header: a matrix that is too large is not read
     _refuse_absurd(path, rows, columns, 8)
     with warnings.catch_warnings():
         # SciPy 1.18 announces another type of sparse result; either is made dense, and 1.13 has no argument for it.

@@ -1,4 +1,4 @@
-"""The folders of the installed package's files that are not Python."""
+"""The folders with those files of the installed package that are not Python."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LIBRARY = {"win32": "{}.dll", "darwin": "lib{}.dylib"}.get(sys.platform, "lib{}
 
 
 def find(*parts: str) -> Path | None:
-    """A file or folder of the package. An editable installation has two places: of sources, and of what was built."""
+    """A file or folder of the package. An editable installation has two places: the sources, and the built files."""
     places = (Path(folder, *parts) for folder in sys.modules["eigenpair"].__path__)
     return next((path for path in places if path.exists()), None)
 

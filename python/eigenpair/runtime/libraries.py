@@ -1,4 +1,4 @@
-"""The two libraries of the wheel, by ctypes: the core, and its handlers for XLA.
+"""The two shared libraries of the wheel, called through ctypes: the core, and its handlers for XLA.
 
 Importing this module raises `ImportError` where they are not installed, or cannot be loaded.
 """
@@ -59,7 +59,7 @@ _lapack = _declare(_xla, "eigenpair_xla_lapack", _p)
 _name_cuda = _declare(_xla, "eigenpair_xla_name_cuda", None, _s, _s, _s)
 _open_cuda = _declare(_xla, "eigenpair_xla_open_cuda", _i, ctypes.POINTER(_p))
 
-# Prototypes of our own: `ctypes.pythonapi`'s are shared by the whole process.
+# Our own prototypes, because those of `ctypes.pythonapi` are shared by the whole process.
 _capsule_name = ctypes.PYFUNCTYPE(_s, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
 _capsule_pointer = ctypes.PYFUNCTYPE(_p, ctypes.py_object, _s)(("PyCapsule_GetPointer", ctypes.pythonapi))
 
@@ -70,7 +70,7 @@ def _check(status: int) -> None:
 
 
 def lend_lapack(routines: Mapping[str, Any], integer_bits: int, get_threads: int = 0, set_threads: int = 0) -> None:
-    """Lends the handlers a LAPACK: capsules by the names of its routines, and addresses of its thread functions."""
+    """Gives the handlers a LAPACK: capsules by the names of its routines, and addresses of its thread functions."""
 
     @_Lookup
     def lookup(_context: int | None, routine: bytes) -> int | None:
@@ -88,7 +88,7 @@ def lend_lapack(routines: Mapping[str, Any], integer_bits: int, get_threads: int
 
 
 def lapack_has(name: str) -> bool:
-    """Whether the lent LAPACK has this routine."""
+    """Whether the LAPACK in use has this routine."""
     return bool(_lapack_has(_lapack(), name.encode()))
 
 

@@ -14,8 +14,8 @@ TRIANGLES = {"hermitian": 0, "lower": 1, "upper": 2}  # as the C ABI numbers the
 
 
 def of_rank(x: Array, ndim: int) -> Array:
-    """`x` with axes of size 1 in front, `ndim` axes in all. Arrays of different rank do not broadcast by themselves
-    under `jax_numpy_rank_promotion="raise"`."""
+    """`x` with leading axes of size 1, `ndim` axes in all. JAX does not broadcast arrays of different rank under
+    `jax_numpy_rank_promotion="raise"`."""
     return jnp.expand_dims(x, tuple(range(ndim - x.ndim)))
 
 
@@ -34,13 +34,13 @@ def adjoint(x: Array) -> Array:
     return jnp.conj(jnp.swapaxes(x, -1, -2))
 
 
-# On accelerators, products of matrices up to this order are sums of element-wise products, which XLA fuses with their
-# surroundings. Many small products by a library take longer.
+# On accelerators, products of matrices up to this order are computed as sums of element-wise products, which XLA fuses
+# with other operations. Many small products by a library take longer.
 _fused_up_to: contextvars.ContextVar[int] = contextvars.ContextVar("fused_up_to", default=0)
 
 
 def fusing(f: Callable[..., Any], up_to: int = 8) -> Callable[..., Any]:
-    """`f`, with products of matrices up to this order that XLA can fuse."""
+    """`f`, in which products of matrices up to this order are written so that XLA can fuse them."""
 
     @functools.wraps(f)
     def fused(*args: Any, **kwargs: Any) -> Any:
@@ -75,7 +75,7 @@ def largest_column(x: Array) -> Array:
 
 
 def hermitian_part(x: Array, triangle: str = "hermitian") -> Array:
-    """The Hermitian matrix that `triangle` of `x` stands for. Linear, so it also carries tangents."""
+    """The Hermitian matrix that `triangle` of `x` represents. This map is linear, so it also maps tangents."""
     if triangle == "hermitian":
         return x / 2 + adjoint(x) / 2
     strict = jnp.tril(x, -1) if triangle == "lower" else jnp.triu(x, 1)
@@ -83,8 +83,8 @@ def hermitian_part(x: Array, triangle: str = "hermitian") -> Array:
 
 
 def far_from_hermitian(x: Array, place: Callable[[Array], Array] = lambda x: x) -> Array:
-    """Whether the skew-Hermitian part is more than a hundredth of the matrix, shape `(…,)`: too large for rounding, and
-    for a step of finite differences."""
+    """Whether the skew-Hermitian part is more than a hundredth of the matrix, shape `(…,)`: too large to be a rounding
+    error or a step of finite differences."""
     x = lax.stop_gradient(x)
     skew = place(x / 2 - adjoint(x) / 2)  # where the matrix is, if that is spread over devices
     size = jnp.max(jnp.abs(x), axis=(-1, -2), keepdims=True, initial=0)
@@ -94,8 +94,8 @@ def far_from_hermitian(x: Array, place: Callable[[Array], Array] = lambda x: x) 
 
 
 def finite_or_identity(*xs: Array) -> tuple[Array, list[Array]]:
-    """Where all of the matrices are finite, shape `(…, 1, 1)`, and the matrices with the identity in place of others:
-    some solvers turn NaN into finite numbers, or do not return."""
+    """Where all of the matrices are finite, shape `(…, 1, 1)`, and the matrices, with the identity in place of those
+    that are not: some solvers turn NaN into finite numbers, or do not return."""
     finite = jnp.array(True)
     for x in xs:
         finite = finite & jnp.all(jnp.isfinite(x), axis=(-1, -2), keepdims=True)
@@ -106,7 +106,7 @@ def all_finite(x: Array, triangle: str | None = None) -> Array:
     """Which of the matrices are finite in all entries, or in those that `triangle` reads; shape `(…, 1, 1)`."""
     finite = jnp.isfinite(x)
     if triangle in ("lower", "upper"):
-        # Of the diagonal the real part is read.
+        # On the diagonal only the real part is read.
         finite = jnp.where(identity(x.shape[-1], x.ndim), jnp.isfinite(jnp.real(x)), finite)
         unread = jnp.triu(jnp.ones_like(finite), 1)
         finite = finite | (unread if triangle == "lower" else jnp.swapaxes(unread, -1, -2))

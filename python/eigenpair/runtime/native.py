@@ -1,7 +1,7 @@
-"""The native kernels: found, lent a LAPACK, and registered with XLA when this module is imported.
+"""The native kernels. Importing this module finds them, gives them SciPy's LAPACK, and registers them with XLA.
 
-Without them everything runs on XLA's own `eigh` and `eig`. There are none without a compiled extension, with
-`EIGENPAIR_KERNELS=off` in the environment, or where the extension was built for a newer JAX (then a warning says so).
+Without them XLA's own `eigh` and `eig` are used: without a compiled extension, with `EIGENPAIR_KERNELS=off` in the
+environment, or if the extension was built for a newer JAX (then a warning says so).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from jax.interpreters.mlir import ir
 
 from .folders import find_library
 
-# A JAX runs handlers that were built with its own version of XLA's FFI or with an older one, down to this one.
+# JAX runs handlers that were built with its own version of XLA's FFI or with an older one, from this version on.
 _OLDEST_FFI = (0, 1)
 
 
 def _framework_ffi() -> tuple[int, int]:
-    """The version of XLA's FFI that the installed JAX has, from its headers; the oldest where they are missing."""
+    """The installed JAX's version of XLA's FFI, from its headers; the oldest version if there are no headers."""
     header = pathlib.Path(jax.ffi.include_dir(), "xla", "ffi", "api", "c_api.h")
     try:
         text = header.read_text(encoding="utf-8", errors="replace")
@@ -40,8 +40,8 @@ def _framework_ffi() -> tuple[int, int]:
 def _find_mismatch(built: tuple[int, int], installed: tuple[int, int]) -> str:
     """Why an extension built with one version of XLA's FFI cannot serve a JAX with another; empty if it can.
 
-    To be asked before anything is registered: JAX keeps registrations until its first computation, and if it refuses
-    one then, that process cannot compute anything.
+    Call this before anything is registered: JAX checks registrations at its first computation, and if it refuses one,
+    the process cannot compute anything.
     """
     if _OLDEST_FFI <= built <= installed:
         return ""
@@ -93,7 +93,7 @@ def has_cpu_kernels() -> bool:
 
 
 def has_small_kernels() -> bool:
-    """Whether the core knows small matrices: their solvers and their first derivatives."""
+    """Whether the core has kernels for small matrices: solvers and first derivatives."""
     return has_cpu_kernels() and bool(_native.has_small_kernels())
 
 
@@ -103,9 +103,10 @@ def why_no_kernels() -> str:
 
 
 def export_checks() -> list[Any]:
-    """What `jax.export.export(..., disabled_checks=eigenpair.native.export_checks())` needs to accept the kernels.
+    """The argument that makes `jax.export` accept the kernels:
+    `jax.export.export(..., disabled_checks=eigenpair.native.export_checks())`.
 
-    The process that runs the exported computation needs `import eigenpair`, nothing else.
+    The process that runs the exported computation only needs `import eigenpair`.
     """
     import jax.export
 
@@ -120,20 +121,23 @@ def lowering(
     in_place: dict[int, int] | None = None,
     **attributes: Any,
 ) -> Any:
-    """The rule that lowers a primitive on batches of matrices to an FFI call. Each shard of the batch is solved where
-    it lies. `batch`: how many axes it has, if that is not the rank of the eigenvalues less one. `column_major`: as the
-    kernel is to see every matrix; XLA arranges it. `in_place`: which operands may become which results; XLA copies
-    them where they are needed later."""
+    """The rule that lowers a primitive on batches of matrices to an FFI call. Each device solves its shard of the
+    batch.
+
+    - `batch`: the number of batch axes, if it is not the rank of the eigenvalues less one.
+    - `column_major`: the layout of the matrices for the kernel; XLA arranges it.
+    - `in_place`: which operands may become which results; XLA copies an operand that is needed later.
+    """
     given = batch
 
     def rule(ctx: Any, *operands: Any) -> Any:
         avals = [*ctx.avals_in, *ctx.avals_out]
         batch = min(len(aval.shape) for aval in avals) - 1 if given is None else given
-        # What has size 1 on an axis belongs to all shards: an older partitioner (GSPMD) does not know that.
+        # An array of size 1 on an axis belongs to all shards. The older partitioner (GSPMD) does not know this.
         alike = len({tuple(aval.shape[:batch]) for aval in avals}) == 1
         notes: dict[str, Any] = {"num_batch_dims": ir.StringAttr.get(str(batch if alike else 0))}
         if getattr(ctx.module_context.lowering_parameters, "for_export", False):
-            # JAX refuses to export custom calls other than its own, and prints them: so it prints what to do.
+            # JAX refuses to export foreign custom calls and prints their attributes, so this attribute says what to do.
             notes["to_export"] = ir.StringAttr.get("pass disabled_checks=eigenpair.native.export_checks()")
         extra: dict[str, Any] = {"mhlo.frontend_attributes": ir.DictAttr.get(notes)}
         static = all(isinstance(size, int) for aval in avals for size in aval.shape)
@@ -157,8 +161,8 @@ def _column_major(aval: Any, batch: int) -> tuple[int, ...]:
 
 
 def lowering_by_xla(solve: Callable[..., Any]) -> Any:
-    """The rule that lowers a primitive to `solve`, which is written with XLA's own decompositions; an error with the
-    remedy on platforms that have none."""
+    """The rule that lowers a primitive to `solve`, which is written with XLA's own decompositions. On platforms without
+    them, an error says what to do."""
     lower = mlir.lower_fun(solve, multiple_results=True)
 
     def rule(ctx: Any, *operands: Any, **params: Any) -> Any:
@@ -174,8 +178,8 @@ def lowering_by_xla(solve: Callable[..., Any]) -> Any:
 
 
 def _sharding_rule(avals_in: Any, avals_out: Any, batch: int) -> str:
-    """Batch axes are common to all operands and results, but where one has size 1; every other axis is for itself, and
-    whole."""
+    """All operands and results share the batch axes, except axes of size 1. Every other axis is separate and is not
+    sharded."""
     names = (f"{chr(ord('i') + k)}" if k < 18 else f"z_{k - 17}" for k in itertools.count())
     common = [next(names) for _ in range(batch)]
     whole = [max(aval.shape[axis] for aval in (*avals_in, *avals_out)) for axis in range(batch)]
@@ -195,8 +199,8 @@ def _sharding_rule(avals_in: Any, avals_out: Any, batch: int) -> str:
 
 
 def abstract(model: Callable[..., Any]) -> Callable[..., list[Any]]:
-    """An abstract evaluation rule from a function with results of the same types, which says all that JAX tracks of
-    them."""
+    """An abstract evaluation rule, made from a function whose results have the same types with everything that JAX
+    tracks."""
 
     def rule(*avals: Any, **params: Any) -> list[Any]:
         return list(jax.make_jaxpr(functools.partial(model, **params))(*avals).out_avals)
@@ -247,8 +251,8 @@ def _thread_functions() -> tuple[int, int]:
 
 
 def _start() -> None:
-    """Lends SciPy's LAPACK and tells XLA where the handlers are."""
-    # Read by address, not linked: users keep the BLAS they chose, and no second one enters the process.
+    """Gives the core SciPy's LAPACK, and XLA the handlers."""
+    # LAPACK is passed by address, not linked, so users keep their BLAS and the process does not load a second one.
     from scipy.linalg import cython_blas, cython_lapack
 
     found, expected = _native.abi_version(), _native.expected_abi_version()
@@ -260,7 +264,7 @@ def _start() -> None:
     _native.lend_lapack({**cython_blas.__pyx_capi__, **cython_lapack.__pyx_capi__}, 32, *_thread_functions())
     for name, handler in _native.registrations().items():
         jax.ffi.register_ffi_target(name, handler, platform="cpu")
-        # Each shard of a batch is solved where it lies.
+        # Each device solves its shard of a batch.
         jax.ffi.register_ffi_target_as_batch_partitionable(name)
     # Costs nothing where there is no GPU: libraries are opened by the first computation that needs them.
     for name, handler in _native.registrations("CUDA").items():

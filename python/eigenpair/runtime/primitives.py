@@ -1,4 +1,4 @@
-"""What every JAX primitive of this package has: results, eager evaluation, and batching."""
+"""Parts of every JAX primitive of this package: results, eager evaluation, and batching."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def with_results(name: str) -> Primitive:
 def by_jit(primitive: Primitive, *static: str) -> Callable[..., Any]:
     """Defines the eager evaluation of a primitive: its jitted `bind`, which is returned. `static`: its parameters."""
     compiled = jax.jit(primitive.bind, static_argnames=static)
-    # A second function with an entry of its own in JAX's cache: the first may be waiting for this one.
+    # A second function with its own entry in JAX's cache, because the first one may be waiting for this one.
     once_more = jax.jit(functools.partial(primitive.bind), static_argnames=static)
 
     def impl(*operands: Any, **params: Any) -> Any:
         config: Any = jax.config
         if not (config.jax_disable_jit or config.jax_debug_nans or config.jax_debug_infs):
             return compiled(*operands, **params)
-        # Under these settings JAX runs jitted functions without compiling: `bind` would call this one again, forever.
+        # Under these settings JAX runs jitted functions without compiling: `bind` would call this function forever.
         with jax.disable_jit(False), jax.debug_nans(False), jax.debug_infs(False):
             results = once_more(*operands, **params)
         _refuse_special(primitive.name, jax.tree.leaves(results))
@@ -50,7 +50,7 @@ def _refuse_special(name: str, results: Arrays) -> None:
 
 
 def batched(primitive: Primitive, full: Callable[[dict[str, Any]], int] | None = None) -> Callable[..., Any]:
-    """The batching rule of a primitive whose operands and results all carry their batch axes in front.
+    """The batching rule of a primitive whose operands and results all have leading batch axes.
 
     The first `full(params)` operands (all, when not given) must have the whole batch shape; the others may have axes
     of size 1.

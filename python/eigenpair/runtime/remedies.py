@@ -19,11 +19,11 @@ from jax import Array
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _TRIANGLES = (
-    "lower=True reads the lower triangle, lower=False the upper; without it this is a function of the Hermitian part "
-    "(a + aᴴ)/2, as jnp.linalg.eigh is by default"
+    "lower=True reads the lower triangle, lower=False the upper; by default this is a function of the Hermitian part "
+    "(a + aᴴ)/2, like jnp.linalg.eigh"
 )
 _EVERYWHERE = {
-    "check_finite": "leave it out: a matrix with NaN or Inf in it gives NaN, for itself alone",
+    "check_finite": "leave it out: a matrix that contains NaN or Inf gives NaN, for that matrix alone",
     "overwrite_a": "leave it out: JAX arrays do not change. To save memory, donate them: jax.jit(f, donate_argnums=0)",
     "overwrite_b": "leave it out: JAX arrays do not change. To save memory, donate them: jax.jit(f, donate_argnums=1)",
     "implementation": "leave it out: the solver is chosen by platform and size",
@@ -40,7 +40,7 @@ _OF_FEW = {
         ("k", "which"),
         "subset_by_index=(0, k - 1) for the k lowest, (n - k, n - 1) for the k highest. For large operators: eigsh",
     ),
-    "sigma": "subset_by_index=(first, last) chooses eigenvalues by their number; eigsh has sigma, for large operators",
+    "sigma": "subset_by_index=(first, last) chooses eigenvalues by index; eigsh has sigma, for large operators",
     "return_eigenvectors": "eigvals_only=True returns eigenvalues alone",
     "compute_v": "eigvals_only=True returns eigenvalues alone",
 }
@@ -50,12 +50,12 @@ HERMITIAN = {
     "UPLO": _TRIANGLES,
     "uplo": _TRIANGLES,
     "symmetrize_input": _TRIANGLES,
-    "driver": "leave it out: LAPACK's driver is chosen by size and by what is asked for",
-    "turbo": "leave it out: LAPACK's driver is chosen by size and by what is asked for",
+    "driver": "leave it out: LAPACK's driver is chosen by the size and the requested results",
+    "turbo": "leave it out: LAPACK's driver is chosen by the size and the requested results",
     "sort_eigenvalues": "leave it out: eigenvalues are always ascending",
     "deg_thresh": (
-        "degeneracy=eigenpair.degeneracy.mask(tol) leaves out gaps up to tol, unasked; the default, check(), finds out "
-        "what is a cluster, and whether the loss may leave it out"
+        "degeneracy=eigenpair.degeneracy.mask(tol) leaves out gaps up to tol without a test; the default, check(), "
+        "finds clusters, and tests whether the loss needs the gaps inside them"
     ),
     "left": "a Hermitian matrix has the same left and right vectors; eig has left",
     "right": "eigvals_only=True returns eigenvalues alone",
@@ -69,9 +69,9 @@ _SELECTION = {
 TRIDIAGONAL = {
     **HERMITIAN,
     **_SELECTION,
-    "lapack_driver": "leave it out: LAPACK's driver is chosen by what is asked for",
+    "lapack_driver": "leave it out: LAPACK's driver is chosen by the requested results",
     "tol": "leave it out: eigenvalues are computed to the last digits",
-    "lower": "leave it out: the matrix is symmetric, and e has the entries of either side",
+    "lower": "leave it out: the matrix is symmetric, and e has the off-diagonal entries",
     "b": "eigh(a, b) solves pairs; give it whole matrices",
     "type": "eigh(a, b) solves pairs; give it whole matrices",
 }
@@ -83,14 +83,14 @@ BANDED = {
     "b": "eigh(a, b) solves pairs; give it whole matrices",
     "type": "eigh(a, b) solves pairs; give it whole matrices",
 }
-_NOT_HERMITIAN = "eigh has it, for Hermitian matrices; a matrix that need not be one is read as a whole"
+_NOT_HERMITIAN = "eigh has it, for Hermitian matrices; of a general matrix all entries are read"
 GENERAL = {
     **_EVERYWHERE,
     **dict.fromkeys(("lower", "UPLO", "symmetrize_input"), _NOT_HERMITIAN),
     "type": "the problem is A v = λ v, or A v = λ B v; eigh has the others, for Hermitian pairs",
-    "subset_by_index": "all eigenvalues are computed: take those that are wanted from the result",
-    "subset_by_value": "all eigenvalues are computed: take those that are wanted from the result",
-    "k": "all eigenvalues are computed: take those that are wanted from the result; eigs has k, for large operators",
+    "subset_by_index": "all eigenvalues are computed: select from the result",
+    "subset_by_value": "all eigenvalues are computed: select from the result",
+    "k": "all eigenvalues are computed: select from the result; eigs has k, for large operators",
     "compute_left_eigenvectors": "left=True",
     "compute_right_eigenvectors": "right=False leaves them out",
     "enable_eigvec_derivs": "leave it out: eigenvectors always have derivatives",
@@ -119,12 +119,12 @@ FUNCTIONS = {
     "degeneracy": "leave it out: derivatives of matrix functions need no policy, they are right at any degeneracy",
     "func": "the function is the first argument, f",
     "args": "close over further arguments of f, lambda x: f(x, t): what f closes over is differentiated too",
-    "disp": "leave it out: a result without three digits is NaN",
+    "disp": "leave it out: a result without three correct digits is NaN",
     "blocksize": "leave it out",
 }
 GAUGE = {"axis": "vectors are columns; for rows: fix_gauge(v.mT).mT"}
 
-# Names that people look for in this package.
+# Names that users may look for in this package.
 NAMES = {
     "svd": "jnp.linalg.svd",
     "svdvals": "jnp.linalg.svdvals",
@@ -154,14 +154,14 @@ NAMES = {
 
 
 def missing_name(name: str) -> AttributeError:
-    """What `eigenpair.name` raises."""
+    """The error of `eigenpair.name`."""
     remedy = NAMES.get(name)
     hint = "" if remedy is None else f". Use instead: {remedy}"
     return AttributeError(f"module 'eigenpair' has no attribute {name!r}{hint}", name=name)
 
 
 def meant_policy(value: Any) -> str:
-    """A hint at the policy that was probably meant by `value`, or nothing."""
+    """A hint at the policy that `value` probably means, or an empty string."""
     calls = {"check": "check()", "mask": "mask(tol)", "broaden": "broaden(eps)", "raw": "raw()"}
     name = value if isinstance(value, str) else getattr(value, "__name__", "")
     if name in calls:
@@ -172,21 +172,21 @@ def meant_policy(value: Any) -> str:
 
 
 def instead_of(f: Any) -> str:
-    """What to give instead of a function that JAX cannot trace."""
+    """What to use instead of a function that JAX cannot trace."""
     name = getattr(f, "__name__", "")
     for module, shown in ((jnp, "jnp"), (jax.scipy.special, "jax.scipy.special")):
         if callable(getattr(module, name, None)):
             return f"use {shown}.{name}"
-    return "inside f, use jnp and jax.scipy.special for np, math and scipy.special, and jnp.where for if"
+    return "inside f, use jnp and jax.scipy.special instead of np, math and scipy.special, and jnp.where instead of if"
 
 
 def with_remedies(table: Mapping[str, str], *, plain: Callable[[Array], Any] | None = None) -> Callable[[_F], _F]:
-    """A decorator: calls that Python would refuse for their arguments' names or number are refused with the remedy.
+    """A decorator. If a call has unknown or too many arguments, the error says what to write instead.
 
     **Arguments:**
 
     - `table`: what to use instead of an argument of that name.
-    - `plain`: what to call when there is nothing but an array.
+    - `plain`: the function to call if the only argument is an array.
     """
 
     def decorate(function: _F) -> _F:

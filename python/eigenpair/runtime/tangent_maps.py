@@ -1,7 +1,7 @@
-"""Tangent maps as JAX primitives: a linear operation and its transpose, each knowing the other.
+"""Tangent maps as JAX primitives: a linear map and its transpose.
 
 `jax.custom_vjp` gives a rule the cotangent, but has no forward mode. `jax.custom_jvp` has forward mode, but its rule
-never sees the cotangent. Two primitives that transpose into each other have both, so that reverse mode can refuse a
+never sees the cotangent. Two primitives that are each other's transpose have both, so reverse mode can refuse a
 gradient (see `eigenpair.degeneracy`).
 """
 
@@ -33,21 +33,21 @@ class TangentMap:
 
     **Arguments:**
 
-    - `forward(linear, residuals, *, inputs, outputs, **static)`: returns the outputs asked for. `linear` has one
+    - `forward(linear, residuals, *, inputs, outputs, **static)`: returns the requested outputs. `linear` has one
         entry for each input, `None` where it is zero.
     - `backward(cotangents, residuals, *, inputs, outputs, **static)`: the transpose in JAX's convention (no
-        conjugation in the pairing): returns the inputs asked for. `cotangents` has `None` for zeros.
+        conjugation in the pairing); returns the requested inputs. `cotangents` has `None` for zeros.
     - `second_order(residuals, *, outputs, weights, **static)`: a factor, of the batch's shape, that multiplies every
-        derivative with respect to the residuals: 1, or NaN where there is no second derivative to be had. `weights`
-        are the cotangents of the eigenvalues if nothing else has a cotangent and these are constant, else `None`.
-    - `backward_again`: `backward`, written so that its derivative with respect to the residuals holds for constant
-        weights at repeated eigenvalues; `backward` itself if that does.
-    - `on_cpu(residuals, *, inputs, outputs, reverse, **static)`: for platform CPU, a function `(linear, residuals)` to
-        compute with instead, or `None`.
+        derivative with respect to the residuals: 1, or NaN where the second derivative does not exist. `weights`
+        are the cotangents of the eigenvalues, if these are constant and nothing else has a cotangent; else `None`.
+    - `backward_again`: `backward`, written so that its derivative with respect to the residuals is right for constant
+        weights at repeated eigenvalues; `backward` itself if its derivative is.
+    - `on_cpu(residuals, *, inputs, outputs, reverse, **static)`: a function of `(linear, residuals)` that computes the
+        same on a CPU, or `None`.
 
-    `inputs` and `outputs` are tuples of booleans: what is present. Linear arrays carry all batch axes in front;
-    residuals may have axes of size 1 there; the first two are eigenvalues and eigenvectors. There are two inputs, or
-    three with a tally (see below), which the rules do not see.
+    `inputs` and `outputs` are tuples of booleans that say which ones are present. Linear arrays have all batch axes in
+    front; residuals may have axes of size 1 there. The first two residuals are eigenvalues and eigenvectors. There are
+    two inputs, or three with a tally (see below), which the rules do not see.
     """
 
     def __init__(
@@ -67,16 +67,15 @@ class TangentMap:
         self._define(self._backward_p, backward, backward_again or backward, self._forward_p, "outputs", "inputs")
 
     def __call__(self, linear: Arrays, residuals: Arrays, *, outputs: tuple[bool, ...], **static: Any) -> list[Any]:
-        """`T` applied to `linear` (with `None` or a symbolic zero for what does not vary): a list of all outputs
-        asked for."""
+        """`T` applied to `linear` (with `None` or a symbolic zero for zeros): a list of all requested outputs."""
         present = [x for x in linear if not _is_zero(x)]
         inputs = tuple(not _is_zero(x) for x in linear)
         result = self._forward_p.bind(*present, *residuals, inputs=inputs, outputs=outputs, static=_freeze(static))
         return list(result)
 
     def _factors(self, residuals: Arrays, params: dict[str, Any], weights: Any, *, one_by_one: bool) -> Iterator[Any]:
-        """What multiplies the second derivative of each result: for a tangent, that output alone decides; for a
-        gradient, all outputs."""
+        """The factor of the second derivative of each result. For a tangent, it depends on that output alone; for a
+        gradient, on all outputs."""
         outputs, static = params["outputs"], dict(params["static"])
         if not one_by_one:
             return itertools.repeat(self._second_order(residuals, outputs=outputs, weights=weights, **static))
@@ -172,7 +171,7 @@ def _is_zero(x: Any) -> bool:
 
 
 def _spread(values: Arrays, present: Sequence[bool]) -> tuple[Any, ...]:
-    """`values` at the places marked present, `None` at the others."""
+    """`values` where `present` is true, `None` elsewhere."""
     left = iter(values)
     return tuple(next(left) if flag else None for flag in present)
 
@@ -183,8 +182,8 @@ def _freeze(static: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 
 @jax.custom_jvp
 def _constant(weights: Any, factor: Any) -> Any:
-    """`weights`, whose own derivatives are multiplied by `factor`, 1 or NaN: a second derivative that holds only for
-    these weights has no derivative with respect to them."""
+    """`weights`, with their derivatives multiplied by `factor`, 1 or NaN: a second derivative that is right only for
+    constant weights has no derivative with respect to them."""
     return weights
 
 
@@ -197,11 +196,11 @@ def _constant_jvp(primals: Arrays, tangents: Arrays) -> tuple[Any, Any]:
     return _constant(weights, factor), tangent * factor[..., None].astype(tangent.dtype)
 
 
-# ---- refused gradients: zeros in their place, and their number ----------------------------------------------------
+# ---- refused gradients: replaced by zeros, and counted ------------------------------------------------------------
 
 
-# The number of refused gradients leaves the pure function as the gradient of a *tally*, an argument of zeros that no
-# value depends on. To a `TangentMap` it is a third input: its tangent is ignored, and its cotangent is the number.
+# A pure function can return the number of refused gradients only as the gradient of a *tally*, an argument of zeros on
+# which no value depends. For a `TangentMap` it is a third input: its tangent is ignored, its cotangent is the number.
 
 
 def _gradients_and_count(
@@ -211,8 +210,8 @@ def _gradients_and_count(
     residuals: Arrays,
     policy: Policy,
 ) -> list[Array]:
-    """The gradients from `compute` of the matrices among `inputs`, zeros where the policy wants them, and the number of
-    refused matrices for the tally."""
+    """The gradients from `compute` with respect to the matrices among `inputs`, with zeros where the policy replaces
+    refused ones, and the number of refused matrices for the tally."""
     matrices, tally = inputs[:2], inputs[2:] == (True,)
     zero = isinstance(policy, check) and policy.refused == "zero"
     if not (tally or zero):
@@ -226,11 +225,11 @@ def _gradients_and_count(
 
 
 def _refused(gradients: Arrays, cotangents: Arrays, w: Array, policy: Policy) -> Array:
-    """Which matrices have a gradient that is NaN, but a solution and cotangents that are not; `(…,)`."""
+    """Which matrices have a NaN gradient although their solution and cotangents are not NaN; `(…,)`."""
     batch = gradients[0].shape[:-2]
     if not isinstance(policy, check):
         return jnp.zeros(batch, bool)
-    # Where one gradient of a matrix is refused, all are.
+    # If one gradient of a problem is refused, all are.
     result = jnp.any(jnp.isnan(lax.stop_gradient(gradients[0])), axis=(-1, -2))
     result = result & ~jnp.any(jnp.isnan(lax.stop_gradient(w)), axis=-1)
     for x in cotangents:
@@ -240,7 +239,7 @@ def _refused(gradients: Arrays, cotangents: Arrays, w: Array, policy: Policy) ->
 
 
 def _matrices_only(linear: Arrays, like: Array) -> Arrays:
-    """The tangents without that of the tally; zeros if there are no others."""
+    """The tangents other than that of the tally; zeros if there are none."""
     if len(linear) < 3:
         return linear
     a, b, tally = linear

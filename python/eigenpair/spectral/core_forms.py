@@ -1,4 +1,4 @@
-"""Open forms of small matrices on CPU, by the core."""
+"""Open forms of small matrices on a CPU, computed by the core."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LIMIT = 64
 def opened(
     jet: Any, directions: Sequence[Array], w: Array, v: Array, batch: tuple[int, ...], step: int | None
 ) -> Array | None:
-    """The open form of that batch, or `None` where XLA computes it: for larger matrices, for complex functions of real
-    ones, and beside an engine, whose matrices are spread over devices."""
+    """The open form of a batch, or `None` if XLA must compute it: for larger matrices, for complex functions of real
+    ones, and with an engine, whose matrices are spread over devices."""
     n, order = w.shape[-1], len(directions)
     if not native.has_small_kernels() or not 0 < n <= LIMIT or engines.current() is not None:
         return None
@@ -30,8 +30,8 @@ def opened(
         return None
     if w.dtype != jnp.finfo(v.dtype).dtype:
         return None
-    # Some axes of the batch may be those of directions alone, as in a Hessian. What belongs to the matrices has size 1
-    # there, and is not repeated in memory.
+    # Some axes of the batch may belong only to the directions, as in a Hessian. Arrays of the matrices have size 1
+    # there, and are not repeated in memory.
     of_matrices = [(w, 1), (v, 2), *((x, 1) for x in known)]
     common = np.broadcast_shapes(*(x.shape[: x.ndim - own] for x, own in of_matrices))
     common, split, matrices_first = _pattern(common, batch)
@@ -76,7 +76,7 @@ def _known(jet: Any, order: int, step: int | None) -> Sequence[Array]:
     return (jet.derivative, jet.first) if order == 1 else (jet.half_second, jet.left, jet.right)
 
 
-# A call of the core as an operation of its own, which exists in lowered programs only.
+# A call of the core as a separate operation, which exists only in lowered programs.
 _form_p = Primitive("eigenpair_spectral_form_by_core")
 _form_p.multiple_results = True
 

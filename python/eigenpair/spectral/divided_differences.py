@@ -1,8 +1,8 @@
 """Divided differences of a scalar function, accurate whether their arguments are far apart, close, or equal.
 
-Those of eigenvalues follow from those of neighbours alone, so that a function is evaluated `O(n)` times: `f[λᵢ, λⱼ]` is
-a mean of the differences of the neighbours between `λᵢ` and `λⱼ`, and so is every other one. The weights are positive:
-nothing cancels. See `docs/derivations.md`, "Spectral functions".
+The differences of all eigenvalues follow from those of neighbours, so a function is evaluated `O(n)` times:
+`f[λᵢ, λⱼ]` is a mean of the differences of the neighbours between `λᵢ` and `λⱼ`. The weights are positive, so nothing
+cancels. See `docs/derivations.md`, "Spectral functions".
 """
 
 from __future__ import annotations
@@ -48,17 +48,18 @@ def _mean(g: Function, x: Array, y: Array, weighted: bool) -> tuple[Array, Array
 
 
 def _better(quotient: Array, rounding: Array, mean: Array, error: Array) -> Array:
-    """The mean where its error is smaller than the quotient's rounding error, and the two do not contradict each other.
+    """The mean if its error is smaller than the quotient's rounding error and the two agree; otherwise the quotient.
 
-    They do where `f` jumps between the points, as `sign` does: its derivative knows nothing of it.
+    They disagree if `f` jumps between the points, as `sign` does, because the derivative does not contain the jump.
     """
     agree = jnp.abs(quotient - mean) <= 8 * (rounding + error)
     return jnp.where(lax.stop_gradient((error <= rounding) & agree), mean, quotient)
 
 
 def _terms(x: Array, *derivatives: Array) -> Array:
-    """The size of the terms of which `f(x)` consists, beyond `|f(x)|`: `|x f'| + |x² f''|/2`. Where `f` is a difference
-    of larger terms, its rounding error is that of the terms. `derivatives` are `f'` and perhaps `f''`, about at `x`."""
+    """The size of the terms of `f(x)` that may cancel, in addition to `|f(x)|`: `|x f'| + |x² f''|/2`. If `f` is a
+    difference of larger terms, its rounding error is that of the terms. `derivatives` are `f'` and optionally `f''`,
+    near `x`."""
     size = jnp.abs(x)
     total, power = jnp.zeros_like(size), size
     for k, slope in enumerate(derivatives, 1):
@@ -109,7 +110,7 @@ def first_of_all(derivative: Array, of_neighbours: Array, w: Array) -> Array:
     total = matmul(jnp.where(after, steps[..., None, :], 0), before.astype(steps.dtype))
     apart = gap != 0
     upper = jnp.where(apart, total / jnp.where(apart, gap, 1), derivative[..., :, None])
-    # Exactly symmetric, whichever way rounding went.
+    # Exactly symmetric in spite of rounding.
     upper = jnp.where(ahead, upper, 0)
     diagonal = of_rank(jnp.eye(w.shape[-1], dtype=upper.dtype), upper.ndim) * derivative[..., :, None]
     return upper + jnp.swapaxes(upper, -1, -2) + diagonal

@@ -1,10 +1,10 @@
 """The multilinear forms behind derivatives of spectral functions, as JAX primitives.
 
-A scalar function enters as a *jet*: its values and divided differences at the eigenvalues. Everything is linear in the
-jet, and the derivative with respect to the matrix only moves on to the next entry of it. So eigenvalues and vectors
-stay constants, nothing is divided by a gap, and what the function closes over is differentiated through the jet.
+A scalar function is represented by a *jet*: its values and divided differences at the eigenvalues. The forms are linear
+in the jet, and the derivative with respect to the matrix uses the next entry of the jet. So eigenvalues and vectors
+are constants, nothing is divided by a gap, and values that the function closes over are differentiated through the jet.
 
-With `X = Vᴴ E V` and `f` the function, `F` an antiderivative of it:
+With `X = Vᴴ E V`, the function `f`, and an antiderivative `F` of it:
 
     order   closed (a number)              open (a matrix)
     0       Σ Fᵢ                           V Diag(fᵢ) Vᴴ
@@ -12,8 +12,8 @@ With `X = Vᴴ E V` and `f` the function, `F` an antiderivative of it:
     2       Σ f[i,j] X¹ᵢⱼ X²ⱼᵢ             V (Σₖ f[i,k,j] (X¹ᵢₖ X²ₖⱼ + X²ᵢₖ X¹ₖⱼ)) Vᴴ
     3       Σ X³ⱼᵢ (…)ᵢⱼ as above
 
-Each is symmetric in its directions, and an open form is the closed one of the next order with a direction left out:
-that is all that transposition needs. See `docs/derivations.md`, "Spectral functions".
+Each form is symmetric in its directions, and an open form is the closed form of the next order without one of its
+directions. This is used for transposition. See `docs/derivations.md`, "Spectral functions".
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from . import core_forms, divided_differences, step_differences
 
 
 class Jet(NamedTuple):
-    """What the forms know of a function `f`: its divided differences at each eigenvalue, `(…, n)`, and at neighbours
-    `λₖ, λₖ₊₁`, `(…, n − 1)`. All others follow from them, see `divided_differences`."""
+    """The data of a function `f`: its divided differences at each eigenvalue, `(…, n)`, and at neighbours `λₖ, λₖ₊₁`,
+    `(…, n − 1)`. All others are computed from them, see `divided_differences`."""
 
     antiderivative: Array
     values: Array
@@ -58,8 +58,8 @@ def closed(jet: Jet, a: Array, w: Array, v: Array) -> Array:
 
 
 def opened(jet: Jet, a: Array, w: Array, v: Array, step: int | None = None) -> Array:
-    """`V Diag(f) Vᴴ`, likewise. `step`: `f` is 1 on that many lowest eigenvalues and 0 above, and the jet's
-    `derivative` is what its differences are multiplied with."""
+    """`V Diag(f) Vᴴ`, likewise. With `step`, `f` is 1 on that many lowest eigenvalues and 0 above, and the jet's
+    `derivative` is a factor of its differences."""
     return _bind(_form_p, jet, (), (a, w, v), closed=False, step=step)
 
 
@@ -100,7 +100,7 @@ def _times(x: Array, y: Array) -> Array:
 
 
 def _promoted(x: Array, y: Array) -> tuple[Array, Array]:
-    """Both in one precision: a jet may be complex where the matrix is real, and the other way round."""
+    """Both in one dtype: a jet may be complex for a real matrix, or real for a complex one."""
     dtype = np.promote_types(x.dtype, y.dtype)
     return x.astype(dtype), y.astype(dtype)
 
@@ -221,8 +221,8 @@ def _jvp(
 
 
 def _as(x: Array, aval: Any) -> Array:
-    """A cotangent in the type of its operand: of a real operand, only the real part of the cotangent counts. Where the
-    operand has size 1 on an axis, the cotangents are summed over it."""
+    """A cotangent in the type of its operand: its real part if the operand is real. If the operand has size 1 on an
+    axis, the cotangents are summed over it."""
     axes = tuple(axis for axis, size in enumerate(aval.shape) if size == 1 and x.shape[axis] != 1)
     if axes:
         x = jnp.sum(x, axis=axes, keepdims=True)
@@ -295,8 +295,8 @@ batching.primitive_batchers[_dual_p] = batched(_dual_p)
 
 
 def _batch_form(operands: Sequence[Any], axes: Sequence[Any], **params: Any) -> tuple[Any, int]:
-    """Batch axes come in front. What does not vary gets an axis of size 1: the core reads it once for all directions,
-    as in a Hessian."""
+    """Moves batch axes to the front. An unmapped operand gets an axis of size 1: the core reads it once for all
+    directions, as in a Hessian."""
     moved = [x[None] if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(operands, axes, strict=True)]
     return _form_p.bind(*moved, **params), 0
 

@@ -1,5 +1,5 @@
-"""Scalar functions for `spectral_map`, `spectral_sum` and `matrix_function`, and what one of them needs. Any other
-function written with `jax.numpy` does as well."""
+"""Scalar functions for `spectral_map`, `spectral_sum` and `matrix_function`, and `chemical_potential`. Any other
+function written with `jax.numpy` works too."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sign(x: Array) -> Array:
 
 
 def inv_sqrt(x: Array) -> Array:
-    """`1/√x`: Löwdin orthogonalization, whitening."""
+    """`1/√x`, for Löwdin orthogonalization and whitening."""
     return 1 / jnp.sqrt(x)
 
 
@@ -33,10 +33,10 @@ def power(p: Any) -> Callable[[Array], Array]:
 
 
 def fermi_dirac(mu: Any, beta: Any) -> Callable[[Array], Array]:
-    """`x ↦ 1/(1 + exp(β(x − μ)))`: occupations at chemical potential `mu` and inverse temperature `beta`, which may
-    be traced.
+    """`x ↦ 1/(1 + exp(β(x − μ)))`: occupations at chemical potential `mu` and inverse temperature `beta`. Both may be
+    traced.
 
-    `mu` in the units of the eigenvalues, `beta` in their inverse.
+    `mu` has the units of the eigenvalues, `beta` their inverse.
     """
     return lambda x: jax.nn.sigmoid(-beta * (x - mu))
 
@@ -52,8 +52,8 @@ def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type
     integer; `beta`: the inverse temperature, positive. Both may be traced.
 
     Twice differentiable with respect to `a`, `b`, `electrons` and `beta`, at any degeneracy, by the implicit function
-    theorem. The derivative is NaN where the temperature is so low that the number of electrons does not depend on `μ`
-    in working precision.
+    theorem. The derivative is NaN if the temperature is so low that the number of electrons does not depend on `μ` in
+    working precision.
     """
     from ..hermitian.diagonal_metric import DiagonalMetric
     from ..runtime import arguments

@@ -18,13 +18,14 @@ __all__ = ["fix_gauge"]
 def fix_gauge(v: Any) -> Array:
     """The same eigenvectors with the largest component of each column real and positive.
 
-    Eigenvectors are defined up to a phase, a sign when real. A loss that depends on it is no function of the matrix;
-    of `fix_gauge(v)` it is one, and this differentiates it.
+    Eigenvectors are defined up to a phase, or a sign if they are real. A loss that depends on it is not a function of
+    the matrix. With `fix_gauge(v)` in place of `v` it is one, and it is differentiable.
 
     **Arguments:** `v`: `(…, n, k)`, vectors in columns.
 
-    **Returns:** `v Diag(conj(z)/|z|)`, where `z` holds the largest component (by modulus) of each column; of
-    components equal to within `√ε`, the first. The derivative exists where the largest component is the only one.
+    **Returns:** `v Diag(conj(z)/|z|)`, where `z` holds the largest component (by modulus) of each column. If several
+    components are equal to within `√ε`, it is the first of them. The derivative exists if the largest component is
+    unique.
 
     **Raises:** `TypeError` or `ValueError` naming the argument.
     """

@@ -1,15 +1,15 @@
 """The multilinear forms behind derivatives of functions of general matrices, as JAX primitives.
 
-They are the open forms of `eigenpair.spectral.forms` for matrices that need not be Hermitian, all in complex
-arithmetic. A form has two ways to be computed. With `A = V Diag(λ) V⁻¹`, `U = V⁻ᴴ` and `X = Uᴴ E V`:
+They are the open forms of `eigenpair.spectral.forms` for general matrices, in complex arithmetic. There are two ways to
+compute a form. With `A = V Diag(λ) V⁻¹`, `U = V⁻ᴴ` and `X = Uᴴ E V`:
 
     order 0     V Diag(fᵢ) Uᴴ
     order 1     V (f[i,j] ∘ X) Uᴴ
     order 2     V (Σₖ f[i,k,j] (X¹ᵢₖ X²ₖⱼ + X²ᵢₖ X¹ₖⱼ)) Uᴴ
 
-Where `V` is too ill-conditioned for that (`hard`), with the Schur form `A = Q T Qᴴ`: functions of the block triangular
-matrices that hold the derivatives in a corner (`eigenpair.spectral.triangular`). Both are linear in the jet. As
-`tr(Y L(E)) = tr(L(Y) E)`, a form with one direction left out is its own transpose.
+If `V` is too ill-conditioned for that (`hard`), with the Schur form `A = Q T Qᴴ`: functions of block triangular
+matrices, which have the derivatives in a corner (`eigenpair.spectral.triangular`). Both ways are linear in the jet.
+Because `tr(Y L(E)) = tr(L(Y) E)`, a form without one of its directions is its own transpose.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _METHODS = {"sqrt": triangular.sqrt, "log": triangular.log, "sign": triangular.s
 
 
 class Jet(NamedTuple):
-    """What the forms know of `f`."""
+    """The data of `f` from which forms are computed."""
 
     values: Array  # f(λᵢ), `(…, n)`
     first: Array  # f[λᵢ, λⱼ], `(…, n, n)`
@@ -42,7 +42,7 @@ class Jet(NamedTuple):
 
 
 class Reduced(NamedTuple):
-    """What the forms know of the matrix: all constants but `a`."""
+    """The data of the matrix from which forms are computed: all constant except `a`."""
 
     a: Array
     w: Array

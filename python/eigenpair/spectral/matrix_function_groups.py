@@ -1,8 +1,9 @@
-"""What a function of a general matrix is computed from: eigenvectors where these are well conditioned, else the Schur
-form and groups of eigenvalues around each of which the function is expanded. See `docs/derivations.md`, "Functions of
-general matrices".
+"""The data from which a function of a general matrix is computed: eigenvectors if these are well conditioned, otherwise
+the Schur form and groups of eigenvalues, with a Taylor series of the function for each group. See
+`docs/derivations.md`, "Functions of general matrices".
 
-For derivatives, all of this is constant except the coefficients of the expansion, which depend on what `f` closes over.
+For derivatives, all of this is constant except the coefficients of the series, which depend on the values that `f`
+closes over.
 """
 
 from __future__ import annotations
@@ -29,17 +30,17 @@ from .named_functions import RESOLVED, not_grouped, triangle_and_branch_factor
 
 Function = Callable[[Array], Array]
 
-# Eigenvalues closer than one of these, in units of the spread of the matrix, form a group. All are tried, and the best
-# is taken.
+# Eigenvalues closer than one of these, in units of the spread of the spectrum, form a group. All are tried, and the
+# best one is used.
 _GAPS = (1e-4, 1e-3, 1e-2, 0.1, math.inf)
-# Radii of the circles on which `f` is read, in the same units: dense where singularities usually are.
+# Radii of the circles on which `f` is evaluated, in the same units: dense where singularities usually are.
 _CIRCLES = np.concatenate([4 * 0.5 ** (np.arange(12) / 2), 0.06 * 0.5 ** np.arange(10), 4e-5 * 0.25 ** np.arange(6)])
 _POINTS = 256  # of every circle; half as many coefficients are used
 _UNIT = 4  # the circle of radius 1
 
 
 class Problem(NamedTuple):
-    """A matrix and what its functions are computed from: `uncertain` is how far rounding reaches in every eigenvalue,
+    """A matrix and the data from which its functions are computed. `uncertain` is the error of every eigenvalue,
     `(…, n)`; `finite` is 1, or NaN where the matrix is not finite, `(…,)`."""
 
     matrix: Reduced
@@ -48,7 +49,7 @@ class Problem(NamedTuple):
 
 
 def prepared(a: Array, f: Function, method: str) -> Problem:
-    """The Schur form of `a` with its eigenvalues in groups, and what a function needs to know of it."""
+    """The Schur form of `a`, with its eigenvalues in groups, and the data that a function needs."""
     constant = lax.stop_gradient(a)
     finite, (constant,) = finite_or_identity(constant)
     dtype = np.promote_types(a.dtype, np.complex64)
@@ -80,7 +81,7 @@ def prepared(a: Array, f: Function, method: str) -> Problem:
 
     parts = _if(_anywhere(hard), reduce, nothing)
     q, t, same, center, radius, trust = (lax.stop_gradient(x) for x in parts)
-    # Values that are not used must be finite, since in derivatives they are multiplied by 0.
+    # Unused values must be finite, because derivatives multiply them by 0.
     split = hard[..., None]
     w, uncertain = jnp.where(split, center, w), jnp.where(split, 0, uncertain)
     v, u = (jnp.where(split[..., None], one, x) for x in (v, u))
@@ -104,7 +105,7 @@ def _schur(a: Array) -> tuple[Array, Array]:
 
 
 def _on_circle(radius: Array) -> Array:
-    """The points of the unit circle that are read, in one axis more than `radius` has."""
+    """The points of the unit circle at which `f` is evaluated, in one more axis than `radius` has."""
     points = np.exp(2j * np.pi * np.arange(_POINTS) / _POINTS)
     return jnp.expand_dims(jnp.asarray(points, np.promote_types(radius.dtype, np.complex64)), tuple(range(radius.ndim)))
 
@@ -129,7 +130,7 @@ def coefficients(f: Function, matrix: Reduced, method: str) -> Array:
 
 
 class _Grouping(NamedTuple):
-    """Groups of eigenvalues. Every eigenvalue knows its group: `(…, n)`, if not said."""
+    """Groups of eigenvalues. Fields have one entry for each eigenvalue, `(…, n)`, unless stated otherwise."""
 
     same: Array  # as a mask, `(…, n, n)`
     center: Array
@@ -142,7 +143,7 @@ class _Grouping(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """What is known of `f` around the groups."""
+    """The data of `f` around the groups."""
 
     same: Array
     center: Array
@@ -153,7 +154,8 @@ class _Reading(NamedTuple):
 
 
 def _grouped(t: Array, f: Function) -> tuple[Array, Array, Array, Array]:
-    """Groups as a mask, centers, radii, and 1, or NaN where the function or a derivative has no answer, `(…, 3)`."""
+    """Groups as a mask, centers, radii, and factors `(…, 3)` of the value and two derivatives: 1, or NaN where they
+    cannot be computed."""
 
     def tried(width: Array) -> _Reading:
         groups = _grouping(t, width)
@@ -208,7 +210,7 @@ def _read(groups: _Grouping, values: Array) -> _Reading:
     growth = jnp.maximum(1, groups.inside[..., None] / radii) ** (groups.members[..., None] - 1)
     error = groups.condition[..., None] * noise * growth
     error = jnp.where((radii >= 1.6 * groups.reach[..., None]) & (error < jnp.inf), error, jnp.inf)
-    # Of equally good circles the wider, since derivatives divide by the radius.
+    # Of equally good circles the wider one, because derivatives divide by the radius.
     chosen = jnp.argmin(error * jnp.maximum(1, spread / radii), axis=-1)[..., None]
     radius, error, growth, noise = (
         jnp.take_along_axis(x, chosen, axis=-1)[..., 0] for x in (radii, error, growth, noise)
@@ -265,7 +267,7 @@ def _linked(near: Array) -> Array:
     return lax.while_loop(lambda state: state[1], more, (near, jnp.any(near)))[0]
 
 
-# ---- is it needed anywhere? ---------------------------------------------------------------------------------------
+# ---- branches that no matrix of a batch needs ---------------------------------------------------------------------
 
 # Whether any entry is true, over the whole batch, under `vmap` too: what no matrix of it needs is then not computed.
 _anywhere_p = Primitive("eigenpair_anywhere")
@@ -273,7 +275,7 @@ _anywhere = by_jit(_anywhere_p)
 
 
 def _if(needed: Array, some: Callable[[], Any], none: Callable[[], Any]) -> Any:
-    """`lax.cond`, without compiling anything where the answer is known."""
+    """`lax.cond`, without compiling both branches if the condition is concrete."""
     if isinstance(needed, jax.core.Tracer):
         return lax.cond(needed, some, none)
     return some() if needed else none()

@@ -1,5 +1,5 @@
-"""Functions of a general matrix, with derivatives also at repeated eigenvalues. See `docs/derivations.md`, "Functions of
-general matrices"."""
+"""Functions of a general matrix, with derivatives also at repeated eigenvalues. See `docs/derivations.md`, "Functions
+of general matrices"."""
 
 from __future__ import annotations
 
@@ -113,7 +113,9 @@ def _arguments_of(f: Any, a: Any) -> tuple[Function, Array]:
             f"({error}); {instead_of(f)}"
         ) from error
     if getattr(result, "shape", None) != ():
-        raise TypeError(f"f must map a number to a number, because it is called with one at a time; it returned {result}")
+        raise TypeError(
+            f"f must map a number to a number, because it is called with one at a time; it returned {result}"
+        )
     if result.dtype != dtype:
         raise TypeError(
             f"f must map a {dtype} number to a {dtype} number, as analytic functions do; it returned {result.dtype}"
@@ -172,7 +174,7 @@ def _known(g: Function, orders: Array, problem: Problem, real: bool) -> Array:
 
 
 def _analytic(f: Function, w: Array, problem: Problem) -> Array:
-    """1, or NaN where `f` does not obey Cauchy and Riemann's equations."""
+    """1, or NaN where `f` does not satisfy the Cauchy–Riemann equations."""
     w = lax.stop_gradient(w)
     along, across = (jax.jvp(f, (w,), (jnp.full_like(w, step),))[1] for step in (1, 1j))
     wrong = jnp.abs(across - jnp.asarray(1j, w.dtype) * along) > RESOLVED * (jnp.abs(across) + jnp.abs(along))

@@ -1,4 +1,4 @@
-"""Square root, logarithm and sign of a triangular matrix without groups of eigenvalues, by formulas of their own."""
+"""Square root, logarithm and sign of a triangular matrix, by special formulas without groups of eigenvalues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RESOLVED = 1e-3  # a result with a larger relative error is NaN
 
 
 def not_grouped(t: Array) -> tuple[Array, Array, Array]:
-    """No groups: each eigenvalue is one of its own."""
+    """Trivial groups: each eigenvalue is a group."""
     w = triangular.diagonal(t)
     return jnp.broadcast_to(identity(t.shape[-1], t.ndim), t.shape), w, jnp.ones_like(w.real)
 
@@ -26,9 +26,9 @@ def not_grouped(t: Array) -> tuple[Array, Array, Array]:
 def _reach_together(w: Array, size: Array, width: float) -> tuple[Array, Array]:
     """How far rounding moves each eigenvalue if it is defective, and its multiplicity `k`.
 
-    `size` is `(..., 1)`, and both results have the shape of `w`. An eigenvalue moves by the δ for which `δᵏ` times the
-    distances to all but the `k` nearest, itself included, is a rounding error of the characteristic polynomial. Those
-    `k` are closer than δ.
+    `size` is `(..., 1)`, and both results have the shape of `w`. An eigenvalue moves by the δ for which `δᵏ`, times the
+    distances to all eigenvalues except the `k` nearest (with itself), is a rounding error of the characteristic
+    polynomial. Those `k` are closer than δ.
     """
     n = w.shape[-1]
     size = jnp.where(size > 0, size, 1)[..., None]
@@ -47,8 +47,8 @@ def _reach_together(w: Array, size: Array, width: float) -> tuple[Array, Array]:
 def triangle_and_branch_factor(t: Array, method: str, real: bool) -> tuple[Array, Array]:
     """`T`, and a factor: 1, or NaN where rounding may move an eigenvalue across the cut (or the imaginary axis).
 
-    The error of an eigenvalue is estimated in two ways, and one that is small enough will do: by its condition number,
-    and as of a defective eigenvalue (`_reach_together`). Of a real matrix, a negative eigenvalue has no imaginary part.
+    The error of an eigenvalue is estimated in two ways, and the smaller estimate is used: by its condition number,
+    and as for a defective eigenvalue (`_reach_together`). A real eigenvalue of a real matrix has no imaginary part.
     """
     n = t.shape[-1]
     w = triangular.diagonal(t)

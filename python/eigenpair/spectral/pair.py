@@ -1,7 +1,7 @@
-"""Hermitian pairs brought to one matrix in the metric of `B`, differentiably at any degeneracy.
+"""Hermitian pairs, reduced to one matrix in the metric of `B`, differentiably at any degeneracy.
 
-In the basis of the solution `V`, a constant for derivatives, the pair is `(Λ, I)` plus a first-order change, and the
-square root of a matrix near `I` is a series. So no factor of `B` is ever differentiated. See `docs/derivations.md`,
+In the basis of the solution `V`, which is constant for derivatives, the pair is `(Λ, I)` plus a first-order change, and
+the square root of a matrix near `I` is a series. So no factor of `B` is differentiated. See `docs/derivations.md`,
 "Spectral functions".
 """
 
@@ -18,13 +18,13 @@ from ..hermitian.primitive import solve
 from ..hermitian.rule import bases, scale_of
 from ..runtime.matrices import adjoint, diagonal_matrix, identity, matmul
 
-# Of x ↦ (1 + x)^p; three derivatives.
+# Series of x ↦ (1 + x)^p, enough for three derivatives.
 _SERIES = {-0.5: (-1 / 2, 3 / 8, -5 / 16), 0.5: (1 / 2, -1 / 8, 1 / 16)}
 
 
 class Problem(NamedTuple):
-    """A Hermitian matrix with its eigenvalues and vectors, which are constants; `outer` is the differentiable `W` with
-    `P = W f(matrix) Wᴴ`, `None` for the identity; `scale` is the size of the source of rounding in the eigenvalues."""
+    """A Hermitian matrix with its eigenvalues and vectors, which are constants. `outer` is the differentiable `W` with
+    `P = W f(matrix) Wᴴ`, `None` for the identity; `scale` is the scale of the rounding errors in the eigenvalues."""
 
     matrix: Array
     w: Array
@@ -41,14 +41,14 @@ class Problem(NamedTuple):
 
 
 def standard(a: Array) -> Problem:
-    """Of one Hermitian matrix."""
+    """The problem of one Hermitian matrix."""
     w, v = solve([lax.stop_gradient(a)], type=0, triangle="hermitian", policy=check(), vectors=True)
     w, v = lax.stop_gradient(w), lax.stop_gradient(v)
     return Problem(a, w, v, None, scale_of(0, a, None, w, v, v))
 
 
 def pair(a: Array, b: Array, type: int) -> Problem:
-    """Of a pair of Hermitian matrices, `B` positive definite."""
+    """The problem of a pair of Hermitian matrices, `B` positive definite."""
     a0, b0 = lax.stop_gradient(a), lax.stop_gradient(b)
     solved = solve([a0, b0], type=type, triangle="hermitian", policy=check(), vectors=True)
     w, v, *dual = (lax.stop_gradient(x) for x in solved)
@@ -69,7 +69,7 @@ def pair(a: Array, b: Array, type: int) -> Problem:
 
 @jax.custom_jvp
 def _known(value: Array, x: Array) -> Array:
-    """`x`, of which the value is known, with its derivatives."""
+    """`x`, whose value is known, with its derivatives."""
     # Compiled, this is `value`. It has the batch of `x`, without which JAX 0.12 fails on batches of `lax.custom_root`.
     return jnp.where(False, x, value)
 
@@ -80,7 +80,7 @@ def _known_jvp(primals: Any, tangents: Any) -> tuple[Array, Array]:
 
 
 def _power(p: float, x: Array) -> Array:
-    """`Xᵖ` where `X` is the identity, with three derivatives."""
+    """`Xᵖ` at `X = I`, with three derivatives."""
     one = jnp.broadcast_to(identity(x.shape[-1], x.ndim, x.dtype), x.shape)
     z = _known(jnp.zeros_like(x), x)
     first, second, third = (jnp.asarray(c, x.dtype) for c in _SERIES[p])

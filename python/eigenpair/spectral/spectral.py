@@ -158,7 +158,9 @@ def _arguments_of(
     except TypeError as error:
         raise TypeError(f"f must take one number and be written with jax.numpy; {f!r} raised: {error}") from error
     if getattr(result, "shape", None) != ():
-        raise TypeError(f"f must map a number to a number, because it is called with one at a time; it returned {result}")
+        raise TypeError(
+            f"f must map a number to a number, because it is called with one at a time; it returned {result}"
+        )
     if result.dtype not in arguments.PRECISIONS:
         raise TypeError(
             f"f must return a floating-point or complex number, it returned one of {result.dtype}; cast it: "
@@ -204,7 +206,7 @@ def _jet(antiderivative: Array, f: Callable[[Array], Array], w: Array) -> Jet:
 
 
 def _gap_or_nan(w: Array, k: int, scale: Array) -> Array:
-    """1, or NaN where the gap above the `k`-th eigenvalue is no larger than rounding; shape `(…, 1)`."""
+    """1, or NaN where the gap above the `k`-th eigenvalue is no larger than rounding errors; shape `(…, 1)`."""
     n = w.shape[-1]
     if k in (0, n):
         return jnp.ones((*w.shape[:-1], 1), w.dtype)

@@ -17,8 +17,8 @@ def first(w: Array, step: int) -> Array:
 
 
 def second(w: Array, k: Array, step: int) -> Array:
-    """Second differences of the step. Of three points, one is alone on its side of the step. The formula has its gaps
-    to the other two; its side gives the sign."""
+    """Second differences of the step. One of the three points is alone on its side of the step. The formula contains
+    its gaps to the other two points, and its side determines the sign."""
     inverse = -first(w, step)
     to_k = jnp.take(inverse, k, axis=-1)
     below = jnp.arange(w.shape[-1]) < step

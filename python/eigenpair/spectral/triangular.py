@@ -1,8 +1,8 @@
-"""Functions of upper triangular matrices `T`, with any number of batch axes in front.
+"""Functions of upper triangular matrices `T`, with any number of leading batch axes.
 
-Every recurrence goes from one superdiagonal to the next: all entries of one are computed at once. Derivatives need no
-rule of their own, for `f([[T, E], [0, T]])` is triangular too and holds the derivative `L_f(T, E)` in its corner. See
-`docs/derivations.md`, "Functions of general matrices".
+Every recurrence goes from one superdiagonal to the next; all entries of a superdiagonal are computed together.
+Derivatives need no separate rule, because `f([[T, E], [0, T]])` is triangular too and has the derivative `L_f(T, E)` in
+its corner. See `docs/derivations.md`, "Functions of general matrices".
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def log(t: Array) -> Array:
     for node, weight in zip((_NODES + 1) / 2, _WEIGHTS / 2, strict=True):
         total += float(weight) * solve(one + float(node) * x, x)
     total *= jnp.ldexp(jnp.ones(count.shape, total.real.dtype), count).astype(t.dtype)[..., None, None]
-    # Subtracting 1 has lost digits of the diagonal, which is computed anew here.
+    # Subtracting 1 has lost digits of the diagonal, so it is computed again here.
     return jnp.where(identity(t.shape[-1], t.ndim), diagonal_matrix(jnp.log(diagonal(t)), t.dtype), total)
 
 

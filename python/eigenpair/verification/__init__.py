@@ -1,4 +1,4 @@
-"""Gradients of a user's own loss, compared with finite differences."""
+"""Comparison of the gradients of a user's loss with finite differences."""
 
 from .check_grads import GradientCheck, InputCheck, check_grads
 

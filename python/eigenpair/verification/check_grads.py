@@ -1,4 +1,4 @@
-"""`check_grads`: the gradient of a loss beside finite differences, with a verdict for each input."""
+"""`check_grads`: compares the gradient of a loss with finite differences, with a verdict for each input."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _ADVICE = {
 
 @dataclasses.dataclass(frozen=True)
 class InputCheck:
-    """What was found for one input, in the direction where the two derivatives differ most.
+    """The result for one input, in the direction in which the two derivatives differ most.
 
-    - `name`: which argument, and where in it.
-    - `verdict`: `"right"`, `"wrong"`, `"nan"` (the gradient is NaN), `"kink"` (the loss has one-sided derivatives
-        only), `"jump"` (not even those) or `"undecided"` (finite differences do not settle).
-    - `gradient`, `differences`: the derivative in that direction, by each.
-    - `uncertainty`: by how much `differences` may be wrong.
-    - `error`: how far the two are apart, relative to the larger one.
+    - `name`: the argument, and the place in it.
+    - `verdict`: `"right"`, `"wrong"`, `"nan"` (the gradient is NaN), `"kink"` (the loss has only one-sided
+        derivatives), `"jump"` (not even those) or `"undecided"` (finite differences do not converge).
+    - `gradient`, `differences`: the derivative in that direction, from the gradient and from finite differences.
+    - `uncertainty`: the estimated error of `differences`.
+    - `error`: the difference between the two, relative to the larger one.
     - `below`, `above`: the one-sided derivatives.
-    - `note`: what else there is to say.
+    - `note`: further remarks.
     """
 
     name: str
@@ -91,24 +91,24 @@ class GradientCheck:
 def check_grads(
     f: Callable[..., Any], *arguments: Any, order: int = 1, directions: int = 3, seed: int = 0
 ) -> GradientCheck:
-    """Compares the gradient of a real loss with finite differences of the loss itself, input by input.
+    """Compares the gradient of a real loss with finite differences of the loss, input by input.
 
-    The input is moved along random directions of length one, and its size is the unit of the steps. The differences
-    are extrapolated (Ridders), so that they know how far they can be trusted. Run it in double precision: in single
-    precision, finite differences see little of an error below one percent.
+    Each input is moved along random directions of length one, with steps relative to its size. The differences
+    are extrapolated (Ridders), which also estimates their error. Run it in double precision: in single
+    precision, finite differences detect hardly any error below one percent.
 
     **Arguments:**
 
-    - `f`: the loss, from arrays or trees of arrays to one real number. `jax.jit` makes it quicker.
-    - `arguments`: where to look. Every array of floating-point numbers in them is an input.
+    - `f`: the loss, from arrays or trees of arrays to one real number. `jax.jit` makes it faster.
+    - `arguments`: the point at which to compare. Every array of floating-point numbers in them is an input.
     - `order`: 1, or 2 for second derivatives: the gradient of a random directional derivative is compared.
-    - `directions`: how many directions are tried for each input.
-    - `seed`: of the directions.
+    - `directions`: the number of directions for each input.
+    - `seed`: the seed of the random directions.
 
     **Returns:** a `GradientCheck`; print it.
 
-    **Raises:** `TypeError` where `f` does not return one real number, or no input can be differentiated; `ValueError`
-    where the loss is not finite at `arguments`, or for a bad `order` or `directions`.
+    **Raises:** `TypeError` if `f` does not return one real number, or if no input can be differentiated; `ValueError`
+    if the loss is not finite at `arguments`, or for a bad `order` or `directions`.
 
     !!! example
         ```python
@@ -140,7 +140,7 @@ def check_grads(
             "take a sum, a real part or an absolute value"
         )
     if not bool(jnp.isfinite(value)):
-        raise ValueError(f"the loss is {value} at these arguments, so it has no derivative to look at")
+        raise ValueError(f"the loss is {value} at these arguments, so it has no derivative")
     rng = np.random.default_rng(seed)
     if order == 2:
         of_inputs = _directional(of_inputs, [_direction(rng, x, False) for x in inputs])
@@ -170,7 +170,7 @@ def _directional(f: Callable[..., Any], directions: list[Any]) -> Callable[..., 
 
 
 def _gradients(f: Callable[..., Any], inputs: list[Any]) -> tuple[list[np.ndarray[Any, Any]], str]:
-    """Gradients, and where one is NaN, the reasons that the rules give."""
+    """The gradients, and the reasons of the rules where a gradient is NaN."""
     differentiate = jax.grad(f, tuple(range(len(inputs))))
     gradients = [np.asarray(g) for g in differentiate(*inputs)]
     if all(np.isfinite(g).all() for g in gradients):
@@ -184,7 +184,7 @@ def _gradients(f: Callable[..., Any], inputs: list[Any]) -> tuple[list[np.ndarra
 
 
 def _direction(rng: np.random.Generator, x: Any, hermitian: bool) -> np.ndarray[Any, Any]:
-    """A random direction of length one, Hermitian where that is asked."""
+    """A random direction of length one, Hermitian on request."""
     d = rng.standard_normal(x.shape)
     if jnp.iscomplexobj(x):
         d = d + 1j * rng.standard_normal(x.shape)

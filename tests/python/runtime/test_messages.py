@@ -72,7 +72,7 @@ def test_every_argument_of_a_peer_is_known_or_has_a_remedy(functions):
         (lambda: jax.jit(lambda x, k: ep.eigh(x, subset_by_index=(0, k)))(A, 1), r"subset_by_index.*static"),
         (lambda: ep.eigh(A, subset_by_index=(-1, 1)), r"subset_by_index.*the two highest of 2 are \(0, 1\)"),
         (lambda: ep.eigh(A, subset_by_index=[0, np.inf]), r"subset_by_index.*last index of all is 1"),
-        (lambda: ep.eigh(A, subset_by_index=(0, 2)), r"the last index is 1, for it is included"),
+        (lambda: ep.eigh(A, subset_by_index=(0, 2)), r"the last index is 1, because it is included"),
         (lambda: ep.eigh(A, subset_by_index=(1, 0)), r"\(0, 1\) in order"),
         (lambda: ep.eigh(A, degeneracy="mask"), r"write eigenpair\.degeneracy\.mask\(tol\)"),
         (lambda: ep.eigh(A, degeneracy=mask), r"write eigenpair\.degeneracy\.mask\(tol\)"),
