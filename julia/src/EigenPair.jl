@@ -1,16 +1,16 @@
 """
     EigenPair
 
-Eigendecompositions whose derivatives are right, or NaN where they do not exist, through ChainRules.
+Eigendecompositions with derivatives, through ChainRules. A derivative is right, or NaN where it does not exist.
 
 Functions: [`eigh`](@ref), [`eigvalsh`](@ref) of Hermitian matrices and definite pairs; [`eigh_tridiagonal`](@ref),
 [`eigh_banded`](@ref); [`eig`](@ref),
 [`EigenPair.eigvals`](@ref), [`EigenPair.condition_numbers`](@ref) of general ones; [`spectral_map`](@ref), [`spectral_sum`](@ref),
 [`spectral_projector`](@ref), which have derivatives at any degeneracy; [`fix_gauge`](@ref).
 
-What a derivative does where eigenvalues coincide is a policy: [`EigenPair.check`](@ref) (the default),
+A policy says what a derivative does where eigenvalues coincide: [`EigenPair.check`](@ref) (the default),
 [`EigenPair.mask`](@ref), [`EigenPair.broaden`](@ref), [`EigenPair.raw`](@ref); for a block of code,
-[`EigenPair.with_policy`](@ref). Which LAPACK does the work: [`EigenPair.LAPACKHandle`](@ref),
+[`EigenPair.with_policy`](@ref). The LAPACK can be chosen with [`EigenPair.LAPACKHandle`](@ref) and
 [`EigenPair.with_lapack`](@ref).
 
 The numerical core is a shared library, found when the first function is called: the preference `library`
@@ -32,7 +32,7 @@ export eig, EigResult, EigLeftResult, EigBothResult
 export spectral_map, spectral_sum, spectral_projector
 export matrix_function, sqrtm, logm, signm
 
-# Public but not exported: names as common as these would clash with those of other packages.
+# Public but not exported, because other packages have functions with these common names.
 @static if VERSION >= v"1.11.0-DEV.469"
     eval(Meta.parse("public DegeneracyPolicy, check, mask, broaden, raw, with_policy, count_refusals, eigvals, condition_numbers"))
     eval(Meta.parse("public eigh_pullback, eigh_pushforward, eigvalsh_pullback, eigvalsh_pushforward"))

@@ -123,7 +123,7 @@ using .Losses.Lines
         @test ForwardDiff.gradient(derivative, x) ≈ vec(spectral_map(t -> (1 + 0.3t) * exp(0.3t), reshape(x, 2, 2)))
         @test_throws "no more" derivative(along(along(x, x), x))
         of_parameter(θ) = Zygote.gradient(θ -> spectral_sum(t -> exp(θ * t), reshape(x, 2, 2)), θ)[1]
-        @test_throws "what `f` holds" Zygote.gradient(of_parameter, 0.3)
+        @test_throws "fields of `f`" Zygote.gradient(of_parameter, 0.3)
         parameter(θ) = spectral_sum(t -> exp(θ[1] * t), reshape(x, 2, 2))
         @test ForwardDiff.derivative(t -> spectral_map(u -> exp(t * u), reshape(x, 2, 2))[1, 2], 0.3) ≈
             spectral_map(u -> u * exp(0.3u), reshape(x, 2, 2))[1, 2]

@@ -1,5 +1,5 @@
-# The policies, and what they decide about each two eigenvalues of a matrix: whether their gap is kept, dropped or refused, and why. The
-# core decides, and this file asks it. Decisions are made on plain numbers, also where a rule computes with dual ones.
+# The policies, and their decisions about every two eigenvalues of a matrix: whether the gap is kept, dropped or refused, and why. The
+# core decides, and this file calls it. Decisions are made on plain numbers, also if a rule computes with dual ones.
 
 """
     EigenPair.DegeneracyPolicy
@@ -36,30 +36,28 @@ struct Raw <: DegeneracyPolicy end
 """
     EigenPair.check(; c = 10, generic_basis = false, explain = false, coupled = :nan, refused = :nan)
 
-The default policy: right, or NaN. Eigenvalues closer than `c √n ε s` form a cluster (`ε` the machine epsilon, `s` the
-size that rounding errors come from: the largest `|λ|` of a standard problem). Inside a cluster nothing is divided by a
-gap, which is right for losses of the cluster's projector and of symmetric functions of its eigenvalues; when the
-cotangent shows that the loss is no such function, the gradient of that matrix is NaN. A second derivative through a cluster is NaN, and
-one through eigenvectors already at gaps of `√(c √n ε) s`, for it divides by gaps twice.
+The default policy: right, or NaN. Eigenvalues closer than `c √n ε s` form a cluster. `ε` is the machine epsilon, and `s` the scale of the
+problem (the largest `|λ|` of a standard problem). If the loss does not depend on the basis of a cluster, the gradient leaves out the gaps
+inside it. Otherwise the gradient is NaN for that matrix. Second derivatives through a cluster are NaN. Second derivatives through
+eigenvectors are NaN even at gaps up to `√(c √n ε) s`, because they divide by gaps twice.
 
-Forward mode sees no loss, but it sees the perturbation. If that couples two vectors of one cluster (`vᵢᴴ dA vⱼ` is more than
-rounding), they turn at once, and their tangents are NaN. All other tangents are right for every loss that has a derivative. The
-tangents of eigenvalues are those of symmetric losses; for other losses they belong to the subgradient that reverse mode gives
-(`eigh`) or are NaN where the perturbation couples (`eig`).
+Forward mode does not see the loss, but it sees the perturbation. If the perturbation couples two vectors of one cluster (`vᵢᴴ dA vⱼ` is
+larger than a rounding error), their tangents do not exist and are NaN. All other tangents are right for every loss that has a derivative.
+The tangents of eigenvalues are those of symmetric losses. For other losses they belong to the subgradient that reverse mode returns
+(`eigh`), or are NaN if the perturbation couples (`eig`).
 
-- `coupled = :mask` makes forward mode leave the turn out. That is right for losses that use the cluster through its invariant
-  subspace and symmetric functions of its eigenvalues only, and nothing checks that they do.
-- `refused = :zero` makes the gradient of a refused matrix 0, so that a training step goes on with the others. That is not its
-  gradient; [`EigenPair.count_refusals`](@ref) counts them. NaN that comes from the loss or the matrix stays NaN, and so do
+- `coupled = :mask` makes forward mode leave out this rotation. The tangents are then right for losses that use the cluster only through its
+  invariant subspace and symmetric functions of its eigenvalues, which is not checked.
+- `refused = :zero` makes the gradient of a refused matrix 0, so that a training step continues with the other matrices. Zero is not the true
+  gradient, so count the refusals with [`EigenPair.count_refusals`](@ref). NaN that comes from the loss or the matrix stays NaN, and so do
   tangents and second derivatives.
-- `explain = true` warns when something is NaN: which matrix, which eigenvalues, why, and what to call instead. It points at the line
+- `explain = true` warns when a result is NaN: which matrix, which eigenvalues, why, and what to call instead. It points at the line
   that called the function.
 
-Limit: in reverse mode two different losses can hand back the same cotangents at a matrix whose eigenvectors LAPACK returns in a special
-basis (at the identity, say), so passing the tests is necessary, not sufficient. `generic_basis = true` closes the gap: it
-turns the basis of each cluster by a fixed, generic reflection, in the value as well, so that a loss that depends on the
-basis is found out with probability one. In return, the eigenvectors of the identity are no longer the identity. For
-Hermitian problems.
+Limit: in reverse mode the test is necessary, not sufficient. Two different losses may have the same cotangents at a matrix whose
+eigenvectors LAPACK returns in a special basis, such as the identity. `generic_basis = true` makes the test distinguish them. It rotates the
+basis of each cluster by a fixed, generic reflection, in the value as well, so the test detects, with probability one, every loss that
+depends on the basis. But the eigenvectors of the identity are then no longer the identity. For Hermitian problems.
 """
 function check(; c::Real = 10, generic_basis::Bool = false, explain::Bool = false, coupled = :nan, refused = :nan)
     iszero(c) && throw(ArgumentError("`c` must be positive; EigenPair.raw() is the policy without clusters"))
@@ -71,29 +69,29 @@ end
 """
     EigenPair.mask(tol)
 
-The policy that ignores every gap of at most `tol` (absolute), whatever the loss. Right only for losses of the clusters'
-projectors and of symmetric functions of their eigenvalues; unlike [`EigenPair.check`](@ref) it does not look.
+The policy that leaves out every gap of at most `tol` (absolute), for every loss. Right only for losses of the clusters'
+projectors and of symmetric functions of their eigenvalues, which is not checked.
 """
 mask(tol::Real) = Mask(tolerance("tol", tol))
 
 """
     EigenPair.broaden(eps)
 
-The policy that replaces `1/x` by `x/(x² + eps)`: finite and biased everywhere, as is usual in tensor-network codes.
+The policy that replaces `1/x` by `x/(x² + eps)`: always finite, never exact. Common in tensor-network codes.
 """
 broaden(eps::Real) = Broaden(tolerance("eps", eps))
 
 """
     EigenPair.raw()
 
-The policy that divides by the gap, whatever it is: Inf or NaN at exact degeneracy, noise close to it.
+The policy that divides by every gap, however small: Inf or NaN at exact degeneracy, rounding errors close to it.
 """
 raw() = Raw()
 
 """
     EigenPair.with_policy(f, policy)
 
-Call `f()` with `policy` for every call in this task that names no `degeneracy` of its own:
+Call `f()` with `policy` for every call in this task that has no `degeneracy` argument:
 
 ```julia
 EigenPair.with_policy(EigenPair.mask(1e-6)) do
@@ -132,7 +130,7 @@ end
 
 const DEFAULT_POLICY = check()
 
-# ---- asking the core ------------------------------------------------------------------------------------------
+# ---- decisions of the core ------------------------------------------------------------------------------------
 
 # Why a gap is dropped or refused; the codes are the core's, except CUT, which only spectral_projector has.
 const NO_REASON = Int32(0)
@@ -146,7 +144,7 @@ const EDGE = Int32(7)
 const CLUSTER = Int32(16)
 const NOISE = Int32(17)
 
-# What is decided about: a tangent, a cotangent, or a second derivative.
+# The subject of a decision: a tangent, a cotangent, or a second derivative.
 const FORWARD = Int32(0)
 const REVERSE = Int32(1)
 const SECOND_ORDER = Int32(2)
@@ -177,8 +175,8 @@ core_policy(::Raw) = Int32(3), 0.0
 """
     decide(p, mode, norms, w, V, U; K, λ̄, V̄, Ū, Ȧ, Ḃ, outside, largest, options)
 
-The [`Decision`](@ref) of the problem's policy. `K` is what gaps divide. The other arrays are what it was computed from, as in
-csrc/include/eigenpair.h: `check()` compares with the size of their rounding errors. What is not there is `nothing`.
+The [`Decision`](@ref) of the problem's policy. `K` is the matrix that gaps divide. The other arrays are those from which `K` was computed, as
+in csrc/include/eigenpair.h: `check()` compares `K` with the size of their rounding errors. `nothing` stands for a missing array.
 """
 function decide(
         p, mode, norms, w, V, U; K = nothing, λ̄ = nothing, V̄ = nothing, Ū = nothing, Ȧ = nothing, Ḃ = nothing, outside = nothing,
@@ -205,7 +203,7 @@ function decide(
     return decision
 end
 
-# The size of each Hermitian problem, which rounding errors come from.
+# The scale of the rounding errors of each Hermitian problem.
 function rounding_scales(p, norms, w, V, U)
     scales = Vector{plain_type(eltype(w))}(undef, size(w, 2))
     decide(p, FORWARD, norms, w, V, U; scales)
@@ -239,7 +237,7 @@ decide_reverse(p, norms, w, V, U, λ̄, V̄, Ū, K̄) =
 # ---- inverse gaps --------------------------------------------------------------------------------------------
 
 """
-`F[i, j]` of one matrix, entry by entry: what replaces `1/(λⱼ − λᵢ)` under the policy.
+`F[i, j]` of one matrix, entry by entry: the replacement of `1/(λⱼ − λᵢ)` under the policy.
 """
 struct InverseGaps{D <: DegeneracyPolicy, L <: AbstractVector, M <: AbstractMatrix{Int32}}
     policy::D
@@ -269,7 +267,7 @@ significant(F::InverseGaps, K̄, i, j) = F.reasons[i, j] == NOISE ? K̄ - plain(
 """
     EigenPair.count_refusals(f)
 
-`(f(), refused)`: what `f()` returns, and of how many matrices `check` refused the gradient meanwhile, in this task.
+`(f(), refused)`: the result of `f()`, and the number of matrices whose gradient `check` refused during this call, in this task.
 
 ```julia
 (gradient,), refused = EigenPair.count_refusals(() -> Zygote.gradient(loss, model))
@@ -284,8 +282,8 @@ end
 """
     settle!(policy, k, given, gradients, lost = false)
 
-Where a gradient of matrix `k` is NaN, or `lost` otherwise, although its eigenvalues and cotangents, `given`, are not: count it, and
-make it 0 if the policy says so. Returns whether it is 0 now.
+If a gradient of matrix `k` is NaN or `lost`, although its eigenvalues and cotangents, `given`, are not NaN: count it, and
+set it to 0 if the policy says so. Returns whether it was set to 0.
 """
 settle!(policy, k, given, gradients, lost = false) = false
 function settle!(policy::Check, k, given, gradients, lost = false)

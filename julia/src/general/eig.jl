@@ -1,6 +1,6 @@
-# `eig` and `eigvals`: the problem that a call stands for, the functions, their pullbacks and pushforwards for any AD engine, and their
-# ChainRules adapters. What these call to solve and to differentiate is in rule.jl. No step asks whether a matrix happens to be
-# symmetric, so neither values nor gradients jump at exact symmetry. The rules are in rule.jl.
+# `eig` and `eigvals`: the functions, the description of their problem, their pullbacks and pushforwards for any AD engine, and their
+# ChainRules adapters. The solve and the derivatives are in rule.jl. No step depends on whether a matrix happens to be symmetric, so
+# values and gradients are continuous there.
 
 """
     EigResult(eigenvalues, eigenvectors)
@@ -44,8 +44,8 @@ Eigenvalues and eigenvectors of a square matrix, `A v = λ v`, or of a pair, `A 
 `left`, also (or, with `right = false`, only) the left vectors, `yᴴA = λ yᴴ` or `yᴴA = λ yᴴB`: an
 [`EigBothResult`](@ref) or [`EigLeftResult`](@ref). With neither, the eigenvalues alone.
 
-Every entry of `a` and `b` is a variable; no matrix is treated differently for being symmetric. A wrapper
-(`Symmetric`, `Diagonal`, ...) stands for the matrix that it shows, and has tangents of its own kind. For a function of
+Every entry of `a` and `b` is a variable, also if a matrix is symmetric. A wrapper
+(`Symmetric`, `Diagonal`, ...) stands for the matrix that it represents, and has tangents of its own kind. For a function of
 one triangle use [`eigh`](@ref).
 
 `a` is `n × n`, or `n × n × batch...`; `b` is broadcast against it along the batch dimensions. Eigenvalues are `n × batch...`,
@@ -54,16 +54,15 @@ vectors `n × n × batch...` in columns; all are complex, in the precision of th
 *Order.* By real part, then imaginary part, so the member of a conjugate pair with negative imaginary part comes first.
 Infinite eigenvalues (singular `b`) follow as `Inf + 0im`, undetermined ones (a singular pencil) as NaN.
 
-*Gauge.* Unit 2-norm, largest component real and positive; of components equal to within `√ε`, the first.
+*Gauge.* Each vector has unit 2-norm, and its largest component is real and positive. If several components are largest to within `√ε`, the
+first of them is.
 
-*Derivatives* exist where the eigenvalues are distinct. Their size follows [`EigenPair.condition_numbers`](@ref); a matrix
-too close to a defective one for its derivative to have a correct digit has NaN. So has the derivative of an
-infinite eigenvalue. `degeneracy` is the policy where eigenvalues coincide: [`EigenPair.check`](@ref) unless
-[`EigenPair.with_policy`](@ref) says otherwise.
+*Derivatives* exist where the eigenvalues are distinct. They grow with [`EigenPair.condition_numbers`](@ref). They are NaN if the matrix is so
+close to a defective one that no digit would be correct, and for infinite eigenvalues. `degeneracy` is the policy where eigenvalues coincide.
+The default is that of the enclosing [`EigenPair.with_policy`](@ref), or [`EigenPair.check`](@ref).
 
-A matrix that cannot be solved (NaN or Inf in it) gives NaN for itself and leaves the rest of the batch alone. Throws
-`DimensionMismatch` for arrays that are not square or do not fit each other, and `ArgumentError` for any other argument
-that has no meaning here.
+A matrix that cannot be solved (NaN or Inf in it) gives NaN for that matrix alone. Throws `DimensionMismatch` for arrays that are not square
+or do not match each other, and `ArgumentError` for any other bad argument.
 
 Derivatives: Magnus (1985); Boeddeker et al., arXiv:1701.00392, eqs. 4.60–4.77; derived in docs/derivations.md.
 """
@@ -77,11 +76,11 @@ end
 """
     EigenPair.eigvals(a, b = nothing; degeneracy = nothing)
 
-Eigenvalues alone, complex, `n × batch...`; arguments, order and errors as for [`eig`](@ref). Not exported, because
-`LinearAlgebra` exports an `eigvals` of its own.
+Eigenvalues without eigenvectors, complex, `n × batch...`; arguments, order and errors as for [`eig`](@ref). Not exported, because
+`LinearAlgebra` exports an `eigvals` too.
 
-The gradient is `Σ λ̄ᵢ yᵢ xᵢᴴ / (yᵢᴴxᵢ)`, the same for a matrix that happens to be symmetric as for its neighbours. Where
-eigenvalues coincide it exists for losses that are symmetric in them, and is NaN for others.
+The gradient is `Σ λ̄ᵢ yᵢ xᵢᴴ / (yᵢᴴxᵢ)`, also for a matrix that happens to be symmetric. Where
+eigenvalues coincide, it exists for losses that are symmetric in them, and is NaN for others.
 """
 function eigvals(a, b = nothing; degeneracy = nothing)
     p = general_problem(a, b, (; left = false, right = false, degeneracy))
@@ -91,8 +90,8 @@ end
 """
     EigenPair.condition_numbers(a, b = nothing)
 
-How strongly each eigenvalue answers to a perturbation of `a`: `‖y‖‖x‖/|yᴴx|` (`/|yᴴBx|` for a pair), real, `n × batch...`, in
-the order of [`EigenPair.eigvals`](@ref). 1 for normal matrices; NaN where the matrix is defective to working
+The condition number of each eigenvalue, `‖y‖‖x‖/|yᴴx|` (`/|yᴴBx|` for a pair): how far it moves relative to a perturbation of `a`. Real,
+`n × batch...`, in the order of [`EigenPair.eigvals`](@ref). They are 1 for normal matrices, and NaN if the matrix is defective to working
 precision. Arguments and errors as for [`eig`](@ref); no derivatives.
 """
 function condition_numbers(a, b = nothing)
@@ -109,12 +108,12 @@ end
 """
     EigenPair.eig_pullback(a, b = nothing; left = false, degeneracy = nothing)
 
-`(result, pullback)`: what [`eig`](@ref) returns for these arguments, and its reverse-mode derivative there. `pullback(w̄, v̄)`, or
-`pullback(w̄, v̄, v̄_left)` with `left`, returns `(ā, b̄)`, the gradients of `a` and `b`. `nothing` stands for a cotangent that is
-zero, and for the gradient of a `b` that is not there.
+`(result, pullback)`: the result of [`eig`](@ref) for these arguments, and its reverse-mode derivative there. `pullback(w̄, v̄)`, or
+`pullback(w̄, v̄, v̄_left)` with `left`, returns `(ā, b̄)`, the gradients with respect to `a` and `b`. `nothing` stands for a zero cotangent,
+and for the gradient with respect to a missing `b`.
 
 Complex cotangents follow the convention of ChainRules: `x̄ = ∂l/∂Re x + i ∂l/∂Im x` for a real loss `l`. Arguments, errors, NaN
-and the formulas are those of [`eig`](@ref). For arrays in host memory, and for AD engines that read no ChainRules.
+and the formulas are those of [`eig`](@ref). For arrays in host memory, and for AD engines that do not use ChainRules.
 """
 function eig_pullback(a, b = nothing; left = false, degeneracy = nothing)
     return eig_pullback_under(as_policy(degeneracy), a, b, left, true)
@@ -146,7 +145,7 @@ end
     EigenPair.eig_pushforward((ȧ,), a; left = false, degeneracy = nothing)
     EigenPair.eig_pushforward((ȧ, ḃ), a, b; left = false, degeneracy = nothing)
 
-`(result, (ẇ, v̇))`, with `left` `(result, (ẇ, v̇, v̇_left))`: what [`eig`](@ref) returns, and its derivative along the tangents `ȧ`
+`(result, (ẇ, v̇))`, with `left` `(result, (ẇ, v̇, v̇_left))`: the result of [`eig`](@ref), and its derivative along the tangents `ȧ`
 and `ḃ`, either of which may be `nothing`. Arguments, errors, NaN and the formulas are those of [`eig`](@ref).
 """
 function eig_pushforward(tangents::Tuple, a, b = nothing; left = false, degeneracy = nothing)
@@ -175,7 +174,7 @@ end
 # ---- the problem of a call --------------------------------------------------------------------------------------
 
 """
-A checked general problem with elements of type `T`, without its numbers. `left`: left vectors are asked for.
+A checked general problem with elements of type `T`, without its numbers. `left`: left vectors are requested.
 """
 struct GeneralProblem{T, N, D <: DegeneracyPolicy, A <: MatrixInput, B <: Union{Nothing, MatrixInput}} <: Eigenproblem{T}
     n::Int
@@ -198,7 +197,7 @@ subject_of(p::GeneralProblem) = "eig"
 """
     general_problem(a, b, options)
 
-The [`GeneralProblem`](@ref) of a call. Throws for everything that a call may get wrong.
+The [`GeneralProblem`](@ref) of a call. Throws for bad arguments.
 """
 function general_problem(a, b, options)
     degeneracy = as_policy(options.degeneracy)

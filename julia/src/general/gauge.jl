@@ -9,7 +9,7 @@ function pivots(V::AbstractMatrix)
     end
 end
 
-# c of the rule: what restores unit norm and a real pivot when the vectors V move by Ẋ.
+# c of the rule: it restores unit norm and a real pivot if the tangent of V is Ẋ.
 function gauge_phases(V, Ẋ)
     chosen = pivots(V)
     return map(axes(V, 2)) do j

@@ -1,5 +1,5 @@
-# The solve of general problems, and its first derivatives, as docs/derivations.md writes them. Eigenvalues stand in homogeneous form α/β: (λ, 1), or
-# (1, 0) where infinite.
+# The solve of general problems, and its first derivatives, in the notation of docs/derivations.md. Eigenvalues have the homogeneous form α/β:
+# (λ, 1), or (1, 0) for infinite ones.
 #
 # With the dual basis U (UᴴBV = I), M = Uᴴ dA V, N = Uᴴ dB V and F the inverse gaps under the policy,
 #
@@ -21,7 +21,7 @@ core_type(p::GeneralProblem) = p.b === nothing ? 0 : 1
 """
     solution(p, a, b)
 
-`(w, V, U, L)`: eigenvalues `n × count`; right eigenvectors, the dual basis and, if the problem asks for them, left
+`(w, V, U, L)`: eigenvalues `n × count`; right eigenvectors, the dual basis and, if the problem has `left`, left
 eigenvectors, `n × n × count`.
 """
 solution(p::GeneralProblem{T}, a, b) where {T <: LinearAlgebra.BlasFloat} = general_native(p, a, b, true, true)

@@ -1,5 +1,5 @@
-# `eigh` and `eigvalsh`: the problem that a call stands for, the functions, their pullbacks and pushforwards for any AD engine, and
-# their ChainRules adapters. What these call to solve and to differentiate is in rule.jl.
+# `eigh` and `eigvalsh`: the functions, the description of their problem, their pullbacks and pushforwards for any AD engine, and
+# their ChainRules adapters. The solve and the derivatives are in rule.jl.
 
 """
     EighResult(eigenvalues, eigenvectors)
@@ -30,25 +30,23 @@ Eigenvalues (real, ascending) and eigenvectors (columns) of a Hermitian matrix o
 | `type = 2` | `A B v = λ v` | `VᴴBV = I` |
 | `type = 3` | `B A v = λ v` | `VᴴB⁻¹V = I` |
 
-`A` is the Hermitian part `(a + aᴴ)/2` with `lower = nothing`, or what the lower (`true`) or upper (`false`) triangle of
-`a` stands for; `B` likewise. A `Symmetric` or `Hermitian` argument selects its triangle itself. Derivatives are those of
-the function so defined: the gradient is Hermitian, or lives on the triangle that is read (the strict triangle
-doubled, the diagonal real), or is a `Symmetric`/`Hermitian` matrix. A vector for `b` stands for the diagonal matrix, and has a vector for
-a gradient.
+With `lower = nothing`, `A` is the Hermitian part `(a + aᴴ)/2`; otherwise it is the Hermitian matrix given by the lower (`true`) or upper
+(`false`) triangle of `a`. The same holds for `B`. A `Symmetric` or `Hermitian` argument selects its own triangle. Derivatives are those of
+this function of the entries: the gradient is Hermitian, or is zero outside the triangle that is read (the strict triangle
+doubled, the diagonal real), or is a `Symmetric`/`Hermitian` matrix. A vector `b` is the diagonal of a diagonal matrix, and its gradient is a
+vector.
 
 `a` is `n × n`, or `n × n × batch...`; `b` is broadcast against it along the batch dimensions. Eigenvalues are then
-`k × batch...` and eigenvectors `n × k × batch...`, with `k = n` or as many as `subset_by_index`, a range such as `1:3`, or
-`subset_by_value = (low, high)` selects: the eigenvalues with `low < λ ≤ high`, the same ones of all matrices of a batch, or it is an error.
-Of large problems, at most an eighth of the spectrum is computed by itself. Integers are computed in `Float64`; `Float32`, `Float64` and
-their complex types stay what they are.
+`k × batch...` and eigenvectors `n × k × batch...`. `k` is `n`, or the number of eigenvalues that `subset_by_index`, a range such as `1:3`, or
+`subset_by_value = (low, high)` selects. The latter selects the eigenvalues with `low < λ ≤ high`, which must have the same indices in all
+matrices of a batch. For large problems, up to an eighth of the spectrum is computed without the rest. Integers are computed in `Float64`;
+`Float32`, `Float64` and their complex types keep their precision.
 
 `degeneracy` says what derivatives do where eigenvalues coincide: [`EigenPair.check`](@ref), [`EigenPair.mask`](@ref),
-[`EigenPair.broaden`](@ref), [`EigenPair.raw`](@ref); the first of them, unless [`EigenPair.with_policy`](@ref) says
-otherwise.
+[`EigenPair.broaden`](@ref), [`EigenPair.raw`](@ref). The default is the policy of the enclosing [`EigenPair.with_policy`](@ref), or `check()`.
 
-A matrix with NaN or Inf, or a `b` that is not positive definite, gives NaN for itself and leaves the rest of the batch
-alone. Throws `DimensionMismatch` for arrays that are not square or do not fit each other, and `ArgumentError` for any
-other argument that has no meaning here.
+A matrix with NaN or Inf, or a `b` that is not positive definite, gives NaN for that matrix alone. Throws `DimensionMismatch` for arrays that
+are not square or do not match each other, and `ArgumentError` for any other bad argument.
 
 # Examples
 ```julia
@@ -72,8 +70,8 @@ end
 """
     eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
 
-Eigenvalues of a Hermitian matrix or a definite pair, real and ascending: [`eigh`](@ref) with `eigvals_only = true`,
-where every argument is explained. No eigenvector is computed until a derivative asks for it.
+Eigenvalues of a Hermitian matrix or a definite pair, real and ascending: [`eigh`](@ref) with `eigvals_only = true`, with the same arguments.
+Eigenvectors are computed only if a derivative needs them.
 """
 eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing) =
     eigvalsh_under(as_policy(degeneracy), a, b; type, lower, subset_by_index, subset_by_value)::values_type(a, b)
@@ -105,12 +103,12 @@ values_type(::Type{Array{T, N}}) where {T, N} = Array{real(T), N - 1}
 """
     EigenPair.eigh_pullback(a, b = nothing; options...)
 
-`(result, pullback)`: what [`eigh`](@ref) returns for these arguments, and its reverse-mode derivative there. `pullback(w̄, v̄)`
-returns `(ā, b̄)`, the gradients of `a` and `b`, for cotangents in the shapes of `result.eigenvalues` and
-`result.eigenvectors`. `nothing` stands for a cotangent that is zero, and for the gradient of a `b` that is not there.
+`(result, pullback)`: the result of [`eigh`](@ref) for these arguments, and its reverse-mode derivative there. `pullback(w̄, v̄)`
+returns `(ā, b̄)`, the gradients with respect to `a` and `b`, for cotangents in the shapes of `result.eigenvalues` and
+`result.eigenvectors`. `nothing` stands for a zero cotangent, and for the gradient with respect to a missing `b`.
 
 Complex cotangents follow the convention of ChainRules: `x̄ = ∂l/∂Re x + i ∂l/∂Im x` for a real loss `l`. Options, errors, NaN
-and the formulas are those of [`eigh`](@ref). For arrays in host memory, and for AD engines that read no ChainRules.
+and the formulas are those of [`eigh`](@ref). For arrays in host memory, and for AD engines that do not use ChainRules.
 
 ```julia
 (w, v), pullback = EigenPair.eigh_pullback(a)
@@ -144,7 +142,7 @@ end
     EigenPair.eigh_pushforward((ȧ,), a; options...)
     EigenPair.eigh_pushforward((ȧ, ḃ), a, b; options...)
 
-`(result, (ẇ, v̇))`: what [`eigh`](@ref) returns, and its derivative along the tangents `ȧ` and `ḃ`, either of which may be
+`(result, (ẇ, v̇))`: the result of [`eigh`](@ref), and its derivative along the tangents `ȧ` and `ḃ`, either of which may be
 `nothing`. Options, errors, NaN and the formulas are those of [`eigh`](@ref).
 """
 function eigh_pushforward(tangents::Tuple, a, b = nothing; options...)
@@ -188,7 +186,7 @@ needs_norms(p::HermitianProblem) = p.type != 0
 """
     hermitian_problem(a, b; options...)
 
-The [`HermitianProblem`](@ref) of a call with the options of [`eigh`](@ref). Throws for everything that a call may get wrong.
+The [`HermitianProblem`](@ref) of a call with the options of [`eigh`](@ref). Throws for bad arguments.
 """
 function hermitian_problem(a, b; type = 1, lower = nothing, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
     degeneracy = as_policy(degeneracy)
@@ -199,7 +197,7 @@ function hermitian_problem(a, b; type = 1, lower = nothing, subset_by_index = no
     )
     batch, input_a, input_b = checked_inputs(a, b, (name, x) -> hermitian_input(name, x, lower); diagonal = true)
     b === nothing && type != 1 &&
-        throw(ArgumentError("`type = $type` says where `b` stands, and there is no `b`: pass it, or leave `type` out"))
+        throw(ArgumentError("`type = $type` is a problem in `a` and `b`: pass `b`, or leave `type` out"))
     T, n = problem_type(a, b), size(a, 1)
     subset_by_value === nothing ||
         (subset_by_index = subset_in_interval(subset_by_index, subset_by_value, hermitian_problem, (a, b), (; type, lower)))

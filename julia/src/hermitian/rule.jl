@@ -1,5 +1,5 @@
-# The solve of Hermitian problems, and its first derivatives as docs/derivations.md writes them. All four types are
-# one rule: with X, Y, s, t from the table there, L = (λᵢ + λⱼ)/2 and F the inverse gaps under the degeneracy policy,
+# The solve of Hermitian problems, and its first derivatives in the notation of docs/derivations.md. One rule covers all four types: with
+# X, Y, s, t from the table there, L = (λᵢ + λⱼ)/2 and F the inverse gaps under the degeneracy policy,
 #
 #     P = Xᴴ dA X + s L∘N,  N = Yᴴ dB Y,  dλ = Re diag P,  K = F∘P + (t/2) N,  dV = V K,  dU = −U Kᴴ.
 
@@ -57,7 +57,7 @@ end
 """
     generic_reflection(T, reasons)
 
-`H = I − 2 r rᴴ/|r|²` inside each cluster of two or more, with a fixed vector `r` of no symmetry.
+`H = I − 2 r rᴴ/|r|²` inside each cluster of two or more, with a fixed vector `r` without symmetry.
 """
 function generic_reflection(::Type{T}, reasons) where {T}
     n = size(reasons, 1)
@@ -76,8 +76,8 @@ end
 """
     solution_pushforward(p, norms, w, V, U, Ȧ, Ḃ; outside, largest)
 
-`(ẇ, V̇, U̇)` along the tangents `Ȧ`, `Ḃ` of the Hermitian matrices, either of which may be `nothing`. Of a subset: norms of the columns of
-K `outside` of it, and a lower bound of the `largest` entry of P there.
+`(ẇ, V̇, U̇)` along the tangents `Ȧ`, `Ḃ` of the Hermitian matrices, either of which may be `nothing`. For a subset, `outside` has the norms
+of the columns of K outside the subset, and `largest` is a lower bound of the largest entry of P there.
 """
 function solution_pushforward(p::HermitianProblem, norms, w, V, U, Ȧ, Ḃ; outside = nothing, largest = nothing)
     S = number_type(V, Ȧ, Ḃ)

@@ -1,8 +1,7 @@
 # A subset of the eigenpairs of a large Hermitian matrix or definite pair A v = λ B v, computed without the others.
 #
-# The solve reduces the problem to a tridiagonal matrix and finds what is asked there. Derivatives of its vectors have a
-# part inside the subset, which follows rule.jl with V of size n × k, and one outside of it, for which the reduction is used
-# again. See docs/derivations.md, "Subsets":
+# The solve reduces the problem to a tridiagonal matrix and computes the subset there. Derivatives of the vectors have two parts. The part
+# inside the subset follows rule.jl, with V of size n × k. The part outside uses the reduction again. See docs/derivations.md, "Subsets":
 #
 #     dV = V K − G(dA V − dB V Λ),    Ā = (V M̄ − G(V̄)) Vᴴ,    B̄ = (V N̄ + G(V̄) Λ) Vᴴ.
 
@@ -16,7 +15,7 @@ const SubsetProblem{T} = Union{HermitianProblem{T, :subset}, BandProblem{T}}
 """
     worthwhile(n, subset, type, policy)
 
-Whether to compute the subset alone. Policies that leave out gaps unasked would have to know all vectors.
+Whether to compute only the subset. Policies that leave out gaps without a test need all vectors.
 """
 worthwhile(n, subset, type, policy) =
     type <= 1 && n >= LEAST && !isempty(subset) && MOST * length(subset) <= n && needs_no_others(policy)
@@ -32,9 +31,9 @@ shows_all(p::SubsetProblem) = p.subset == 1:p.n || needs_no_others(p.degeneracy)
 # ---- the solve -----------------------------------------------------------------------------------------------
 
 """
-What derivatives need besides the eigenpairs of the subset, in the place of a dual basis. `edges`: the eigenvalue below,
-the one above, and the size of what rounding errors come from, `3 × count`; `factor` is private to the core. Constants to
-every derivative: tangents come from `a` and `b`.
+The data that derivatives need besides the eigenpairs of the subset, in the place of a dual basis. `edges`: the eigenvalue below,
+the one above, and the scale of rounding errors, `3 × count`; only the core knows the contents of `factor`. Both are constant for
+derivatives: tangents come from `a` and `b`.
 """
 struct Reduction{E <: Union{Nothing, Matrix}, F <: Union{Nothing, Matrix}}
     edges::E

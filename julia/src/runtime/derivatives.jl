@@ -1,6 +1,5 @@
-# Derivatives of all problems: the way of a gradient from the solution to the arguments, tangents, solutions of dual numbers, and second
-# order. The body of a reverse rule is itself differentiated when a user asks for second order, so it mutates nothing and calls only
-# functions that have rules.
+# Derivatives of all problems: gradients with respect to the arguments, tangents, solutions of dual numbers, and second order. Second
+# derivatives differentiate the body of a reverse rule, so it mutates nothing and calls only functions that have rules.
 
 # ---- gradients -------------------------------------------------------------------------------------------------
 
@@ -12,8 +11,8 @@ tangent_or_zero(::Nothing) = ZeroTangent()
 tangent_or_zero(x) = x
 
 """
-The pullback of a function of `N` matrices, from `back`, which takes a cotangent of the result to gradients. Its type says nothing of
-the policy, which is known only when the call runs: an engine then infers all that follows.
+The pullback of a function of `N` matrices, from `back`, which maps a cotangent of the result to gradients. Its type does not depend on
+the policy, which is known only when the call runs, so the code of an AD engine is inferred.
 """
 struct InputPullback{N}
     back::Any
@@ -32,7 +31,7 @@ real_if(primal, x) = x
 """
     solution(p, a, b)
 
-Eigenvalues `n × count` and eigenvectors `n × n × count`, and what else the rules of the problem need.
+Eigenvalues `n × count`, eigenvectors `n × n × count`, and further data for the rules of the problem.
 """
 function solution end
 
@@ -57,15 +56,15 @@ is_known_to_core(p, w, V, U, cotangents...) = false
 """
     matrix_gradients(p, norms, A, B, w, V, U, λ̄, V̄, Ū)
 
-The gradients with respect to the matrices of all problems of the batch; `nothing` for a B that is not there. Of Hermitian problems, only
-their Hermitian parts count. `A` and `B` are the [`rule_matrices`](@ref).
+The gradients with respect to the matrices of all problems of the batch; `nothing` for a missing B. For Hermitian problems, only the
+Hermitian parts of the gradients are used. `A` and `B` are the [`rule_matrices`](@ref).
 """
 function matrix_gradients end
 
 """
     rule_matrices(p, a, b)
 
-The matrices themselves, where a rule needs them besides the solution.
+The matrices, for rules that need them in addition to the solution.
 """
 rule_matrices(p::Eigenproblem, a, b) = nothing, nothing
 
@@ -169,8 +168,8 @@ end
 """
     lose_undetermined!(p, norms, Ω, vectors, inputs, outputs)
 
-Where a matrix has no second derivatives, through eigenvectors or (not `vectors`) eigenvalues alone, and the `inputs` of a rule vary:
-make the partials of its `outputs` NaN.
+Make the partials of the `outputs` of a rule NaN if its `inputs` vary and the matrix has no second derivatives, through eigenvectors or
+(without `vectors`) through eigenvalues alone.
 """
 function lose_undetermined!(p, norms, (w, V, U), vectors, inputs, outputs)
     any(varies, inputs) || return nothing

@@ -1,5 +1,5 @@
-# Dual numbers of ForwardDiff, which also runs over reverse mode for Hessians. What the core computes is differentiated by the
-# rules, one partial derivative at a time; the rules themselves are generic code, and run with dual numbers as they are.
+# Dual numbers of ForwardDiff, which also runs over reverse mode for Hessians. The rules differentiate the results of the core, one
+# partial derivative at a time. The rules are generic code, which accepts dual numbers.
 
 const DualNumber = Union{Dual, Complex{<:Dual}}
 

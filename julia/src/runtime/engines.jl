@@ -1,4 +1,4 @@
-# What the extensions for Mooncake and Enzyme share: the pullback of each function, its cotangents and its gradients.
+# Code that the extensions for Mooncake and Enzyme share: the pullback of each function, its cotangents and its gradients.
 
 const Decomposition = Union{typeof(eigh), typeof(eigvalsh), typeof(eig), typeof(eigvals)}
 const HostMatrices{T <: LinearAlgebra.BlasFloat} = Union{Array{T}, Symmetric{T, <:Array{T}}, Hermitian{T, <:Array{T}}}
@@ -6,7 +6,7 @@ const HostMatrices{T <: LinearAlgebra.BlasFloat} = Union{Array{T}, Symmetric{T, 
 """
     value_and_pullback(f, matrices...; options...)
 
-What `f` returns, and its pullback: from the cotangents that [`result_cotangents`](@ref) gives, to a tuple of gradients.
+The result of `f`, and its pullback, which maps the cotangents of [`result_cotangents`](@ref) to a tuple of gradients.
 """
 value_and_pullback(::typeof(eigh), xs...; eigvals_only = false, options...) =
     eigvals_only ? eigvalsh_pullback(xs...; options...) : eigh_pullback(xs...; options...)

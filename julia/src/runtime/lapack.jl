@@ -1,4 +1,4 @@
-# The LAPACK lent to the core.
+# The LAPACK that the core calls.
 
 const INTEGER_BITS = Base.USE_BLAS64 ? 64 : 32
 
@@ -7,7 +7,7 @@ mutable struct LookupCall
     failure::Any
 end
 
-# An exception must not unwind through the core's frames: it is kept, and thrown once the core has returned.
+# An exception must not unwind through the core's frames: it is stored, and thrown after the core has returned.
 function answer_lookup(context::Ptr{Cvoid}, routine::Cstring)::Ptr{Cvoid}
     call = unsafe_pointer_to_objref(context)::LookupCall
     call.failure === nothing || return C_NULL
@@ -22,14 +22,13 @@ end
 """
     EigenPair.LAPACKHandle(lookup; integer_bits, get_threads = C_NULL, set_threads = C_NULL)
 
-A LAPACK for the core to call. `lookup` takes a routine's plain lower-case name (`"dsyevd"`) and returns its address,
-`C_NULL` if there is none; or it is a dictionary from name to address. It is asked only while the handle is made.
-`integer_bits` is 64 or 32, as the routines' integers are; the default is Julia's own. `get_threads` and `set_threads`
-are addresses of `int32_t (void)` and `void (int32_t)` that read and set how many threads this LAPACK uses: with
-them, a batch that is computed on several of Julia's threads is not multiplied by LAPACK's own.
+A LAPACK for the core. `lookup` is a function that maps a routine's plain lower-case name (`"dsyevd"`) to its address, or to
+`C_NULL` if there is none; or it is a dictionary from name to address. It is called only while the handle is made.
+`integer_bits` is the size of the routines' integers, 64 or 32; the default is Julia's own. `get_threads` and `set_threads`
+are addresses of `int32_t (void)` and `void (int32_t)` that read and set the number of threads of this LAPACK. With them, the core
+can set LAPACK to one thread while a batch is computed on several of Julia's threads.
 
-Without a handle of your own, Julia's LAPACK is used, through libblastrampoline, whichever is loaded there.
-See [`EigenPair.with_lapack`](@ref).
+By default, Julia's LAPACK is used: the one loaded in libblastrampoline. See [`EigenPair.with_lapack`](@ref).
 """
 mutable struct LAPACKHandle
     pointer::Ptr{Cvoid}
@@ -71,7 +70,7 @@ end
 """
     has_routine(handle, name)
 
-Whether the lent LAPACK has the routine.
+Whether the LAPACK has the routine.
 """
 has_routine(handle::LAPACKHandle, name) =
     ccall(handle.core.entry.lapack_has, Int32, (Ptr{Cvoid}, Cstring), handle.pointer, name) == 1

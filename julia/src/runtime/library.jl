@@ -1,6 +1,6 @@
 # The shared library of the core: where it is found, which symbols it must have, and how its error messages are read.
 
-# The number of the header that the structs and signatures of native.jl and lapack.jl were written for.
+# The ABI version of the header for which the structs and signatures of native.jl and lapack.jl were written.
 const ABI_VERSION = Int32(10)
 
 const ENTRY_POINTS = (
@@ -22,7 +22,7 @@ const CORE_LOCK = ReentrantLock()
 """
     EigenPair.set_library!(path)
 
-Record in the active project's preferences that the core is the shared library at `path`; `nothing` forgets it. It
+Record in the active project's preferences that the core is the shared library at `path`; `nothing` removes the record. This
 takes effect in the next session.
 """
 function set_library!(path::Union{AbstractString, Nothing})

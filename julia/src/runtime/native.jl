@@ -1,4 +1,4 @@
-# The C ABI of the core (csrc/include/eigenpair.h) as Julia sees it: problems, and the jobs that solve them.
+# The C ABI of the core (csrc/include/eigenpair.h) in Julia: problems, and the jobs that solve them.
 
 """
     @native_struct Name Type(fields...) Type(fields...) ...
@@ -62,7 +62,7 @@ dtype_code(::Type{Float64}) = Int32(1)
 dtype_code(::Type{ComplexF32}) = Int32(2)
 dtype_code(::Type{ComplexF64}) = Int32(3)
 
-# What the core sees of an argument: the address of an array, or the number itself.
+# The C argument for a Julia argument: the address of an array, or the number itself.
 address(::Nothing) = C_NULL
 address(x::Array) = convert(Pointer, pointer(x))
 address(x::Integer) = x
@@ -106,9 +106,9 @@ function run_problem(lapack::LAPACKHandle, make_job, problem::P) where {P}
     return nothing
 end
 
-# The calling task works too. It waits only for chunks that other tasks have begun, never for tasks that are still queued:
-# those may be queued behind the caller's own thread. A task that starts late finds no work left; the job's memory is still
-# valid, because the task has retained it.
+# The calling task works too. It waits only for chunks that other tasks have begun, not for queued tasks, because these may be queued
+# behind the caller's own thread. A task that starts late finds no work left; the job's memory is still valid, because the task has
+# retained it.
 function run_job(core::Core, lapack, job::Pointer)
     entry = core.entry
     for _ in 2:ccall(entry.job_workers, Int32, (Pointer,), job)

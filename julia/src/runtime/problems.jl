@@ -1,5 +1,5 @@
-# What Hermitian and general problems share: the arguments, and the two linear maps that derivatives need of an argument, each other's adjoint:
-# from its tangent to matrices, and from matrices to its gradient.
+# Code that Hermitian and general problems share: the arguments, and two linear maps for derivatives, from the tangent of an argument to
+# matrices, and its adjoint, from matrices to the gradient with respect to the argument.
 
 """
 A checked problem with elements of type `T`, without its numbers. All have the fields `n`, `batch`, `triangle`, `degeneracy`,
@@ -19,11 +19,11 @@ const SymmetricOrHermitian = Union{Symmetric, Hermitian}
 abstract type ProblemInput end
 
 """
-What the rules must know of the argument `a` or `b`.
+The properties of the argument `a` or `b` that the rules need.
 
 - `triangle`: which entries are read.
 - `structured`: whether it is a `Symmetric` or `Hermitian`, whose tangents are Hermitian matrices rather than triangles.
-- `batch`: its own batch dimensions, which may be fewer or shorter than the problem's.
+- `batch`: its batch dimensions, which may be fewer or shorter than the problem's.
 - `project`: onto its tangent space.
 """
 struct MatrixInput{M, P} <: ProblemInput
@@ -38,7 +38,7 @@ end
 """
     checked_inputs(a, b, input; diagonal = false)
 
-`(batch, input_a, input_b)`, with `input("a", a)` to describe one argument. Throws for arrays that are not square or do not fit
+`(batch, input_a, input_b)`, where `input("a", a)` describes one argument. Throws for arrays that are not square or do not match
 each other. With `diagonal`, `b` may be a vector.
 """
 function checked_inputs(a, b, input; diagonal = false)
@@ -75,7 +75,7 @@ working_type(name, ::Type{T}) where {T <: Union{Float16, BigFloat}} = throw(
     )
 )
 
-# The type of a result with as many dimensions as the arguments; of arrays of other kinds nothing is said.
+# The type of a result with as many dimensions as the arguments; unknown for other kinds of arrays.
 const OnHost = Union{Array, Symmetric{<:Any, <:Array}, Hermitian{<:Any, <:Array}}
 host_type(a::OnHost, ::Nothing) = host_type(working_type("a", eltype(a)), Val(ndims(a)))
 host_type(a::OnHost, b::OnHost) =
@@ -154,7 +154,7 @@ read_entries(input::MatrixInput, x) = input.structured || x isa AbstractVector ?
 """
     input_matrices(p, input, x)
 
-The matrices that an argument stands for, `n × n` times its own batch.
+The matrices that an argument represents, `n × n` times its own batch.
 """
 input_matrices(p::Eigenproblem{T}, input::MatrixInput, x) where {T} = full_matrices(T, flat(read_entries(input, x)), input.triangle)
 
@@ -198,7 +198,7 @@ gradient_triangle(input::MatrixInput) = input.structured ? HERMITIAN_PART : inpu
 """
     tangent_matrices(p, input, ẋ)
 
-The tangents of the problem's matrices, `n × n × count`, that a tangent `ẋ` of an argument stands for; `nothing` for zero.
+The tangents of the problem's matrices, `n × n × count`, from a tangent `ẋ` of an argument; `nothing` for zero.
 """
 tangent_matrices(p::Eigenproblem, ::Nothing, ẋ) = nothing
 tangent_matrices(p::Eigenproblem, input::ProblemInput, ::Union{Nothing, AbstractZero}) = nothing

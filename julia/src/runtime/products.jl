@@ -9,7 +9,7 @@ const LOOP_LIMIT = 64
 """
     product!(C, A, B, α = 1, β = 0)
 
-`C = α A B + β C`; `A` and `B` are matrices or adjoints of such. With `β = 0` nothing is read of `C`.
+`C = α A B + β C`; `A` and `B` are matrices or adjoints of matrices. With `β = 0`, `C` is not read.
 """
 product!(C, A, B, α = 1, β = 0) = multiply!(C, is_adjoint(A), unwrapped_matrix(A), is_adjoint(B), unwrapped_matrix(B), α, β)
 

@@ -1,9 +1,9 @@
-# Keywords of other packages that these functions do not have, and what takes their place: printed below the MethodError.
+# Keywords of other packages that these functions do not have, and what to use instead: printed below the MethodError.
 
-const TRIANGLE_REMEDY = "`lower = true` reads the lower triangle, `lower = false` the upper; `Symmetric(a, :L)` and `Hermitian(a, :L)` select it themselves"
+const TRIANGLE_REMEDY = "`lower = true` reads the lower triangle, `lower = false` the upper; `Symmetric(a, :L)` and `Hermitian(a, :L)` select their triangle"
 const SUBSET_REMEDY = "`subset_by_index = 1:k` selects the k lowest, a range of 1-based indices"
 const INTERVAL_REMEDY = "`subset_by_value = (low, high)` selects the eigenvalues in that interval"
-const DRIVER_REMEDY = "leave it out: LAPACK's driver is chosen by size and by what is asked for"
+const DRIVER_REMEDY = "leave it out: LAPACK's driver is chosen by the size and the requested results"
 
 const HERMITIAN_REMEDIES = Dict(
     :uplo => TRIANGLE_REMEDY,
@@ -31,7 +31,7 @@ const GENERAL_REMEDIES = Dict(
     :lower => "`eigh` has it, for Hermitian matrices; here every entry is read",
     :type => "`eigh` has it, for Hermitian pairs; here it is A v = λ B v",
     :eigvals_only => "`EigenPair.eigvals` returns eigenvalues alone",
-    :subset_by_index => "all eigenvalues are computed: take those that are wanted from the result",
+    :subset_by_index => "all eigenvalues are computed: select from the result",
     :policy => "`degeneracy` takes the policy",
 )
 

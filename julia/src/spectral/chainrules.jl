@@ -1,5 +1,5 @@
-# ChainRules adapters of the spectral functions. Bodies of reverse rules call only functions that have rules, so that derivatives of
-# derivatives are forms again.
+# ChainRules adapters of the spectral functions. Bodies of reverse rules call only functions that have rules, so second derivatives
+# are forms again.
 
 @non_differentiable spectral_constants(::Any, ::Any, ::Any, ::Any, ::Any, ::Any)
 @non_differentiable function_constants(::Any, ::Any)
@@ -45,7 +45,7 @@ function metric_pullback(p, A, B, λ, V, U, C̄, W̄)
     return real_if(A, Ā), real_if(B, B̄)
 end
 
-# Cotangents of W and of what it encloses.
+# Cotangents of W and of the matrix inside.
 outside_cotangents(::Opened, ::Nothing, Y, Δ) = nothing, Δ
 outside_cotangents(::Closed, W, y, Δ) = nothing, Δ
 outside_cotangents(::Opened, W, Y, Δ) =
@@ -93,18 +93,18 @@ end
 """
     function_cotangent(config, f, kind, directions, A, λ, V, ȳ)
 
-The cotangent of `f` in a form, by the reverse mode that `config` stands for. Everything is linear in `f`, so it is a sum
+The cotangent of `f` in a form, by the reverse mode of `config`. The form is linear in `f`, so the cotangent is a sum
 over the points at which `f` or a derivative of it is evaluated.
 """
 function function_cotangent(config, f, kind, directions, A, λ, V, ȳ)
     config === nothing && return @not_implemented(
-        "the gradient with respect to what `f` holds needs a rule configuration for reverse mode (Zygote's is one)"
+        "the gradient with respect to fields of `f` needs a rule configuration for reverse mode (Zygote's is one)"
     )
     f̄ = ZeroTangent()
     kind isa Holomorphic && return expanded_cotangent(config, f, directions, λ, ȳ)
     order = level(kind, directions)
     order <= 2 || error(
-        "EigenPair: the gradient with respect to what `f` holds, of a second derivative with respect to the matrix, \
+        "EigenPair: the gradient with respect to fields of `f`, of a second derivative with respect to the matrix, \
         is not implemented"
     )
     g = order == 0 ? bare(f) : integrand(f)
@@ -156,7 +156,7 @@ function ChainRulesCore.rrule(::typeof(function_cotangent), args...)
     function function_cotangent_pullback(Δ)
         unthunk(Δ) isa AbstractZero && return ntuple(_ -> NoTangent(), length(args) + 1)
         return error(
-            "EigenPair: reverse mode over the gradient with respect to what `f` holds is not implemented; use forward \
+            "EigenPair: reverse mode over the gradient with respect to fields of `f` is not implemented; use forward \
             mode over it (Zygote.hessian, not Zygote.hessian_reverse)"
         )
     end
@@ -223,7 +223,7 @@ function spectral_pushforward(name, f, a, b, ȧ, ḃ; type = 1, hermitian_part =
 end
 
 refuse_tangent(f, ḟ) = holds_nothing(f) || ḟ isa AbstractZero || throw(
-    ArgumentError("`f` must have no tangent: forward mode through ChainRules does not reach what it holds (ForwardDiff does)")
+    ArgumentError("`f` must have no tangent: forward mode through ChainRules does not differentiate fields of `f` (ForwardDiff does)")
 )
 function ChainRulesCore.frule((_, ḟ, ẋs...)::Tuple, name::OfFunction, f, a, b = nothing; options...)
     refuse_tangent(f, ḟ)

@@ -1,4 +1,4 @@
-# The chemical potential that a number of electrons fixes.
+# The chemical potential for a given number of electrons.
 
 """
     EigenPair.chemical_potential(a, b = nothing; electrons, beta, type = 1)
@@ -15,7 +15,7 @@ density = spectral_map(EigenPair.fermi_dirac(mu, 20), a, b)
 `batch`; `beta`: the inverse temperature, positive.
 
 Twice differentiable with respect to `a`, `b`, `electrons` and `beta`, at any degeneracy, by the implicit function theorem. The derivative
-is NaN where the temperature is so low that the number of electrons does not depend on `μ` in working precision.
+is NaN if the temperature is so low that the number of electrons does not depend on `μ` in working precision.
 """
 function chemical_potential(a, b = nothing; electrons, beta, type = 1)
     beta isa Real || throw(ArgumentError("`beta` must be a real number, got $(repr(beta))"))

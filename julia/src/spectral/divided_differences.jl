@@ -37,8 +37,8 @@ quadrature(rule, g, x::R, y::R, weighted) where {R} =
 """
     by_mean(quotient, rounding, mean, coarse)
 
-Whether to use the mean of the derivative instead of the quotient: its error is below the quotient's rounding error, and the two
-agree. They do not agree where `f` jumps between the points, as `sign` does, because the derivative does not see the jump.
+Whether to use the mean of the derivative instead of the quotient: if its error is below the quotient's rounding error, and the two
+agree. They disagree if `f` jumps between the points, as `sign` does, because the derivative does not contain the jump.
 """
 function by_mean(quotient, rounding, mean, coarse)
     error = plain(abs(mean - coarse))
@@ -48,7 +48,7 @@ end
 """
     size_of_terms(x, slope, curvature)
 
-The size of the terms of which `f(x)` consists, beyond `|f(x)|`: `|x f′| + |x² f″|/2`. Where `f` is a difference of larger terms,
+The size of the terms of `f(x)` that may cancel, in addition to `|f(x)|`: `|x f′| + |x² f″|/2`. If `f` is a difference of larger terms,
 its rounding error is that of the terms.
 """
 function size_of_terms(x, slope, curvature)

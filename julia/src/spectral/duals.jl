@@ -36,7 +36,7 @@ end
 function function_cotangent(config, f, kind, directions, A::AbstractArray{T, 3}, λ, V, ȳ) where {T <: DualNumber}
     D = dual_type(T)
     ForwardDiff.valtype(D) <: Dual && error(
-        "EigenPair: the gradient with respect to what `f` holds has one derivative with respect to the matrix, no more"
+        "EigenPair: the gradient with respect to fields of `f` has only one derivative with respect to the matrix"
     )
     A₀ = values_of(D, A)
     f̄ = function_cotangent(config, f, kind, directions, A₀, λ, V, ȳ)

@@ -1,7 +1,7 @@
-# Groups of the eigenvalues of a triangular matrix, around each of which a function is expanded in a Taylor series. Its values on a circle
-# give the coefficients, and say how large their error is: if the function is analytic in the disk, the upper half of them is rounding.
+# Groups of the eigenvalues of a triangular matrix, with a Taylor series of a function for each group. The values of the function on a
+# circle give the coefficients and their error: if the function is analytic in the disk, the upper half of them are rounding errors.
 
-# Groups are what gaps up to these hold together, in units of the spread of the matrix. All are tried, and the best is taken.
+# Eigenvalues with gaps up to these form groups, in units of the spread of the spectrum. All are tried, and the best one is used.
 const WIDTHS = (1.0e-4, 1.0e-3, 1.0e-2, 0.1, Inf)
 # Radii of the circles, in the same units: dense where singularities usually are.
 const CIRCLES = [4 * 0.5 .^ ((0:11) ./ 2); 0.06 * 0.5 .^ (0:9); 4.0e-5 * 0.25 .^ (0:5)]
@@ -9,7 +9,7 @@ const POINTS = 128 # on every circle; half as many coefficients are used
 const COEFFICIENTS = POINTS ÷ 2
 const UNIT_CIRCLE = cispi.(2 .* (0:(POINTS - 1)) ./ POINTS)
 const TO_SERIES = [cispi(-2 * mod(j * k, POINTS) / POINTS) / POINTS for j in 0:(POINTS - 1), k in 0:(POINTS - 1)]
-# A result with a larger relative error is none.
+# A result with a larger relative error is NaN.
 const RESOLVED = 1.0e-3
 
 """

@@ -1,14 +1,14 @@
-# Eigenvectors are defined up to a phase each. A loss that depends on it has no derivative until the phase is fixed.
+# Each eigenvector is defined up to a phase. A loss that depends on the phase has a derivative only after the phase has been fixed.
 
 """
     fix_gauge(v)
 
-`v` with each column multiplied by the phase that makes its component of largest modulus (of components equal to within
-`√ε`, the first) real and positive. `v` is a matrix with vectors in its columns, or an array of them along the first two
-dimensions, as [`eigh`](@ref) returns. Columns of zeros stay as they are.
+`v` with each column multiplied by the phase that makes its component of largest modulus real and positive. If several components are equal
+to within `√ε`, it is the first of them. `v` is a matrix with vectors in its columns, or an array of such matrices along the first two
+dimensions, as [`eigh`](@ref) returns. Columns of zeros do not change.
 
-A loss of `fix_gauge(v)` is a function of the matrix and has a derivative, where the eigenvalue is simple and one
-component is the largest. Throws `ArgumentError` or `DimensionMismatch` for anything that holds no columns.
+A loss of `fix_gauge(v)` is a function of the matrix. It has a derivative if the eigenvalue is simple and the largest component is unique.
+Throws `ArgumentError` or `DimensionMismatch` for bad arguments.
 """
 function fix_gauge(v)
     check_columns(v)

@@ -1,6 +1,6 @@
-# The multilinear forms behind derivatives of spectral functions. Everything is linear in the scalar function f, and the
-# derivative with respect to the matrix A = V Diag(λ) Vᴴ adds a direction and moves on to the next kind of divided
-# difference. So λ and V stay constants, and no gap is ever divided by. With X = Vᴴ E V and F an antiderivative of f:
+# The multilinear forms behind derivatives of spectral functions. They are linear in the scalar function f, and the
+# derivative with respect to the matrix A = V Diag(λ) Vᴴ adds a direction and uses the next kind of divided
+# differences. So λ and V are constants, and nothing is divided by a gap. With X = Vᴴ E V and F an antiderivative of f:
 #
 #     directions   Closed (a number)        Opened (a matrix)
 #     0            Σ Fᵢ                     V Diag(fᵢ) Vᴴ
@@ -8,7 +8,7 @@
 #     2            Σ f[i,j] X¹ᵢⱼ X²ⱼᵢ       V (Σₖ f[i,k,j] (X¹ᵢₖ X²ₖⱼ + X²ᵢₖ X¹ₖⱼ)) Vᴴ
 #     3            Σ X³ⱼᵢ (…)ᵢⱼ as above
 #
-# Each form is symmetric in its directions, and an opened form is the closed one of the next order with one direction left out.
+# Each form is symmetric in its directions, and an opened form is the closed form of the next order without one of its directions.
 # Transposes follow from these two properties. See docs/derivations.md, "Spectral functions".
 
 struct Closed end
@@ -49,7 +49,7 @@ value_at(f, x::R) where {R} = in_precision(R, f(x))
 """
     table(level, f, λ)
 
-Of one matrix: `F` or `f` at its eigenvalues (levels 0 and 1), first differences (2), or slopes, from which second
+For one matrix: `F` or `f` at its eigenvalues (levels 0 and 1), first differences (2), or slopes, from which second
 differences follow (3).
 """
 table(level, f, λ) =

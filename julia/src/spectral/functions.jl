@@ -1,17 +1,17 @@
-# Scalar functions for spectral_map and spectral_sum. Any other differentiable function does as well: exp, log, sqrt,
+# Scalar functions for spectral_map and spectral_sum. Any other differentiable function works too: exp, log, sqrt,
 # sign, or the user's own.
 
 """
     EigenPair.inv_sqrt(x)
 
-`1/√x`: Löwdin orthogonalization, whitening.
+`1/√x`, for Löwdin orthogonalization and whitening.
 """
 inv_sqrt(x) = inv(sqrt(x))
 
 """
     EigenPair.power(p)
 
-The function `x ↦ xᵖ`; on positive numbers, and on all if `p` is an integer. `p` may be differentiated.
+The function `x ↦ xᵖ`, on positive numbers, or on all numbers if `p` is an integer. Derivatives with respect to `p` exist.
 """
 power(p) = Power(p)
 
@@ -24,7 +24,7 @@ end
     EigenPair.fermi_dirac(mu, beta)
 
 The function `x ↦ 1/(1 + exp(β(x − μ)))`: occupations at chemical potential `mu`, in the units of the eigenvalues, and inverse
-temperature `beta`, in their inverse. Both may be differentiated.
+temperature `beta`, in their inverse. Derivatives with respect to both exist.
 """
 fermi_dirac(mu, beta) = FermiDirac(mu, beta)
 

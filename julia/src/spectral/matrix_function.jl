@@ -1,20 +1,20 @@
-# Functions of a general matrix, with derivatives at repeated eigenvalues too. See docs/derivations.md, "Functions of general matrices".
+# Functions of a general matrix, with derivatives also at repeated eigenvalues. See docs/derivations.md, "Functions of general matrices".
 
 """
     matrix_function(f, a)
 
-`f(A)` of a general square matrix, complex, also of a real matrix: take the real part where `f(x̄)` is the conjugate of `f(x)` and no real
-eigenvalue has a complex value. For Hermitian matrices [`spectral_map`](@ref) is faster, and better.
+`f(A)` of a general square matrix. It is complex, even for a real matrix. Take the real part if `f(x̄)` is the conjugate of `f(x)` and `f` is
+real at real eigenvalues. For Hermitian matrices [`spectral_map`](@ref) is faster and more accurate.
 
-`f` takes a complex number and returns one; it must be analytic around the eigenvalues. `a` is `n × n`, or `n × n × batch...`, and so is the
+`f` maps a complex number to a complex number; it must be analytic around the eigenvalues. `a` is `n × n`, or `n × n × batch...`, and so is the
 result. Every entry of `a` is a variable.
 
-First and second derivatives are right where eigenvalues coincide, whether or not there is a basis of eigenvectors: `f(A)` is differentiable
-wherever `f` is analytic around the eigenvalues. A third derivative is an error. What `f` holds has a
-gradient too, as for [`spectral_map`](@ref).
+First and second derivatives are right where eigenvalues coincide, with or without a basis of eigenvectors: `f(A)` is differentiable
+wherever `f` is analytic around the eigenvalues. A third derivative is an error. Fields of `f` have gradients too, as for
+[`spectral_map`](@ref).
 
-*Accuracy.* Errors grow with the condition number of the function, which is the norm of its derivative. The result is NaN where no three
-digits are left, and where `f` is analytic in no disk around an eigenvalue. `sqrt` and `log` are taken as [`sqrtm`](@ref) and
+*Accuracy.* Errors grow with the condition number of the function, which is the norm of its derivative. The result is NaN if it does not have
+three correct digits, and if `f` is not analytic in any disk around an eigenvalue. `sqrt` and `log` use [`sqrtm`](@ref) and
 [`logm`](@ref), which are more accurate.
 
 Throws `DimensionMismatch` or `ArgumentError` naming the argument.
@@ -24,9 +24,9 @@ matrix_function(f, a) = of_general_matrix(analytic(f, a), a)
 """
     sqrtm(a)
 
-The principal square root of a general matrix: the one whose eigenvalues have positive real parts, or are on the positive imaginary axis.
-Complex, and accurate for nearly defective matrices of any spectrum (Higham, *Functions of Matrices*, alg. 6.3). NaN where an eigenvalue, as
-far as it is known, may be on the negative real axis, of a complex matrix or of a real one that is nearly defective; its derivative is NaN
+The principal square root of a general matrix: its eigenvalues have positive real parts, or lie on the positive imaginary axis.
+Complex, and also accurate for nearly defective matrices with any spectrum (Higham, *Functions of Matrices*, alg. 6.3). For a complex matrix,
+or a nearly defective real one, it is NaN if an eigenvalue may lie on the negative real axis within its error. The derivative is NaN
 for a singular matrix. Arguments, errors and derivatives as for [`matrix_function`](@ref).
 """
 sqrtm(a) = of_general_matrix(sqrt, a)
@@ -34,15 +34,15 @@ sqrtm(a) = of_general_matrix(sqrt, a)
 """
     logm(a)
 
-The principal logarithm of a general matrix: eigenvalues have imaginary parts in (−π, π]. Complex; see [`sqrtm`](@ref).
+The principal logarithm of a general matrix: its eigenvalues have imaginary parts in (−π, π]. Complex; see [`sqrtm`](@ref).
 """
 logm(a) = of_general_matrix(log, a)
 
 """
     signm(a)
 
-The sign of a general matrix: `f` = 1 in the right half-plane, −1 in the left. NaN with an eigenvalue on the imaginary axis. Real for real
-`a`. Arguments, errors and derivatives as for [`matrix_function`](@ref).
+The sign of a general matrix: `f` is 1 in the right half-plane and −1 in the left. NaN if an eigenvalue lies on the imaginary axis; real for
+real `a`. Arguments, errors and derivatives as for [`matrix_function`](@ref).
 """
 function signm(a)
     s = of_general_matrix(sign, a)
@@ -65,8 +65,8 @@ function_value(f, a, p, reduced, V) = reshape(form(Holomorphic(), f, (), batch_o
 """
     function_constants(f, a)
 
-The problem, and what is constant for derivatives: of each matrix the Schur form, and what the function needs of it (`nothing` for a matrix
-that is not finite), and the result where there is none. Throws for everything that a call may get wrong.
+The problem, and the data that are constant for derivatives: the Schur form of each matrix with the data for the function (`nothing` for a
+matrix that is not finite), and the result for matrices without a value. Throws for bad arguments.
 """
 function function_constants(f, a)
     p = general_problem(a, nothing, (; left = false, right = true, degeneracy = DEFAULT_POLICY))
@@ -99,9 +99,9 @@ end
 """
     uncertainties(T, λ, size)
 
-How far rounding reaches in each eigenvalue of a triangular matrix, the exponent by which it does, and the condition numbers. While it
-reaches less far than to the next eigenvalue, that is by the condition number. Eigenvalues that are closer move together: δ of one of them is
-as large as makes the product of the distances to all of these, max(δ, d), that of a rounding error.
+The error of each eigenvalue of a triangular matrix, the exponent with which it depends on rounding errors, and the condition numbers. If the
+error is smaller than the distance to the next eigenvalue, it follows from the condition number. Closer eigenvalues move together: the error δ
+is the number for which the product of max(δ, d) over the distances d to the other eigenvalues is a rounding error.
 """
 function uncertainties(T::Matrix{C}, λ, size) where {C}
     n, ε = length(λ), DEFAULT_POLICY.c * sqrt(length(λ)) * eps(real(C))
@@ -176,7 +176,7 @@ end
 
 # ---- gradients with respect to what f holds ------------------------------------------------------------------------
 
-# As cotangents of the Taylor coefficients, and from these of the values on the circles.
+# Computed as cotangents of the Taylor coefficients, and from these as cotangents of the values on the circles.
 function expanded_cotangent(config, f::Expanded, directions, reduced, ȳ)
     f̄ = ZeroTangent()
     for (k, r) in enumerate(reduced)

@@ -1,7 +1,7 @@
-# A Hermitian pair brought to one matrix C in the metric of B, differentiably at any degeneracy: its functions are W f(C) Wᴴ.
+# A Hermitian pair, reduced to one matrix C in the metric of B, differentiably at any degeneracy: its functions are W f(C) Wᴴ.
 #
-# The solution V at hand is a constant for derivatives. In its basis the pair is (Λ, I) at order 0, and the root of a matrix near I is a
-# series. So no factor of B is ever differentiated. See docs/derivations.md, "Spectral functions".
+# The computed solution V is constant for derivatives. In its basis the pair is (Λ, I) at order 0, and the root of a matrix near I is a
+# series. So no factor of B is differentiated. See docs/derivations.md, "Spectral functions".
 
 # Of X ↦ (I + X)^p with p = −1/2, and in type 3 with p = 1/2; three derivatives.
 series(p::HermitianProblem) = p.type == 3 ? (1 / 2, -1 / 8, 1 / 16) : (-1 / 2, 3 / 8, -5 / 16)
@@ -9,7 +9,8 @@ series(p::HermitianProblem) = p.type == 3 ? (1 / 2, -1 / 8, 1 / 16) : (-1 / 2, 3
 """
     metric(p, A, B, λ, V, U)
 
-`(C, W)` of the pairs `A`, `B` with the solution `λ`, `V`, `U`. The values are known, Λ and V; what matters is how they are computed.
+`(C, W)` of the pairs `A`, `B` with the solution `λ`, `V`, `U`. Their values are known, Λ and V. They are computed such that their
+derivatives are right.
 """
 function metric(p, A, B, λ, V, U)
     _, inner, Z = metric_parts(p, A, B, λ, V, U)
@@ -62,7 +63,7 @@ identities(V) = [plain_type(eltype(V))(i == j) for i in axes(V, 1), j in axes(V,
 """
     known(value, x)
 
-`x`, of which the value is known, with its derivatives.
+`x`, whose value is known, with its derivatives.
 """
 known(value, x) = map(with_value, x, value)
 with_value(x::Number, value) = value

@@ -3,47 +3,46 @@
 """
     spectral_map(f, a, b = nothing; type = 1, hermitian_part = false)
 
-`V f(Λ) Vᴴ` of the Hermitian part of `a`, or of the matrix that a `Symmetric` or `Hermitian` argument stands for: `f(A)`; or of a
-definite pair: `Σ f(λᵢ) vᵢ vᵢᴴ`, the density matrix of the orbitals `vᵢ` with occupations `f(λᵢ)`.
-First and second derivatives are exact at any degeneracy: those of the Daleckii–Kreĭn theorem (Higham, *Functions of
+`V f(Λ) Vᴴ` of the Hermitian part of `a`, or of the matrix of a `Symmetric` or `Hermitian` argument. For a matrix it is `f(A)`. For a
+definite pair it is `Σ f(λᵢ) vᵢ vᵢᴴ`, the density matrix of orbitals `vᵢ` with occupations `f(λᵢ)`.
+First and second derivatives are exact at any degeneracy. They are those of the Daleckii–Kreĭn theorem (Higham, *Functions of
 Matrices*, thm 3.11), with divided differences that stay accurate at gaps of any size. A third derivative is an error.
 
-`f` takes a real number and returns a real or complex one; it must be differentiable on the spectrum and between its
-points. `exp`, `log`, `sqrt` will do, `x -> cis(-x * t)`, [`EigenPair.inv_sqrt`](@ref),
-[`EigenPair.power`](@ref), [`EigenPair.fermi_dirac`](@ref). Its derivatives are taken by ForwardDiff. What it holds or closes over has a
-gradient too, and so do gradients with respect to `a`; where there is none (see below), asking is an error, never a zero.
-What `f` throws, such as a `DomainError`, is passed on.
+`f` maps a real number to a real or complex one; it must be differentiable on the spectrum and between its
+points. Examples are `exp`, `log`, `sqrt`, `x -> cis(-x * t)`, [`EigenPair.inv_sqrt`](@ref),
+[`EigenPair.power`](@ref), [`EigenPair.fermi_dirac`](@ref). ForwardDiff computes its derivatives. Fields of `f` and values that it closes over
+have gradients too. Where such a gradient does not exist (see below), requesting it is an error, not a zero.
+Exceptions of `f`, such as a `DomainError`, are passed on.
 
 `a` is `n × n`, or `n × n × batch...`, and so is the result, a plain array. `b` is positive definite, and is broadcast against `a` along the
-batch dimensions; a vector is a diagonal matrix; `type` is the problem and the normalization of `V`, as for [`eigh`](@ref). Small deviations from a Hermitian matrix are
-ignored, such as rounding or the steps of finite differences. A matrix that is far from Hermitian, its skew-Hermitian part more than a
-hundredth of it, was hardly meant: all is NaN for it. `hermitian_part = true` says that the Hermitian part is meant, however much there is
-beside it. A matrix with NaN or Inf, or a `b` that is not positive definite, gives NaN for itself. Throws `DimensionMismatch` or
-`ArgumentError` naming the argument.
+batch dimensions; a vector is a diagonal matrix. `type` is the problem and the normalization of `V`, as for [`eigh`](@ref). Small deviations
+from a Hermitian matrix, such as rounding errors or the steps of finite differences, are ignored. A matrix that is far from Hermitian (its
+skew-Hermitian part is more than a hundredth of it) gives NaN, because it is probably a mistake. With `hermitian_part = true` the Hermitian part
+of any matrix is used. A matrix with NaN or Inf, or a `b` that is not positive definite, gives NaN for that matrix alone. Throws
+`DimensionMismatch` or `ArgumentError` naming the argument.
 
-Without a gradient: what `f` closes over, in rules that are called without a configuration for reverse mode
-(Zygote's has one); in forward mode through ChainRules (ForwardDiff has it); in reverse mode twice (`Zygote.hessian`, which is forward over
-reverse, has it); of a second derivative with respect to `a`.
+Gradients with respect to values that `f` closes over do not exist in four cases: in rules that are called without a configuration for reverse
+mode (Zygote has one); in forward mode through ChainRules (ForwardDiff has them); in reverse over reverse mode (`Zygote.hessian`, which is
+forward over reverse, has them); for a second derivative with respect to `a`.
 """
 spectral_map(f, a, b = nothing; type = 1, hermitian_part = false) = spectral_value(spectral_map, f, a, b, type, hermitian_part)
 
 """
     spectral_sum(f, a, b = nothing; type = 1, hermitian_part = false)
 
-`Σ f(λᵢ)` of the Hermitian part of `a` or of a definite pair, three times differentiable at any degeneracy. Of one matrix it is `tr f(A)`,
-and its gradient `f′(A)`. A number, or an array of size `batch`. Arguments, errors and derivatives as for [`spectral_map`](@ref).
+`Σ f(λᵢ)` of the Hermitian part of `a` or of a definite pair, three times differentiable at any degeneracy. For a matrix it is `tr f(A)`,
+with the gradient `f′(A)`. A number, or an array of size `batch`. Arguments, errors and derivatives as for [`spectral_map`](@ref).
 """
 spectral_sum(f, a, b = nothing; type = 1, hermitian_part = false) = spectral_value(spectral_sum, f, a, b, type, hermitian_part)
 
 """
     spectral_projector(a, k, b = nothing; type = 1, hermitian_part = false)
 
-`VₖVₖᴴ` with the eigenvectors of the `k` lowest eigenvalues of the Hermitian part of `a`, or of the matrix that a `Symmetric` or `Hermitian`
-argument stands for: the orthogonal projector on them; or of a definite pair: the density matrix `P` of `k` orbitals (`P B` is then a
-projector).
+`VₖVₖᴴ` with the eigenvectors of the `k` lowest eigenvalues of the Hermitian part of `a`, or of the matrix of a `Symmetric` or `Hermitian`
+argument: the orthogonal projector on them. For a definite pair it is the density matrix `P` of `k` orbitals (then `P B` is a projector).
 
-Only the gap between eigenvalues `k` and `k + 1` matters to its first and second derivatives; degeneracy on either side does
-not. Where that gap is no larger than rounding (as for [`EigenPair.check`](@ref)), there is no such projector: all is
+Its first and second derivatives depend only on the gap between eigenvalues `k` and `k + 1`, not on degeneracy on either side. If this gap is
+no larger than rounding errors (as in [`EigenPair.check`](@ref)), there is no such projector, and value and derivatives are
 NaN. Arguments and errors as for [`spectral_map`](@ref); `0 ≤ k ≤ n`.
 """
 spectral_projector(a, k, b = nothing; type = 1, hermitian_part = false) = spectral_value(spectral_projector, k, a, b, type, hermitian_part)
@@ -85,8 +84,8 @@ nan_or_zero(λ) = [any(isnan, x) ? eltype(λ)(NaN) : zero(eltype(λ)) for x in e
 """
     spectral_constants(name, f, a, b, type, hermitian_part)
 
-The problem, and its solution as constants: derivatives take their way through the forms. NaN for a matrix that is far from Hermitian,
-unless its Hermitian part is meant, and for a projector that would cut a cluster. Throws for everything that a call may get wrong.
+The problem, and its solution as constants: the forms have the derivatives. NaN for a matrix that is far from Hermitian,
+unless `hermitian_part`, and for a projector that would cut a cluster. Throws for bad arguments.
 """
 function spectral_constants(name, f, a, b, type, hermitian_part)
     name === spectral_projector || check_function(f, a)
@@ -140,7 +139,7 @@ end
 """
     batch_of(p, input, x)
 
-The matrices of all problems of the batch that an argument stands for, `n × n × count`; `nothing` for a `b` that is not there.
+The matrices of all problems of the batch that an argument represents, `n × n × count`; `nothing` for a missing `b`.
 """
 batch_of(p, input, x) = problem_matrices(p, input, x)
 

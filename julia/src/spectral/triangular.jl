@@ -1,4 +1,4 @@
-# Functions of upper triangular matrices T. Derivatives need no rule of their own, because f([T E; 0 T]) is triangular too and holds the
+# Functions of upper triangular matrices T. Derivatives need no separate rule, because f([T E; 0 T]) is triangular too and has the
 # derivative along E in its corner. See docs/derivations.md, "Functions of general matrices".
 
 """

@@ -1,12 +1,12 @@
-# `check_grads`: the gradient of a loss beside finite differences, with a verdict for each input.
+# `check_grads`: compares the gradient of a loss with finite differences, with a verdict for each input.
 
 """
     EigenPair.InputCheck
 
-What [`EigenPair.check_grads`](@ref) found for one input, in the direction where the two derivatives differ most:
-`verdict` is `:right`, `:wrong`, `:nan` (the gradient is NaN), `:kink` (the loss has one-sided derivatives only), `:jump`
-(not even those) or `:undecided` (finite differences do not settle). `gradient` and `differences` are the derivative by
-each, `uncertainty` says by how much `differences` may be wrong, `error` how far the two are apart, relative to the larger
+The result of [`EigenPair.check_grads`](@ref) for one input, in the direction in which the two derivatives differ most.
+`verdict` is `:right`, `:wrong`, `:nan` (the gradient is NaN), `:kink` (the loss has only one-sided derivatives), `:jump`
+(not even those) or `:undecided` (finite differences do not converge). `gradient` and `differences` are the two derivatives,
+`uncertainty` is the estimated error of `differences`, `error` is the difference between the two, relative to the larger
 one, and `below` and `above` are the one-sided derivatives.
 """
 struct InputCheck
@@ -68,8 +68,8 @@ Base.show(io::IO, c::GradientCheck) = show(io, MIME"text/plain"(), c)
 """
     EigenPair.check_grads(gradient, f, arguments...; directions = 3, rng = Random.MersenneTwister(0))
 
-Compare the gradient of a real loss with finite differences of the loss itself, input by input, and return an
-[`EigenPair.GradientCheck`](@ref), which prints a plain verdict for each.
+Compare the gradient of a real loss with finite differences of the loss, input by input, and return an
+[`EigenPair.GradientCheck`](@ref), which prints a verdict for each input.
 
 `gradient(f, arguments...)` returns a tuple of gradients, as `Zygote.gradient` does; a complex one is `∂f/∂Re + i ∂f/∂Im`.
 The inputs are the arguments that are floating-point numbers or arrays of them. Each is moved along `directions` random
@@ -89,7 +89,7 @@ function check_grads(gradient, f, arguments...; directions::Integer = 3, rng = n
     isempty(chosen) && throw(ArgumentError("no argument of `f` is a floating-point number or an array of them"))
     value = f(arguments...)
     value isa Real || throw(ArgumentError("`f` must return one real number, got a $(typeof(value)); take a sum, a real part or an absolute value"))
-    isfinite(value) || throw(ArgumentError("the loss is $value at these arguments, so it has no derivative to look at"))
+    isfinite(value) || throw(ArgumentError("the loss is $value at these arguments, so it has no derivative"))
     gradients = gradient(f, arguments...)
     state = Ref(UInt64(0x9e3779b97f4a7c15))
     random = rng === nothing ? () -> pseudo_normal(state) : () -> randn(rng)

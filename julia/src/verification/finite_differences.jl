@@ -1,11 +1,11 @@
-# Derivatives of a real function of one real number by finite differences, with an estimate of their own error.
+# Derivatives of a real function of one real number by finite differences, with an estimate of their error.
 
 """
     Slope
 
-A derivative, by how much it may be wrong, the two one-sided ones, and how their difference grows: the ratio of that
-difference to the one at steps four times as long, 1/16 for a smooth function, 1 at a kink, 4 at a jump. `steady`: the
-one-sided ones differ by more than they change.
+A derivative, its estimated error, the two one-sided derivatives, and how their difference depends on the step: the ratio of this
+difference to the difference at steps four times as long, 1/16 for a smooth function, 1 at a kink, 4 at a jump. `steady`: the
+one-sided derivatives differ by more than they change with the step.
 """
 struct Slope
     value::Float64
@@ -20,7 +20,7 @@ end
     finite_difference(f, step, ε; levels = 14)
 
 The derivative of `f` at 0, a [`Slope`](@ref), by central differences with steps from `step` down, extrapolated to step
-zero (Ridders). `ε` is the rounding of `f`, relative to its values. Values that are not finite are passed over.
+zero (Ridders). `ε` is the rounding error of `f`, relative to its values. Values that are not finite are skipped.
 """
 function finite_difference(f, step, ε; levels = 14)
     centre = f(0.0)
@@ -35,20 +35,20 @@ function finite_difference(f, step, ε; levels = 14)
             continue
         end
         push!(sides, ((centre - behind) / h, (ahead - centre) / h))
-        # What rounding alone can do to this difference.
+        # The effect of rounding errors on this difference.
         floor = 2ε * max(abs(ahead), abs(behind)) / h
         row = [(ahead - behind) / 2h]
         for (j, before) in enumerate(previous)
             push!(row, row[j] + (row[j] - before) / (4.0^j - 1))
             estimate = max(abs(row[j + 1] - row[j]), abs(row[j + 1] - before)) + floor
-            # One extrapolation can agree with what it was made of by accident.
+            # One extrapolation may agree with its two sources by accident.
             if j > 1 && estimate < error
                 best, error = row[j + 1], estimate
             end
         end
         previous = row
     end
-    # One-sided differences where truncation and rounding are about equal, extrapolated once.
+    # One-sided differences at the step where truncation and rounding errors are about equal, extrapolated once.
     k = min(round(Int, log2(1 / ε) / 3) + 1, length(sides))
     k < 4 && return Slope(best, error, NaN, NaN, 0.0, true)
     below, above = @. 2 * sides[k] - sides[k - 1]
