@@ -13,7 +13,7 @@ namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
-// How far apart eigenvalues of a matrix of this order have to be, in units of the scale, to form no cluster.
+// The largest gap inside a cluster of eigenvalues of a matrix of this order, in units of the scale.
 template <typename R>
 inline R cluster_width(double parameter, int64_t order) {
   const R root = static_cast<R>(__builtin_sqrt(static_cast<double>(order)));
@@ -76,7 +76,7 @@ class Gaps {
 
   R scale() const { return scale_; }
   R width() const { return width_; }
-  // An entry up to this is rounding, if what was rounded in it has size `size`.
+  // An entry up to this counts as a rounding error, if `size` is the size of the rounded terms.
   R rounding_limit(R size) const { return static_cast<R>(kRoundingLimit) * (rounding_ * size); }
 
   // Cotangents of the eigenvalues, or NULL.
@@ -87,9 +87,9 @@ class Gaps {
     split_ = static_cast<R>(kRoundingLimit) * rounding_ * largest;
   }
 
-  // Reverse mode under `check`: why the gap between i < j is dropped or the loss refused, one of EIGENPAIR_REASON_....
-  // `rotation` and `mixing` are the absolute values of the anti-Hermitian and the Hermitian part of K at (i, j), and
-  // `size_of_rounding(i, j)` is the size of what was rounded there.
+  // Reverse mode under `check`: the reason why the gap between i < j is dropped or the loss is refused, one of
+  // EIGENPAIR_REASON_.... `rotation` and `mixing` are the absolute values of the anti-Hermitian and the Hermitian part
+  // of K at (i, j), and `size_of_rounding(i, j)` is the size of the rounded terms there.
   template <typename Size>
   int32_t reason_reverse(int64_t i, int64_t j, R rotation, R mixing, const Size& size_of_rounding) const {
     const bool inside = share_cluster(i, j), close = absolute(w_[j] - w_[i]) <= near();
@@ -104,7 +104,7 @@ class Gaps {
     return is_noise(rotation, mixing, same, noise) ? EIGENPAIR_REASON_NOISE : EIGENPAIR_REASON_NONE;
   }
 
-  // Forward mode under `check`: the same, of what is divided by gaps, by absolute values of its entries.
+  // Forward mode under `check`: the same for the matrix that is divided by gaps, by absolute values of its entries.
   int32_t reason_forward(int64_t i, int64_t j, R here, R size_here, R across, R size_across) const {
     if (!share_cluster(i, j)) return EIGENPAIR_REASON_NONE;
     return is_coupled(here, rounding_limit(size_here), across, rounding_limit(size_across)) ? EIGENPAIR_REASON_COUPLED

@@ -56,7 +56,7 @@ class HermitianDecision {
     w_ = arrays.input<R>(p_.w, n_);
     const R* scale = arrays.input<R>(p_.scale, 1);
     R of_norms = 0;
-    // Other policies ask for no scale, and v may be NULL.
+    // Other policies need no scale, and v may be NULL.
     if (scale == nullptr && p_.norms != nullptr && p_.policy == EIGENPAIR_POLICY_CHECK) {
       of_norms = scale_of_pair(arrays);
       scale = &of_norms;
@@ -79,7 +79,7 @@ class HermitianDecision {
     return largest;
   }
 
-  // The largest entry of what is divided by gaps, in the whole problem as far as it is known.
+  // The largest entry, as far as known, of the matrix of the whole problem that is divided by gaps.
   R largest_entry(const DecisionArrays& arrays) const {
     const R* known = arrays.input<R>(p_.largest, 1);
     R largest = known == nullptr ? R(0) : *known;
@@ -156,7 +156,7 @@ class HermitianDecision {
       turns[size_t(j)] = norm_of<R>(n_, turn) + (outside == nullptr ? R(0) : outside[j]);
     }
     const R largest = largest_entry(arrays);
-    // Sizes are in units of √n ε, with the number of eigenvalues; what was summed has `order` entries.
+    // Sizes are in units of √n ε, with n the number of eigenvalues; the rounded sums have `order` terms.
     const R factor = static_cast<R>(std::sqrt(static_cast<double>(order_) / static_cast<double>(n_)));
     for (int64_t j = 1; j < n_; ++j) {
       for (int64_t i = 0; i < j; ++i) {
@@ -170,7 +170,7 @@ class HermitianDecision {
 
   // ---- second order, subsets ----
 
-  // Second derivatives through eigenvectors divide by gaps twice, so rounding matters at larger gaps.
+  // Second derivatives through eigenvectors divide by gaps twice, so rounding errors matter at larger gaps.
   R second_order_width() const {
     const R width = cluster_width<R>(p_.parameter, order_);
     return ((p_.options & EIGENPAIR_DECIDE_VECTORS) != 0 ? std::max(width, std::sqrt(width)) : width) * gaps_.scale();

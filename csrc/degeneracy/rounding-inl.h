@@ -1,4 +1,4 @@
-// How large rounding errors are in the numbers that a decision looks at, in units of √n ε: docs/derivations.md,
+// The size of rounding errors in the numbers that a decision tests, in units of √n ε: docs/derivations.md,
 // "Degeneracy".
 #pragma once
 
@@ -17,7 +17,7 @@ inline R finite_or_nan(R x) {
   return x + (x - x);
 }
 
-// `size`, but at most so much that half of the digits of the largest entry are right. NaN if it is not known.
+// `size`, limited so that half of the digits of the largest entry count as exact. NaN if it is not known.
 template <typename R>
 inline R at_most_half_of_digits(R size, R largest) {
   const R most = finite_or_nan(largest / static_cast<R>(kRoundingLimit * __builtin_sqrt(Precision<R>::kEpsilon)));
@@ -65,8 +65,8 @@ void column_norms(const T* matrix, int64_t rows, int64_t columns, bool by_rows, 
 
 // ---- reverse mode ----
 
-// Of Xᴴ dX, for one basis X and its cotangent dX. The rounding errors in dX are of one size in all columns, or
-// proportional to the vectors: we take the smaller estimate.
+// The rounding errors of Xᴴ dX, for one basis X and its cotangent dX. The rounding errors in dX have the same size in
+// all columns, or are proportional to the vectors: we take the smaller estimate.
 template <typename T>
 class RoundingOfBasis {
  public:
@@ -96,7 +96,7 @@ class RoundingOfBasis {
   R largest_ = 0, relative_ = 0;
 };
 
-// Of K = Vᴴ dV - dUᴴ U.
+// The rounding errors of K = Vᴴ dV - dUᴴ U.
 template <typename T>
 class RoundingOfK {
  public:
@@ -119,9 +119,9 @@ class RoundingOfK {
 
 // ---- forward mode ----
 
-// Calls add(i, j, size) with the entries (i, j), where `wanted`, of |X|ᵀ |A| |Y|: the size of what is rounded in
-// Xᴴ A Y. It follows X, A and Y if they are scaled row by row, as in a graded problem. `size_of_...` are the absolute
-// values of the entries; `row` has room for `rows` numbers.
+// Calls add(i, j, size) with the entries (i, j), where `wanted`, of |X|ᵀ |A| |Y|: the size of the rounded terms in
+// Xᴴ A Y. It does not change if X, A and Y are scaled row by row against each other, as in a graded problem.
+// `size_of_...` are the absolute values of the entries; `row` has room for `rows` numbers.
 template <typename R, typename SizeOfX, typename SizeOfA, typename SizeOfY, typename Wanted, typename Add>
 void add_rounding_of_form(int64_t rows, int64_t n, const SizeOfX& size_of_x, const SizeOfA& size_of_a,
                           const SizeOfY& size_of_y, const Wanted& wanted, const Add& add, R* row) {

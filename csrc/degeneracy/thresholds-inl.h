@@ -10,8 +10,8 @@ namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
-// In units of √n ε times the size of what was rounded. An entry of K up to the first limit counts as zero inside a
-// cluster. An entry up to the second is dropped at gaps of at most kNear times the scale. The same numbers are in
+// In units of √n ε times the size of the rounded terms. An entry of K up to the first limit counts as zero inside a
+// cluster. An entry up to the second limit is dropped at gaps of at most kNear times the scale. The same numbers are in
 // python/eigenpair/degeneracy/.
 constexpr double kRoundingLimit = 64, kNoiseLimit = 8, kNear = 1e-3;
 
@@ -21,8 +21,8 @@ constexpr double kNearlyParallel = 10;
 // Up to this condition number a small coupling has a small effect, so that noise may be dropped.
 constexpr double kWellConditioned = 1e3;
 
-// `rotation` is |K_ij - conj(K_ji)|/2: the loss turns the two vectors into each other. `mixing` is |K_ij +
-// conj(K_ji)|/2. `same_dw` says that the cotangents of the two eigenvalues agree up to rounding.
+// `rotation` is |K_ij - conj(K_ji)|/2, the part of K that rotates the two vectors into each other. `mixing` is |K_ij +
+// conj(K_ji)|/2. `same_dw`: the cotangents of the two eigenvalues agree up to rounding errors.
 
 // Inside a cluster: the loss depends on the choice of the eigenvectors.
 template <typename R>
@@ -30,7 +30,7 @@ inline bool depends_on_basis(R rotation, R limit) {
   return !(rotation <= limit);
 }
 
-// Inside a cluster: the loss tells the eigenvalues apart by their order alone.
+// Inside a cluster: the loss distinguishes the eigenvalues by their order alone.
 template <typename R>
 inline bool depends_on_order(R mixing, bool same_dw, R limit) {
   return !(same_dw || mixing <= limit);

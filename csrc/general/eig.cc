@@ -121,7 +121,7 @@ class GeneralProblem final : public Problem {
     }
 
     // Scales a very large or small matrix by a power of two. Returns the factor by which its eigenvalues must be
-    // multiplied. geev does so too, but some builds of OpenBLAS 0.3.30 do not scale back.
+    // multiplied. geev also scales, but some builds of OpenBLAS 0.3.30 do not scale the results back.
     R bring_to_size_one() {
       R largest = 0;
       for (int64_t i = 0; i < square(); ++i) largest = std::max(largest, std::abs(a_.get()[i]));
@@ -161,7 +161,7 @@ class GeneralProblem final : public Problem {
 
     // Computes U = W (W^H B V)^-H from the left vectors W. For distinct eigenvalues the Gram matrix W^H B V is diagonal
     // up to rounding, so each column is as accurate as its own condition number allows. For repeated eigenvalues it
-    // makes the left and right bases of a cluster fit each other; LAPACK computes them independently.
+    // makes the left and right bases of a cluster dual to each other; LAPACK computes them independently.
     void dual_basis(const T* a_in, const T* b_in, const C* w, C* u) {
       load_general(a_in, n_, problem_.p_.layout, a_.get());
       if (b_in != nullptr) load_general(b_in, n_, problem_.p_.layout, b_.get());

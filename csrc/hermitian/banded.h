@@ -1,4 +1,4 @@
-// What the jobs for band matrices share: checks, and reading a band.
+// Code that the jobs for band matrices share: checks, and reading a band.
 #pragma once
 
 #include <algorithm>

@@ -68,7 +68,7 @@ class ComplementProblem final : public Problem {
 
    private:
     // Components along the eigenvectors are removed before the solve, because they do not belong to the result, and
-    // again after it, because rounding brings some back.
+    // again after it, because rounding errors introduce new ones.
     bool solve_one(const T* factor, const R* w, const T* v, const T* y) noexcept {
       const eigenpair_complement_problem& p = problem_.p_;
       // Work on a copy: ormtr temporarily overwrites entries between the reflectors while another worker may be reading

@@ -1,5 +1,5 @@
-// The reverse rule for matrices larger than the cache. Products use the lent BLAS, because its threads still wait
-// busily after the forward solve and would slow down threads of our own. Everything else uses the core's kernels.
+// The reverse rule for matrices larger than the cache. Products use the frontend's BLAS. Its threads still wait in a
+// busy loop after the forward solve and would slow down threads of our own. Everything else uses the core's kernels.
 #pragma once
 
 #include <memory>

@@ -1,7 +1,6 @@
-// First derivatives of Hermitian problems, as in docs/derivations.md. In the core, the rule and its signs are only
-// here. How
-// matrices of different sizes are stored and multiplied is in kernels/lane_rule-inl.h (one per SIMD lane),
-// kernels/padded_rule-inl.h (up to 64 x 64), and kernels/tiled_rule-inl.h with hermitian/large_rule.h (beyond).
+// First derivatives of Hermitian problems, as in docs/derivations.md. In the core, the rule and its signs are only in
+// this file. Storage and products of matrices of different sizes are in kernels/lane_rule-inl.h (one per SIMD lane),
+// kernels/padded_rule-inl.h (up to 64 x 64), and kernels/tiled_rule-inl.h with hermitian/large_rule.h (larger ones).
 //
 // With the bases X and Y and the signs s and t of the type, L_ij = (w_i + w_j)/2 and F the inverse gaps:
 //
@@ -34,7 +33,7 @@ constexpr RuleOfType kRuleOfType[] = {
 
 // ---- entry by entry: S is a number or a Complex one, V its real part ----
 
-// (K - Kᴴ)/2, from K_ij and K_ji: what turns vectors i and j into each other.
+// (K - Kᴴ)/2, from K_ij and K_ji: the part that rotates vectors i and j into each other.
 template <typename S>
 inline S rotation_part(S here, S across) {
   using V = typename RealPart<S>::type;
@@ -42,7 +41,7 @@ inline S rotation_part(S here, S across) {
   return minus(scaled(here, half), scaled(conj_(across), half));
 }
 
-// (K + Kᴴ)/2: what mixes them.
+// (K + Kᴴ)/2: the part that changes their inner products.
 template <typename S>
 inline S mixing_part(S here, S across) {
   using V = typename RealPart<S>::type;

@@ -1,4 +1,4 @@
-// The factor that the job for a subset leaves for the job of its complement, and what jobs for subsets share.
+// The factor that the job for a subset stores for the job of its complement, and code that jobs for subsets share.
 #pragma once
 
 #include "runtime/matrix.h"

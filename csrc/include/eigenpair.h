@@ -1,12 +1,12 @@
 /* eigenpair: the C ABI of the native core. The frontends use nothing else.
  *
  * A call has these steps:
- *   1. lend a LAPACK, once:          eigenpair_lapack_create
+ *   1. provide a LAPACK, once:       eigenpair_lapack_create
  *   2. describe a batch of problems: eigenpair_hermitian_problem
  *   3. create a job:                 eigenpair_hermitian_job
  *   4. work on it from as many threads as you like: eigenpair_job_work
  *   5. eigenpair_job_finish, which waits for the other workers and frees the job.
- * eigenpair_hermitian does 3 to 5 on threads of its own.
+ * eigenpair_hermitian does steps 3 to 5 on its own threads.
  *
  * No function throws or aborts. Each returns a status; eigenpair_last_error() has the details, per thread.
  * If one matrix of a batch fails, the call does not: the results of that matrix are NaN, its info says why, and the
@@ -28,7 +28,7 @@ extern "C" {
 #define EIGENPAIR_API __attribute__((visibility("default")))
 #endif
 
-/* Raised whenever a struct or signature below changes. Frontends refuse any other number. */
+/* Increased whenever a struct or signature below changes. Frontends refuse any other number. */
 #define EIGENPAIR_ABI_VERSION 10
 
 EIGENPAIR_API int32_t eigenpair_abi_version(void);
@@ -38,9 +38,9 @@ typedef int32_t eigenpair_status;
 enum {
   EIGENPAIR_OK = 0,
   EIGENPAIR_BAD_ARGUMENT = 1,    /* a null pointer, a negative size, an unknown code */
-  EIGENPAIR_MISSING_ROUTINE = 2, /* the lent LAPACK lacks what the problem needs */
+  EIGENPAIR_MISSING_ROUTINE = 2, /* LAPACK has no routine that the problem needs */
   EIGENPAIR_OUT_OF_MEMORY = 3,
-  EIGENPAIR_TOO_LARGE = 4, /* a size or workspace does not fit the lent LAPACK's integers */
+  EIGENPAIR_TOO_LARGE = 4, /* a size or workspace does not fit into LAPACK's integers */
   EIGENPAIR_INTERNAL = 5,
   EIGENPAIR_NO_LIBRARY = 6,  /* a CUDA library is missing or too old */
   EIGENPAIR_DEVICE_ERROR = 7 /* CUDA, cuBLAS or cuSOLVER reported an error */
@@ -49,7 +49,7 @@ enum {
 /* The message of the last failed call on this thread. Valid until the next call on this thread. */
 EIGENPAIR_API const char* eigenpair_last_error(void);
 
-/* ---- LAPACK, lent by the caller -------------------------------------------------------------------- */
+/* ---- LAPACK, provided by the caller ---------------------------------------------------------------- */
 
 typedef struct eigenpair_lapack eigenpair_lapack;
 
@@ -61,7 +61,7 @@ typedef void* (*eigenpair_lookup)(void* context, const char* routine);
 EIGENPAIR_API eigenpair_status eigenpair_lapack_create(int32_t integer_bits, eigenpair_lookup lookup, void* context,
                                                        eigenpair_lapack** out);
 
-/* Optional: functions that get and set how many threads the lent LAPACK uses in this process. With them, LAPACK is
+/* Optional: functions that get and set the number of threads of this LAPACK in this process. With them, LAPACK is
  * limited to one thread while several workers run, and for orders at which more threads would not be faster. Afterwards
  * the previous number is restored, unless it was changed meanwhile. Without them, the number of threads may be the
  * workers times LAPACK's own threads. Either may be NULL. */
@@ -74,14 +74,14 @@ EIGENPAIR_API int32_t eigenpair_lapack_has(const eigenpair_lapack* lapack, const
 /* No job may still use the handle. NULL is allowed. */
 EIGENPAIR_API void eigenpair_lapack_destroy(eigenpair_lapack* lapack);
 
-/* ---- what a problem is made of ------------------------------------------------------------------------ */
+/* ---- problems ---------------------------------------------------------------------------------------- */
 
 enum { EIGENPAIR_FLOAT32 = 0, EIGENPAIR_FLOAT64 = 1, EIGENPAIR_COMPLEX64 = 2, EIGENPAIR_COMPLEX128 = 3 };
 
 enum { EIGENPAIR_COLUMN_MAJOR = 0, EIGENPAIR_ROW_MAJOR = 1 };
 
-/* Which entries of a matrix are read: the Hermitian part (A + A^H)/2, or one triangle. Of the diagonal, only the
- * real part is read. */
+/* Which entries of a matrix are read: the Hermitian part (A + A^H)/2, or one triangle. Only the real
+ * part of the diagonal is read. */
 enum { EIGENPAIR_HERMITIAN_PART = 0, EIGENPAIR_LOWER = 1, EIGENPAIR_UPPER = 2 };
 
 /* AUTO chooses by size and outputs. EV and EVR exist only in LAPACK; BATCHED (XsyevBatched) and JACOBI (syevjBatched)
@@ -243,7 +243,7 @@ typedef struct eigenpair_banded_complement_problem {
   int32_t* info; /* NULL */
 } eigenpair_banded_complement_problem;
 
-/* What a rule does about eigenvalues that coincide. The `parameter` is c, tol, eps, or unused. */
+/* The policy for eigenvalues that coincide. The `parameter` is c, tol, eps, or unused. */
 enum { EIGENPAIR_POLICY_CHECK = 0, EIGENPAIR_POLICY_MASK = 1, EIGENPAIR_POLICY_BROADEN = 2, EIGENPAIR_POLICY_RAW = 3 };
 
 /* Options of CHECK, to be added. */
@@ -256,7 +256,7 @@ enum {
  * is NULL is zero; an output that is NULL is not computed. All arrays are contiguous over the batch. Outputs also serve
  * as scratch memory, so they must not overlap inputs.
  *
- * Under CHECK, eigenvalues that are equal up to rounding form clusters. The gradient of a matrix is NaN if its
+ * Under CHECK, eigenvalues that are equal up to rounding errors form clusters. The gradient of a matrix is NaN if its
  * cotangents need a gap inside a cluster. The tangent of a vector is NaN if da and db couple it to others of its
  * cluster.
  *
@@ -295,8 +295,8 @@ typedef struct eigenpair_hermitian_rule {
  *   order 1: V (f[i,j] o X) V^H                                 with X = V^H x V
  *   order 2: V (sum_k f[i,k,j] (X_ik Y_kj + Y_ik X_kj)) V^H     with Y = V^H y V
  *
- * Of the function f the values and divided differences at each eigenvalue and at neighbours are given; the others
- * follow from them. x and y may be any matrices.
+ * The function f is given by its values and divided differences at each eigenvalue and at neighbours; the other
+ * differences are computed from them. x and y may be any matrices.
  *
  * There are `batch` results for `shared` matrices, a divisor of it, that is batch/shared directions of each. For
  * direction d of matrix r, x is matrix d * x_outer + r * x_inner of its array, and so are y and the result.
@@ -333,14 +333,14 @@ typedef struct eigenpair_spectral_form {
 
 /* ---- decisions ----------------------------------------------------------------------------------------------
  *
- * What a policy does about every two eigenvalues (i, j): the rules of docs/derivations.md, "Degeneracy", without the
- * derivative itself.
+ * The decision of a policy about every two eigenvalues (i, j): the rules of docs/derivations.md, "Degeneracy", without
+ * the derivative itself.
  */
 
-/* What becomes of the gap between two eigenvalues. */
+/* What is done with the gap between two eigenvalues. */
 enum {
-  EIGENPAIR_GAP_KEPT = 0,    /* divide by it, as the policy does */
-  EIGENPAIR_GAP_DROPPED = 1, /* put 0 for the quotient */
+  EIGENPAIR_GAP_KEPT = 0,    /* divide by it, according to the policy */
+  EIGENPAIR_GAP_DROPPED = 1, /* replace the quotient by 0 */
   EIGENPAIR_GAP_REFUSED = 2  /* there is no derivative: NaN */
 };
 
@@ -349,7 +349,7 @@ enum {
   EIGENPAIR_REASON_NONE = 0,
   /* refused: */
   EIGENPAIR_REASON_BASIS = 1,     /* one cluster, and the loss depends on the choice of its eigenvectors */
-  EIGENPAIR_REASON_ORDER = 2,     /* one cluster, and the loss tells its eigenvalues apart by their order alone */
+  EIGENPAIR_REASON_ORDER = 2,     /* one cluster, and the loss distinguishes its eigenvalues by their order alone */
   EIGENPAIR_REASON_COUPLED = 3,   /* one cluster, and the perturbation couples its eigenvectors */
   EIGENPAIR_REASON_DEFECTIVE = 4, /* one cluster, and its eigenvectors nearly coincide */
   EIGENPAIR_REASON_SECOND = 5,    /* too close for a second derivative */
@@ -371,16 +371,16 @@ enum { EIGENPAIR_DECIDE_VECTORS = 2 /* SECOND: of eigenvectors, not of eigenvalu
  *
  * All arrays are contiguous over the batch; matrices have the same `layout`. `k` is
  *   REVERSE: V^H dV - dU^H U, in the convention dL/dRe + i dL/dIm, and of a general problem with what its gauge adds;
- *   FORWARD: what is divided by gaps, U^H (dA V - dB V W) or its like;
+ *   FORWARD: the matrix that is divided by gaps, such as U^H (dA V - dB V W);
  *   SECOND:  not read.
- * Without `k` no eigenvector takes part. Then nothing is refused in a Hermitian problem, and `dw` alone decides in a
- * general one. So FORWARD without `k` tells the clusters: reason CLUSTER.
+ * Without `k` the derivative involves no eigenvectors. Then nothing is refused in a Hermitian problem, and `dw` alone
+ * decides in a general one. So FORWARD without `k` returns the clusters: reason CLUSTER.
  *
  * CHECK compares with the size of rounding errors. It is given in numbers (`scale`, `reach` and `condition`, `sizes`)
- * or, where these are NULL, computed from what the errors come from: `norms`, the bases `v` and `u`, and the cotangents
- * or tangents behind `k`.
+ * or, where these are NULL, computed from the data behind `k`: `norms`, the bases `v` and `u`, and the cotangents or
+ * tangents.
  *
- * Every output may be NULL. (i, j) and (j, i) have the same decision; on the diagonal it is KEPT for no reason.
+ * Every output may be NULL. (i, j) and (j, i) have the same decision; on the diagonal it is KEPT, without a reason.
  *
  * Time and memory for one matrix: O(n order) and O(n), but in FORWARD mode without `sizes`, if there is a cluster,
  * O(n order^2) and O(n^2). The function keeps no state: any number of threads may call it.
@@ -407,9 +407,9 @@ typedef struct eigenpair_decision {
   const void* scale;     /* Hermitian: batch, real, as in eigenpair_hermitian_rule; NULL, without norms: largest |w| */
   const void* reach;     /* general: batch x n, real: how far a rounding error of size 1 moves each eigenvalue */
   const void* condition; /* general: batch x n, real: condition numbers; NaN: defective */
-  const void* sizes;     /* batch x n x n, real: what was rounded in each entry of k; NaN: not known, and refused */
+  const void* sizes;     /* batch x n x n, real: size of the rounded terms in entries of k; NaN: unknown, refused */
 
-  /* ... or what they come from: */
+  /* ... or the data from which they are computed: */
   const void* norms; /* batch x 2, real: |A| and |B|, for scale (pairs only) or reach and condition */
   const void* v;     /* batch x order x n: eigenvectors */
   const void* u;     /* batch x order x n: the dual basis, for types 2 and 3 and general problems */
@@ -418,7 +418,7 @@ typedef struct eigenpair_decision {
   const void* da; /* FORWARD: batch x order x order: tangents, all entries, one of which may be NULL */
   const void* db;
   const void* outside; /* FORWARD, subset: batch x n, real: norms of the columns of the rotation outside, or NULL */
-  const void* largest; /* subset: batch, real: an entry of k in the whole problem is at least so large, or NULL */
+  const void* largest; /* subset: batch, real: a lower bound of the largest entry of k in the whole problem, or NULL */
 
   /* A Hermitian subset: */
   const void* edges;   /* batch x 2, real: the eigenvalue below (or -Inf) and above (or Inf), or NULL */
@@ -433,7 +433,7 @@ typedef struct eigenpair_decision {
 
 EIGENPAIR_API eigenpair_status eigenpair_decide(const eigenpair_decision* decision);
 
-/* What an explanation says of two eigenvalues ("they are one cluster, and ..."), for a reason to refuse; else NULL. */
+/* The text of an explanation ("they are one cluster, and ...") for a reason to refuse; NULL for other reasons. */
 EIGENPAIR_API const char* eigenpair_reason_text(int32_t reason);
 
 /* ---- jobs ---------------------------------------------------------------------------------------------- */
@@ -441,8 +441,8 @@ EIGENPAIR_API const char* eigenpair_reason_text(int32_t reason);
 /* A batch that is being solved, cut into chunks that any number of threads may claim. */
 typedef struct eigenpair_job eigenpair_job;
 
-/* Checks the problem and creates a job. `max_workers` is how many threads the caller could use (at least 1). The
- * problem struct is copied; the arrays it points to must live until eigenpair_job_finish returns. */
+/* Checks the problem and creates a job. `max_workers` is the number of threads that the caller could use (at least 1).
+ * The problem struct is copied; the arrays it points to must live until eigenpair_job_finish returns. */
 EIGENPAIR_API eigenpair_status eigenpair_hermitian_job(const eigenpair_lapack* lapack,
                                                        const eigenpair_hermitian_problem* problem, int32_t max_workers,
                                                        eigenpair_job** out);
@@ -471,7 +471,7 @@ EIGENPAIR_API eigenpair_status eigenpair_banded_complement_job(const eigenpair_l
 EIGENPAIR_API int32_t eigenpair_has_small_kernels(void);
 
 /* Fails with EIGENPAIR_MISSING_ROUTINE without kernels for small matrices. In reverse, products of matrices larger than
- * the cache use the lent `gemm`. Without one (`lapack` may be NULL), and forward, these products are slow. */
+ * the cache use LAPACK's `gemm`. Without one (`lapack` may be NULL), and forward, these products are slow. */
 EIGENPAIR_API eigenpair_status eigenpair_hermitian_rule_job(const eigenpair_lapack* lapack,
                                                             const eigenpair_hermitian_rule* rule, int32_t max_workers,
                                                             eigenpair_job** out);
@@ -481,7 +481,7 @@ EIGENPAIR_API eigenpair_status eigenpair_spectral_form_job(const eigenpair_lapac
                                                            const eigenpair_spectral_form* form, int32_t max_workers,
                                                            eigenpair_job** out);
 
-/* How many threads are useful: between 1 and max_workers. */
+/* The number of threads that are useful: between 1 and max_workers. */
 EIGENPAIR_API int32_t eigenpair_job_workers(const eigenpair_job* job);
 
 /* Claims and computes chunks until all are claimed. It does not wait for other workers, so threads of a pool may call
@@ -489,7 +489,7 @@ EIGENPAIR_API int32_t eigenpair_job_workers(const eigenpair_job* job);
 EIGENPAIR_API void eigenpair_job_work(eigenpair_job* job);
 
 /* For a worker that may start late: the job's memory is freed only after every retain has been followed by a release.
- * To abandon a job that nobody has worked on, release it instead of finishing it. */
+ * To abandon a job on which no thread has worked, release it instead of finishing it. */
 EIGENPAIR_API void eigenpair_job_retain(eigenpair_job* job);
 EIGENPAIR_API void eigenpair_job_release(eigenpair_job* job);
 
@@ -517,10 +517,10 @@ EIGENPAIR_API eigenpair_status eigenpair_hermitian_apply_rule(const eigenpair_la
  *   - Matrices are column-major, and `triangle` is LOWER or UPPER. Entries must be finite.
  *   - `v` may be `a` itself, if the matrices of `a` are contiguous.
  *   - `info` (batch, on the device) is required, because results are not replaced by NaN: it is 0 for a matrix that was
- *     solved, and otherwise what cuSOLVER wrote. The results of such a matrix are meaningless.
+ *     solved, and otherwise cuSOLVER's code. The results of such a matrix are meaningless.
  *   - General problems: `b`, `vl` and `u` must be NULL. Eigenvalues come in cuSOLVER's order and vectors in its gauge,
  *     and `v` has the element type of A: for a real A, the real and imaginary parts of a conjugate pair are two
- *     adjacent columns, as LAPACK has it.
+ *     adjacent columns, as in LAPACK.
  */
 typedef struct eigenpair_cuda eigenpair_cuda;
 
@@ -535,8 +535,8 @@ EIGENPAIR_API const char* eigenpair_cuda_description(const eigenpair_cuda* cuda)
 /* 1 if this cuSOLVER has the routine ("XsyevBatched", "Xgeev", ...), else 0. */
 EIGENPAIR_API int32_t eigenpair_cuda_has(const eigenpair_cuda* cuda, const char* routine);
 
-/* How many bytes of device memory a call with this problem needs as scratch memory. Arrays are not read; it only
- * matters which of them are NULL. */
+/* The number of bytes of device memory that a call with this problem needs as scratch memory. Arrays are not read; it
+ * only matters which of them are NULL. */
 EIGENPAIR_API eigenpair_status eigenpair_cuda_hermitian_scratch(eigenpair_cuda* cuda,
                                                                 const eigenpair_hermitian_problem* problem,
                                                                 void* stream, int64_t* bytes);

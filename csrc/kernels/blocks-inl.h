@@ -1,4 +1,4 @@
-// Transposes a group of matrices between memory, where they follow each other, and registers, with one matrix per lane.
+// Transposes a group of matrices between memory, where they are contiguous, and registers, with one matrix per lane.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,7 @@ namespace eigenpair {
 namespace EIGENPAIR_ISA {
 namespace {
 
-// How many groups are interleaved. For larger orders one group keeps the processor busy.
+// The number of groups that are interleaved. For larger orders one group keeps the processor busy.
 constexpr int kGroupsInTurns = 3;
 constexpr int groups_in_turns(int64_t n, bool vectors) { return n <= (vectors ? 8 : 16) ? kGroupsInTurns : 1; }
 

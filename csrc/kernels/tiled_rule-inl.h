@@ -2,8 +2,8 @@
 // tile together with the tile across the diagonal, because columns whose distance is a power of two compete for the
 // same few cache lines.
 //
-// Rows below are rows in memory: of K itself, or of its transpose if the layout is column-major. "Above the diagonal"
-// refers to these.
+// In this file, rows are rows in memory: those of K, or of its transpose if the layout is column-major. "Above the
+// diagonal" refers to these rows.
 #pragma once
 
 #include <cstdint>

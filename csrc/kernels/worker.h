@@ -1,5 +1,5 @@
-// The worker of problems that kernels solve. Apart from kernels.h, because nothing inline that other files also use may
-// be compiled for one instruction set.
+// The worker of problems that kernels solve. It is not in kernels.h, because inline functions that several files use
+// must not be compiled for one instruction set.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// The LAPACK calls for Hermitian band matrices: reduction to tridiagonal form, eigenpairs of that, and LU factors.
+// The LAPACK calls for Hermitian band matrices: reduction to tridiagonal form, its eigenpairs, and LU factors.
 //
-// A band of width k is stored by columns, as LAPACK stores it: A(j + m, j) in entry m of column j, of k + 1 each.
+// A band of width k is stored by columns, as in LAPACK: A(j + m, j) is entry m of column j, with k + 1 entries each.
 #pragma once
 
 #include <algorithm>
@@ -44,7 +44,7 @@ class BandedDriver {
     Buffer<Int> blocks, splits, integers, supports;
   };
 
-  // `columns`: how many eigenpairs are computed, with those of the neighbours; 0 for eigenvalues alone.
+  // `columns`: the number of eigenpairs to compute, with the neighbours of a subset; 0 for eigenvalues alone.
   BandedDriver(const eigenpair_lapack& lapack, int64_t n, int64_t bandwidth, int64_t columns, bool few)
       : n_(checked<Int>(n)),
         bandwidth_(checked<Int>(bandwidth)),
@@ -93,7 +93,7 @@ class BandedDriver {
     return info == 0;
   }
 
-  // Eigenvalues first, first + 1, ... of it into s.values, ascending, if bisection finds exactly so many.
+  // Eigenvalues first, first + 1, ... of it into s.values, ascending, if bisection finds exactly this many.
   bool some_values(int64_t first, int64_t count, Scratch& s) const {
     if (!few_) return false;
     const R bound = 0, tolerance = 2 * std::numeric_limits<R>::min();
@@ -164,9 +164,9 @@ class BandedDriver {
     return info == 0;
   }
 
-  // A Newton step towards the nearest orthonormal columns: z ← z (3 − zᵀz)/2. Those of stemr have overlaps of 1e-13
-  // where eigenvalues are close, and what is decided about clusters expects rounding errors. Residuals stay what they
-  // are, since two columns only overlap as much as a residual over their gap.
+  // A Newton step towards the nearest orthonormal columns: z ← z (3 − zᵀz)/2. Columns of stemr have overlaps of 1e-13
+  // where eigenvalues are close, but the decision about clusters expects overlaps of the size of rounding errors. The
+  // step does not increase residuals, because two columns overlap at most by a residual divided by their gap.
   void make_orthonormal(Scratch& s) const {
     const int64_t k = columns_, entries = int64_t{n_} * k;
     const Buffer<R> gram(k * k), z(entries);
@@ -180,7 +180,7 @@ class BandedDriver {
             s.z.get(), &n_, one, one);
   }
 
-  // stemr has failed, as it does for a few matrices.
+  // stemr has failed, which happens for a few matrices.
   bool pairs_of_all(int64_t first, Scratch& s) const {
     const int64_t n = n_, size = 1 + 4 * n + n * n;
     const Buffer<R> z(n * n), work(size);
@@ -219,7 +219,7 @@ class BandedComplementDriver {
         gbtrf_(find_routine(lapack, routine_name<T>("gbtrf"))),
         gbtrs_(find_routine(lapack, routine_name<T>("gbtrs"))) {}
 
-  // y ← (A − w)⁻¹ y, with pivots kept away from zero.
+  // y ← (A − w)⁻¹ y, with pivots bounded away from zero.
   bool solve_column(const T* band, R w, T* y, Scratch& s) const {
     R size = std::max(std::numeric_limits<R>::min(), std::abs(w));
     for (int64_t i = 0; i < (int64_t{bandwidth_} + 1) * n_; ++i) size = std::max(size, std::abs(band[i]));

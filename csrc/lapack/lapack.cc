@@ -20,7 +20,7 @@ constexpr const char* kRoutines[] = {"syevd", "syev",  "syevr", "sygvd", "sygv",
 void* find_routine(const eigenpair_lapack& lapack, const std::string& name) {
   const auto found = lapack.routines.find(name);
   if (found == lapack.routines.end()) {
-    throw Failure(EIGENPAIR_MISSING_ROUTINE, "the lent LAPACK has no routine '" + name + "'");
+    throw Failure(EIGENPAIR_MISSING_ROUTINE, "LAPACK has no routine '" + name + "'");
   }
   return found->second;
 }

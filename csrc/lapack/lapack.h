@@ -1,4 +1,4 @@
-// The LAPACK that a frontend lends: addresses of its routines by name, and typed calls for LP64 and ILP64.
+// The LAPACK that a frontend provides: addresses of its routines by name, and typed calls for LP64 and ILP64.
 #pragma once
 
 #include <algorithm>
@@ -81,8 +81,9 @@ void fortran(void* routine, Arguments... arguments) {
 template <typename Int>
 Int checked(int64_t value) {
   if (value > std::numeric_limits<Int>::max()) {
-    throw Failure(EIGENPAIR_TOO_LARGE, "a size of " + std::to_string(value) +
-                                           " does not fit the lent LAPACK's 32-bit integers; lend an ILP64 LAPACK");
+    throw Failure(EIGENPAIR_TOO_LARGE,
+                  "a size of " + std::to_string(value) +
+                      " does not fit into the 32-bit integers of this LAPACK; use an ILP64 LAPACK");
   }
   return static_cast<Int>(value);
 }
@@ -98,19 +99,19 @@ int64_t at_least(int64_t minimum, R reported) {
 
 inline void check_query(int64_t info) {
   if (info == 0) return;
-  throw Failure(EIGENPAIR_INTERNAL, "the lent LAPACK refuses a workspace query with info = " + std::to_string(info) +
-                                        "; are its integers of the size it was lent with?");
+  throw Failure(EIGENPAIR_INTERNAL, "LAPACK refuses a workspace query with info = " + std::to_string(info) +
+                                        "; do its integers have the size given by integer_bits?");
 }
 
-// OpenBLAS's threads take about 50 microseconds to wake. Then they wait busily for more work for tens of milliseconds,
-// on processors that others could use. Between these two orders this makes a solve slower.
+// OpenBLAS's threads take about 50 microseconds to wake. Then they wait for more work in a busy loop for tens of
+// milliseconds, on processors that others could use. Between these two orders this makes a solve slower.
 //
 // The order from which OpenBLAS wakes its threads (first for triangular solves with many right-hand sides).
 inline constexpr int64_t kThreadsWake = 16;
 constexpr bool are_threads_slower(int64_t n, int64_t worth_it) { return n >= kThreadsWake && n < worth_it; }
 
-// Limits LAPACK to one thread while it lives, because the batch runs on several threads or because more threads would
-// be slower. If somebody else changes the number of threads meanwhile, that number is kept.
+// Limits LAPACK to one thread during its lifetime, because the batch runs on several threads or because more threads
+// would be slower. If other code changes the number of threads meanwhile, that number is kept.
 class SingleThreadedLapack {
  public:
   explicit SingleThreadedLapack(const eigenpair_lapack* lapack);

@@ -200,7 +200,7 @@ class ComplementDriver {
   // y ← y − v (vᴴ y)
   void project(const T* v, T* y, T* overlap) const { project_out<T, Int>(gemm_, n_, count_, v, y, overlap); }
 
-  // y_j ← (A − w_j)⁻¹ y_j, with pivots kept away from zero.
+  // y_j ← (A − w_j)⁻¹ y_j, with pivots bounded away from zero.
   bool solve(const T* reflectors, const T* tau, const T* diagonal, const T* beside, R down, const R* w, T* y,
              Scratch& s) const {
     if (multiply_by_q<T, Int>(ormtr_, true, n_, count_, reflectors, tau, y, s.work.get(), lwork_) != 0) return false;

@@ -12,13 +12,13 @@ namespace eigenpair {
 
 namespace {
 
-// A chunk that takes less time than this costs more to hand out than to compute. Waking a thread takes about as long.
+// Handing out a chunk that takes less time than this costs more than computing it. Waking a thread takes about as long.
 constexpr double kChunkNanoseconds = 30e3;
 // Enough chunks per worker for all workers to finish at nearly the same time.
 constexpr int64_t kChunksPerWorker = 8;
 
-// Turns off flushing of denormal numbers to zero while it lives. XLA's threads flush and Julia's do not, but both must
-// get the same results.
+// Turns off flushing of denormal numbers to zero during its lifetime. XLA's threads flush and Julia's do not, but both
+// must get the same results.
 class ExactDenormals {
  public:
 #if defined(__SSE2__) || defined(_M_X64)

@@ -13,7 +13,7 @@ namespace {
 
 std::mutex opening;
 std::string named[3];
-// Never closed, because handlers may be running.
+// These libraries are never closed, because handlers may be running.
 std::atomic<eigenpair_cuda*> opened{nullptr};
 
 // The scratch memory comes from XLA's allocator, which may reuse it for work enqueued later on the stream.

@@ -1,4 +1,4 @@
-// The functions of this library that Python calls by ctypes. They are plain C, so that one build works with every
+// The functions of this library that Python calls through ctypes. They are plain C, so one build works with every
 // version of Python.
 #pragma once
 
@@ -12,15 +12,15 @@ typedef struct eigenpair_xla_handler {
   void* address;
 } eigenpair_xla_handler;
 
-// All of them; the last one is followed by one whose target is NULL.
+// All handlers, terminated by one whose target is NULL.
 EIGENPAIR_API const eigenpair_xla_handler* eigenpair_xla_handlers(void);
 
 // Version of XLA's FFI and of the C ABI of the core that this library was compiled with.
 EIGENPAIR_API void eigenpair_xla_ffi_version(int32_t* major, int32_t* minor);
 EIGENPAIR_API int32_t eigenpair_xla_abi_version(void);
 
-// The LAPACK of the handlers, NULL until one is lent. Handlers read it without a lock and may be running, so what was
-// lent once must never be destroyed.
+// The LAPACK of the handlers, NULL until one is set. Handlers read it without a lock and may be running, so a LAPACK
+// that was set must never be destroyed.
 EIGENPAIR_API void eigenpair_xla_lend(const eigenpair_lapack* lapack);
 EIGENPAIR_API const eigenpair_lapack* eigenpair_xla_lapack(void);
 

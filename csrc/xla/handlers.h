@@ -1,4 +1,4 @@
-// Code that the XLA FFI handlers share: the lent LAPACK, and running a job on XLA's thread pool.
+// Code that the XLA FFI handlers share: the LAPACK, and running a job on XLA's thread pool.
 #pragma once
 
 #include <string>
@@ -35,7 +35,7 @@ inline int32_t dtype_of(ffi::DataType type) {
   }
 }
 
-// How many threads could work on a job: the threads of XLA's pool, which may include the caller.
+// The number of threads that could work on a job: the threads of XLA's pool, which may include the caller.
 inline int32_t available_workers(const ffi::ThreadPool& pool) {
   const int64_t threads = pool.num_threads();
   return threads < 1 ? 1 : static_cast<int32_t>(threads < 4096 ? threads : 4096);
@@ -57,7 +57,7 @@ inline ffi::Error run(ffi::ThreadPool& pool, eigenpair_job* job) {
 inline ffi::Error require_lapack() {
   if (lapack() != nullptr) return ffi::Error::Success();
   return ffi::Error(ffi::ErrorCode::kFailedPrecondition,
-                    "eigenpair has no LAPACK: `import eigenpair` lends it SciPy's");
+                    "eigenpair has no LAPACK: `import eigenpair` gives it SciPy's");
 }
 
 // Fills in what all descriptions have: element type, layout, number of rows, size of the batch.

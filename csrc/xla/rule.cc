@@ -1,5 +1,5 @@
-// First derivatives of eigh on XLA: arguments w, v, [u], [scale], then tangents or cotangents; results the other kind.
-// `given` and `wanted` say which of (da, db) and (dw, dv, du) there are.
+// First derivatives of eigh on XLA: arguments w, v, [u], [scale], then tangents or cotangents; results are tangents or
+// gradients. `given` and `wanted` say which of (da, db) and (dw, dv, du) are present.
 #include "xla/handlers.h"
 
 namespace eigenpair::xla {
