@@ -2,8 +2,8 @@
 #
 # For contributors (CONTRIBUTING.md): `make develop` once, then `make test K=subset` runs the tests whose names match.
 #
-# All set-up included: needs Python 3.11 or later and a C++17 compiler, and brings everything else from PyPI into .venv.
-# Julia is used when there is one on PATH; tools/julia_runner.py says how. With pixi, see pixi.toml.
+# It needs Python 3.11 or later and a C++17 compiler, and installs everything else from PyPI into .venv.
+# Julia is used if it is on PATH; see tools/julia_runner.py. For pixi, see pixi.toml.
 PYTHON ?= python3
 SUITES ?=
 FUZZ_SECONDS ?= 60
@@ -13,7 +13,7 @@ VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check -q
 
-# What the installed package is made of. After `make develop` Python reads python/ in place, so its files are not installed.
+# The sources of the installed package. After `make develop`, Python imports python/ in place, so its files are not installed.
 DEVELOP := $(wildcard $(VENV)/develop)
 SOURCES := CMakeLists.txt pyproject.toml README.md $(shell find cmake csrc $(if $(DEVELOP),,python) julia/src julia/ext \
   julia/Project.toml -type f ! -path '*/tests/*' ! -path '*/__pycache__/*')
@@ -33,11 +33,11 @@ demo: $(VENV)/package
 test: $(VENV)/package
 	@python tools/run_tests.py $(if $(K),-k "$(K)") $(SUITES)
 
-# In about a minute: what an edit is most likely to break.
+# About a minute: the tests that an edit is most likely to break.
 test-fast: $(VENV)/package
 	@python tools/run_tests.py fast
 
-# The tests of Hermitian problems without the core, as platforms without kernels solve them: n ≤ 8 element by element.
+# The tests of Hermitian problems without the core, as on platforms without kernels: n ≤ 8 by element-wise operations.
 ELEMENTWISE := $(addprefix hermitian/test_,eigh vjp jvp hessian rule small graded scales) \
   $(addprefix degeneracy/test_,coupled degeneracy policies refusals) $(addprefix runtime/test_,vmap jit x64) \
   $(addprefix spectral/test_,gauge spectral)
@@ -46,7 +46,7 @@ test-elementwise: $(VENV)/package
 	python -m pytest -q -n 2 tests/conformance/test_python.py -k "eigh or eigvalsh or spectral"
 	python -m pytest -q -n 2 --dist loadfile $(ELEMENTWISE:%=tests/python/%.py)
 
-# The oldest and the newest supported Python, JAX, NumPy and SciPy, each in an environment of its own.
+# The oldest and the newest supported Python, JAX, NumPy and SciPy, each in its own environment.
 test-versions: $(VENV)/package
 	@python tools/run_tests.py versions
 
@@ -77,14 +77,14 @@ lint: $(VENV)/dependencies
 format: $(VENV)/dependencies
 	@python tools/lint.py --fix
 
-# Into build/dist: sources, the wheel of this machine, and the one without libraries for platforms that have no other.
+# Into build/dist: sources, the wheel for this machine, and the wheel without libraries for all other platforms.
 dist: $(VENV)/package $(VENV)/dist
 	@python tools/dist.py
 
 cases: $(VENV)/package
 	python tests/cases/generate.py
 
-# Our declarations against CUDA's own headers: 1.6 GB of wheels, downloaded once into build/cuda-headers. Needs no GPU.
+# Compares our declarations with CUDA's headers: 1.6 GB of wheels, downloaded once into build/cuda-headers. Needs no GPU.
 cuda-headers: | $(VENV)/bin/python
 	@python tools/cuda_headers.py
 
@@ -103,12 +103,12 @@ $(VENV)/dependencies: pyproject.toml tools/requirements.py | $(VENV)/bin/python
 	@$(PIP) install -r $(VENV)/requirements.txt
 	@touch $@
 
-# XLA's headers of the oldest supported JAX, beside the newer JAX that the tests run with.
+# XLA's headers of the oldest supported JAX, besides the newer JAX with which the tests run.
 $(VENV)/xla: pyproject.toml tools/requirements.py | $(VENV)/bin/python
 	@$(PIP) install --no-deps --target $(VENV)/xla --upgrade "$$($(VENV)/bin/python tools/requirements.py --xla-headers)"
 	@touch $@
 
-# Without isolation, which would set up the build tools anew each time. `versions` installs the same wheel elsewhere.
+# Without build isolation, which would install the build tools again each time. `versions` installs the same wheel elsewhere.
 $(VENV)/package: export EIGENPAIR_XLA_INCLUDE := $(CURDIR)/$(VENV)/xla/jaxlib/include
 $(VENV)/package: $(SOURCES) $(VENV)/dependencies | $(VENV)/xla
 	@echo "Building and installing eigenpair"
@@ -121,7 +121,7 @@ else
 endif
 	@touch $@
 
-# The peers, torch among them, are large.
+# The other libraries, such as torch, are large.
 $(VENV)/bench: pyproject.toml | $(VENV)/bin/python
 	@$(VENV)/bin/python tools/requirements.py bench > $(VENV)/requirements-bench.txt
 	@$(PIP) install -r $(VENV)/requirements-bench.txt

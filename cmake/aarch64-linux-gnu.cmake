@@ -1,4 +1,4 @@
-# Cross-compiles for Linux on arm64 with Debian's g++-aarch64-linux-gnu, and runs what was built under qemu-user.
+# Cross-compiles for Linux on arm64 with Debian's g++-aarch64-linux-gnu, and runs the programs under qemu-user.
 set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
 set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)

@@ -1,5 +1,5 @@
-# What C, C++, Fortran or Julia need to use the core: library, header, and files for CMake's find_package and for
-# pkg-config. In a wheel all of it is in the package's folder, elsewhere where GNU programs have it. Both can be moved.
+# Files for the use of the core in C, C++, Fortran or Julia: library, header, and files for CMake's find_package and for
+# pkg-config. A wheel has them in the package's folder, other installations in the usual GNU folders. Both are relocatable.
 include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 if(SKBUILD)

@@ -1,6 +1,6 @@
-# make_portable(TARGET ...): libraries that also run on Linux systems older than the one that they are built on. The C++ library
-# is linked into them, and glibc's functions are asked for by their oldest version. So they share no C++ library with others
-# in the process either, such as PyTorch's or Julia's. Changes nothing elsewhere, or where there is no static C++ library.
+# make_portable(TARGET ...): makes libraries that also run on Linux systems older than the build machine. The C++ standard library
+# is linked into them, and glibc's functions are requested in their oldest version. So they do not share a C++ library with other
+# code in the process, such as PyTorch or Julia. Does nothing on other systems, or without a static C++ library.
 include(CheckLinkerFlag)
 
 function(make_portable)

@@ -21,7 +21,7 @@ void close_cuda(test_cuda* opened);
 eigenpair_status solve_hermitian(const test_cuda* opened, const eigenpair_hermitian_problem* problem, void* stream);
 eigenpair_status solve_general(const test_cuda* opened, const eigenpair_general_problem* problem, void* stream);
 
-/* What the core accepts on a device: column-major, one triangle. */
+/* The storage that the core accepts on a device: column-major, one triangle. */
 problem_data device_problem(problem_spec spec);
 
 #endif

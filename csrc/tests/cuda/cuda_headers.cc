@@ -1,7 +1,7 @@
 // Compiled, never linked, by `make cuda-headers`: the declarations of csrc/cuda/api.h against the vendor's headers.
 //
-// Two signatures agree when a call through one is a call of the other: as many arguments, each of the same kind and
-// size.
+// Two signatures agree if a call through one is a call of the other: the same number of arguments, each of the same
+// kind and size.
 #include <cublas_v2.h>
 #include <cuda_runtime_api.h>
 #include <cusolverDn.h>
@@ -14,7 +14,7 @@ namespace {
 
 namespace ours = eigenpair::cuda;
 
-// An enumeration stands for the integer that carries it.
+// An enumeration is treated as its underlying integer.
 template <typename T, bool = std::is_enum_v<T>>
 struct Carrier {
   using type = T;
@@ -30,7 +30,7 @@ constexpr bool same_value() {
   if constexpr (std::is_pointer_v<Ours> && std::is_pointer_v<Theirs>) {
     using From = std::remove_pointer_t<Ours>;
     using To = std::remove_pointer_t<Theirs>;
-    // What is only read may be declared as such; matrices and opaque handles are void to us.
+    // const is ignored, and matrices and opaque handles are void.
     if constexpr (std::is_const_v<From> && !std::is_const_v<To> && !std::is_class_v<std::remove_cv_t<To>>) return false;
     if constexpr (std::is_void_v<std::remove_cv_t<From>>) {
       return std::is_const_v<From> == std::is_const_v<To> || !std::is_const_v<To>;
@@ -38,7 +38,7 @@ constexpr bool same_value() {
       return std::is_const_v<From> == std::is_const_v<To> && same_value<std::remove_cv_t<From>, std::remove_cv_t<To>>();
     }
   } else if constexpr (std::is_enum_v<Theirs>) {
-    // C compilers take int or unsigned for it; both are passed alike.
+    // C compilers use int or unsigned for enumerations; both are passed in the same way.
     return std::is_same_v<Ours, int> && sizeof(Integer) == sizeof(int);
   } else {
     return std::is_same_v<Ours, Integer>;

@@ -21,7 +21,7 @@ typedef struct {
   void* stream;
 } handle;
 
-/* A status to return at once, or 0. */
+/* A status to return immediately, or 0. */
 static int fails(const char* routine) {
   return state.failing != NULL && strcmp(state.failing, routine) == 0 ? state.status : 0;
 }

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 typedef struct {
-  /* How many exist now, and how many were created. */
+  /* The numbers of existing and of created handles. */
   atomic_int solvers, blases, parameters, jacobis, solvers_made;
   /* Calls. */
   atomic_int evd, batched, jacobi, pairs, general, trmm, potrs, queries, copies;

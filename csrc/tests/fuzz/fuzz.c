@@ -1,6 +1,6 @@
-/* Any bytes as calls of the C ABI: problems, rules and decisions with any numbers in them, and with codes, sizes and
- * pointers that are wrong. Nothing may crash, read or write beyond an array, change its inputs, or return a status that
- * does not exist; a description that is wrong must be refused; what counts as solved must be in order.
+/* Random bytes as calls of the C ABI: problems, rules and decisions with any numbers in them, and with wrong codes,
+ * sizes and pointers. Nothing may crash, read or write beyond an array, change its inputs, or return an unknown status.
+ * A wrong description must be refused, and the results of solved problems must be in order.
  *
  * Built for libFuzzer by `make fuzz`. The LAPACK is the first of EIGENPAIR_TEST_LAPACK. */
 #include <math.h>
@@ -22,7 +22,7 @@
 
 static eigenpair_lapack* lapack;
 
-/* Arrays of one call: what is read is compared with its copy afterwards. */
+/* The arrays of one call. Inputs are compared with their copies afterwards. */
 typedef struct {
   void* memory[24];
   void* copy[24];
@@ -55,7 +55,7 @@ static double real_at(const void* x, int32_t dtype, int64_t i) {
   return real_bytes_of(dtype) == sizeof(float) ? ((const float*)x)[i] : ((const double*)x)[i];
 }
 
-/* Ascending real numbers, as the eigenvalues of a Hermitian problem are; NaN may be anywhere. */
+/* Ascending real numbers, like the eigenvalues of a Hermitian problem; NaN may be anywhere. */
 static void* spectra(arrays* all, input* in, int32_t dtype, int64_t batch, int64_t n) {
   const int32_t real = real_dtype(dtype);
   const size_t each = real_bytes_of(real);
@@ -81,7 +81,7 @@ static void finish(arrays* all) {
   }
 }
 
-/* Real numbers in ascending order without NaN, or nothing but NaN where there is no solution. */
+/* Real numbers in ascending order without NaN, or only NaN if there is no solution. */
 static void expect_spectrum(const void* w, int32_t dtype, int64_t first, int64_t count, int32_t info) {
   for (int64_t i = first; i < first + count; ++i) {
     const double x = real_at(w, dtype, i);
@@ -90,7 +90,7 @@ static void expect_spectrum(const void* w, int32_t dtype, int64_t first, int64_t
   }
 }
 
-/* Orders around those at which methods change, with few matrices where they are large. */
+/* Orders around those at which methods change, with few matrices if they are large. */
 static int64_t order(input* in, int64_t* batch) {
   static const int8_t kLarge[] = {16, 17, 31, 33, 48, 65};
   const int k = choose(in, 24);
@@ -181,7 +181,7 @@ static eigenpair_status run(eigenpair_status status, eigenpair_job* job) {
   return eigenpair_job_finish(job);
 }
 
-/* A subset, and what is made of its factor. */
+/* A subset, and solves with its factor. */
 static void subset(input* in) {
   arrays all = {.count = 0};
   int valid = 1;

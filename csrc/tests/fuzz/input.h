@@ -1,4 +1,4 @@
-/* The fuzzer's bytes, read as choices and numbers. What is missing at the end reads as zero. */
+/* The fuzzer's bytes, read as choices and numbers. Bytes beyond the end read as zero. */
 #ifndef EIGENPAIR_TESTS_FUZZ_INPUT_H
 #define EIGENPAIR_TESTS_FUZZ_INPUT_H
 
@@ -13,10 +13,10 @@ typedef struct {
 /* 0 to count - 1. */
 int choose(input* in, int count);
 
-/* One of the codes 0 to count - 1, or, seldom, none of them: then `*valid` becomes 0. */
+/* One of the codes 0 to count - 1, or, rarely, another number: then `*valid` becomes 0. */
 int32_t code(input* in, int count, int* valid);
 
-/* A number as fuzzing wants them: small integers, powers of two, extremes, now and then any bits at all. */
+/* A number for fuzzing: small integers, powers of two, extremes, sometimes random bits. */
 double number(input* in);
 
 /* Bytes of one number, and whether it is complex or single. */

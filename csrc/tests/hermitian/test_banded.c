@@ -36,7 +36,7 @@ static int64_t column_index(const band_spec* s, int64_t k, int64_t i, int64_t j)
   return k * s->n * s->count + (s->layout == EIGENPAIR_ROW_MAJOR ? i * s->count + j : i + j * s->n);
 }
 
-/* What must not be read is NaN. `diagonal`: no other entries, and each of its numbers three times. */
+/* Entries that must not be read are NaN. `diagonal`: the others are 0, and each eigenvalue occurs three times. */
 static band_data make_band(band_spec s, int diagonal) {
   band_data d = {.spec = s};
   const int64_t entries = kBatch * (s.bandwidth + 1) * s.n, each = s.n * s.count;

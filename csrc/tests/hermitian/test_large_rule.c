@@ -1,4 +1,4 @@
-/* The reverse rule of large matrices, with products by the lent BLAS, against the rule with the core's own products,
+/* The reverse rule of large matrices, with products by the BLAS, against the rule with the core's own products,
  * which test_small_rule.c tests. */
 #include <math.h>
 #include <stdlib.h>
@@ -56,7 +56,7 @@ static void copy_pair(int32_t dtype, int32_t layout, int64_t start, const void* 
   }
 }
 
-/* The second matrix has a cluster. The loss is random, or does not turn the two vectors. */
+/* The second matrix has a cluster. The loss is random, or does not rotate the two vectors. */
 static void fill(data* d, int32_t dtype, int32_t layout, int conjugated, int allowed) {
   uint64_t seed = 3;
   for (int k = 0; k < kBatch; ++k) {
@@ -71,7 +71,8 @@ static void fill(data* d, int32_t dtype, int32_t layout, int conjugated, int all
   for (int m = 0; m < 4; ++m) {
     for (int64_t i = 0; i < kBatch * kSquare * reals_per_entry(dtype); ++i) put(all[m], dtype, i, uniform(&seed) / 5);
   }
-  /* The third matrix has two close eigenvalues in different clusters, whose vectors only rounding errors turn. */
+  /* The third matrix has two close eigenvalues in different clusters, whose vectors are coupled only by rounding
+   * errors. */
   put(d->w, dtype, 2 * kOrder + kSecond, 1 + kFirst + 1e-5);
   copy_pair(dtype, layout, 2 * kSquare, d->v, conjugated, d->dv);
   copy_pair(dtype, layout, 2 * kSquare, d->u, conjugated, d->du);

@@ -192,7 +192,7 @@ TEST(tangents_of_coupled_vectors_are_nan) {
   enum { n = 5, square = n * n };
   double w[n] = {0, 1, 1, 2, 3}, v[square] = {0}, da[square] = {0}, dw[n], dv[square];
   for (int i = 0; i < n; ++i) v[i * (n + 1)] = 1;
-  /* A large cotangent that has nothing to do with the coupling. */
+  /* A large cotangent that does not affect the coupling. */
   da[square - 1] = 1e9;
   da[3 * n + 1] = da[1 * n + 3] = 1;
   for (int turn = 0; turn < 4; ++turn) {

@@ -53,7 +53,7 @@ static double frobenius(const double complex* a, int64_t n) {
   return sqrt(sum);
 }
 
-/* That these are the right eigenvalues, and that the edges are. */
+/* CHECKs the eigenvalues and the edges. */
 static void check_places(const eigenpair_lapack* lapack, const subset_data* d) {
   const problem_spec* spec = &d->whole.spec;
   const int64_t n = spec->n;

@@ -107,7 +107,7 @@ TEST(workers_that_come_after_finish) {
   }
 }
 
-/* Helpers that are at work when the caller finishes and may end after it. The arrays are freed at once. */
+/* Helpers that are working when the caller finishes, and may end later. The arrays are freed immediately. */
 TEST(finish_waits_for_chunks_under_way) {
   FOR_EACH_LAPACK(lapack) {
     eigenpair_lapack* handle = lend(lapack, 1);

@@ -1,6 +1,6 @@
 /* A small test harness: TEST(name) { ... } defines a test, in which CHECK and REQUIRE test conditions.
  *
- * Each test is a CTest test of its own (CMakeLists.txt finds them by their first line), so that a crash or a hang
+ * Each test is a separate CTest test (CMakeLists.txt finds them by their first line), so a crash or a hang
  * fails only that test. By hand: `test_hermitian` runs all tests of a file, `test_hermitian drivers_agree` one. */
 #ifndef EIGENPAIR_TESTS_CHECK_H
 #define EIGENPAIR_TESTS_CHECK_H

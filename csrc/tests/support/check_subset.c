@@ -102,13 +102,14 @@ static void check_columns(const subset_data* d, int64_t k) {
       residual = larger(cabs(ax[i + j * n] - w * bx[i + j * n] - y[i + j * n]), residual);
     }
   }
-  /* Of x, and of what is taken out of it in the end: a y from which the eigenvectors were taken out to rounding, over a
-   * pivot that rounding keeps from zero. */
+  /* The size of x and of the part that is projected out at the end: y after its projection, with rounding errors,
+   * divided by a pivot of the size of rounding errors. */
   const double size = largest(x, n * count) + (double)n * largest(y, n * count) / fmax(largest(a, n * n), 1.0 / 64);
   const double of_b = b == NULL ? 1 : largest(b, n * n);
   const double scale = (double)n * (largest(a, n * n) + most * of_b) * size;
   vanishes(residual, scale, d, k, "the residual of the complement");
-  vanishes(overlap, (double)n * largest(bv, n * count) * size, d, k, "what the eigenvectors have of the complement");
+  vanishes(overlap, (double)n * largest(bv, n * count) * size, d, k,
+           "the overlap of the eigenvectors with the complement");
   free(v), free(x), free(y), free(ax), free(bx), free(bv);
 }
 

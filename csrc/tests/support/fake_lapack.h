@@ -1,5 +1,5 @@
 /* A fake LAPACK that computes nothing. It records its calls, and returns the workspace sizes and info that a test sets.
- * It does what no real LAPACK can be made to do. */
+ * It behaves in ways that a real LAPACK cannot be made to behave. */
 #ifndef EIGENPAIR_TESTS_FAKE_LAPACK_H
 #define EIGENPAIR_TESTS_FAKE_LAPACK_H
 
@@ -36,7 +36,7 @@ typedef struct {
 } fake_record;
 const fake_record* fake_lapack_record(void);
 
-/* How many matrices it was asked to solve, on all threads together, since it was lent. */
+/* How many matrices it was asked to solve, on all threads together, since the handle was made. */
 int64_t fake_lapack_solutions(void);
 
 /* From now on, every call records what this function returns; NULL: nothing. It holds for all threads, so it must not

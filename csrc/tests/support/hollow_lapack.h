@@ -1,4 +1,4 @@
-/* A LAPACK whose routines do nothing, for tests of what happens before any is called. */
+/* A LAPACK whose routines do nothing, for tests of the code before the first call. */
 #ifndef EIGENPAIR_TESTS_HOLLOW_LAPACK_H
 #define EIGENPAIR_TESTS_HOLLOW_LAPACK_H
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How libraries decorate Fortran's names: not at all, as 64-bit builds do, as the wheels of SciPy and NumPy do. */
+/* How libraries decorate Fortran's names: not at all, as in 64-bit builds, as in the wheels of SciPy and NumPy. */
 typedef struct {
   const char* prefix;
   const char* suffix;
@@ -79,7 +79,7 @@ int test_lapacks(test_lapack* out, int room) {
     const char* suffix = library->names->integer_bits == 64 ? "64_" : "";
     function get = {symbol(library, prefix, "openblas_get_num_threads", suffix)};
     function set = {symbol(library, prefix, "openblas_set_num_threads", suffix)};
-    /* Until a test says otherwise: these matrices are small, and threads of two test programs would spin side by side.
+    /* By default one thread: these matrices are small, and the threads of two test programs would disturb each other.
      */
     if (set.address != NULL) set.set(1);
     out[i] = (test_lapack){.name = library->path,

@@ -1,4 +1,4 @@
-/* Real LAPACKs to lend: those named in the environment variable EIGENPAIR_TEST_LAPACK, paths of shared libraries
+/* Real LAPACKs for tests: those named in the environment variable EIGENPAIR_TEST_LAPACK, paths of shared libraries
  * separated by colons. */
 #ifndef EIGENPAIR_TESTS_LAPACKS_H
 #define EIGENPAIR_TESTS_LAPACKS_H
@@ -18,7 +18,7 @@ typedef struct {
 /* Returns how many there are, at most `room`. Ends the program if one of them cannot be used. */
 int test_lapacks(test_lapack* out, int room);
 
-/* A handle of it; with `threading`, its thread functions are lent too. */
+/* A handle of it; with `threading`, it includes the thread functions. */
 eigenpair_lapack* lend(const test_lapack* lapack, int threading);
 
 /* Runs the body once per LAPACK, with `lapack` its description; marks the test as skipped if there is none. */

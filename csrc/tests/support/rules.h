@@ -12,8 +12,8 @@ typedef struct {
   int32_t* refused;
 } rule_data;
 
-/* Eigenvalues are far apart, except in every third matrix of a `mixed` batch, which has two eigenvalues, each several
- * times. All arrays are filled with numbers, which a rule overwrites. */
+/* Eigenvalues are well separated, except in every third matrix of a `mixed` batch, which has two eigenvalues, each
+ * several times. All arrays are filled with numbers, which a rule overwrites. */
 rule_data make_rule(problem_spec spec, int mixed);
 void free_rule(rule_data* data);
 void apply_rule(const rule_data* data, int32_t threads);
