@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-# The suite compiles a few thousand small computations and runs most of them once. `EIGENPAIR_LONG=1` has them optimised
-# as users do, and so have, always, the tests that start processes of their own.
+# The suite compiles a few thousand small computations and runs most of them once, so they are compiled without
+# optimization. With `EIGENPAIR_LONG=1`, and in tests that start their own processes, XLA optimizes as for users.
 QUICK = (
     "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
@@ -16,7 +16,7 @@ QUICK = (
 
 def _make_compiler_quick() -> None:
     flags = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()}
-    # XLA aborts the process over a flag that it does not know, so the question goes to another process.
+    # XLA aborts the process if it does not know a flag, so another process tests the flag.
     probe = [sys.executable, "-c", "import jax; jax.devices()"]
     if subprocess.run(probe, env={**os.environ, **flags}, capture_output=True, check=False).returncode == 0:
         os.environ.update(flags)
@@ -25,7 +25,7 @@ def _make_compiler_quick() -> None:
 # `EIGENPAIR_PLATFORM=cuda` runs the tests of this process on the GPU, and ends them where there is none.
 PLATFORM = os.environ.get("EIGENPAIR_PLATFORM", "")
 
-# GPUs have a compiler of their own, to which these flags are no help.
+# GPUs have their own compiler, which these flags do not make faster.
 if os.environ.get("EIGENPAIR_LONG") != "1" and not PLATFORM:
     _make_compiler_quick()
 
@@ -36,7 +36,7 @@ import jax  # noqa: E402 - reads XLA_FLAGS and JAX_PLATFORMS
 
 jax.config.update("jax_enable_x64", True)
 
-# Settings that code bases switch on, and JAX's own tests do: nothing here may rely on implicit promotion.
+# Strict settings that some users and JAX's own tests use: our code must not rely on implicit promotion.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
@@ -44,7 +44,7 @@ if os.environ.get("EIGENPAIR_LONG") != "1":
     import scipy.linalg  # noqa: F401 - its LAPACK has to be there to be spoken to
     import threadpoolctl
 
-    # Matrices are small, and Julia's tests run beside these: a second thread does nothing but wait, and burns a core.
+    # Matrices are small, and Julia's tests run at the same time: a second thread would only wait in a busy loop.
     threadpoolctl.threadpool_limits(1, user_api="blas")
 
 if PLATFORM:

@@ -1,10 +1,10 @@
-"""Write the reference cases, or check that the files hold what the oracle says.
+"""Write the reference cases, or check that the files agree with the oracle.
 
     python tests/cases/generate.py                  write all files
     python tests/cases/generate.py hermitian        only that file
     python tests/cases/generate.py --check          recompute a fixed random sample and compare it byte for byte
 
-The same bytes come out on every machine: inputs are seeded by the case's id, and no BLAS takes part.
+Every machine writes the same bytes: inputs are seeded by the case's id, and no BLAS is used.
 """
 
 from __future__ import annotations

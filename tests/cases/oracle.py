@@ -1,8 +1,8 @@
 """High-precision reference: values by mpmath's eigensolvers, derivatives by central differences of those values.
 
-Nothing here knows a differentiation rule. A case names a function (docs: section "The functions"), the function is
-evaluated with 100 to 130 digits, and gradients and Hessian-vector products are differences of such evaluations over
-every real and imaginary part of every input entry. Truncation and rounding both stay below 1e-40 relative.
+No differentiation rule is used. A case names a function, the function is evaluated with 100 to 130 digits, and
+gradients and Hessian-vector products are differences of such evaluations over every real and imaginary part of every
+input entry. Truncation and rounding errors both stay below 1e-40 relative.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def tridiagonal(d: Matrix, e: Matrix) -> Matrix:
 
 
 def matrix_function(case: dict[str, Any], a: Matrix) -> Matrix:
-    """A function of a general matrix, by algorithms that know no eigenvalues: exponentials, square roots, inverses."""
+    """A function of a general matrix, by algorithms without eigenvalues: exponentials, square roots, inverses."""
     name = case["f"]["name"] if case["function"] == "matrix_function" else case["function"].removesuffix("m")
     one = mp.eye(a.rows)
     if name == "exp":
@@ -143,7 +143,7 @@ class Reference:
         self.cache: dict[Any, Any] = {}
 
     def read(self, inputs: Inputs) -> Inputs:
-        """What the function reads of its inputs: everything (general), or one Hermitian matrix each."""
+        """The part of the inputs that the function reads: everything (general), or one Hermitian matrix each."""
         if self.general or self.functional or self.tridiagonal:
             return inputs
         return read_hermitian(inputs[0], self.triangle), read_hermitian(inputs[1], self.triangle)

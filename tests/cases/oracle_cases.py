@@ -63,7 +63,7 @@ class Spec:
 
     @property
     def defective(self) -> bool:
-        """Whether eigenvalues coincide without as many eigenvectors."""
+        """Whether the matrix is defective: it has fewer eigenvectors than eigenvalues."""
         return self.spectrum == "defective"
 
 

@@ -18,7 +18,7 @@ Levels = list[Any]
 
 
 class Redraw(Exception):
-    """This draw of the inputs would make a poor test (a tie, a cancelled value): take the next."""
+    """These random inputs would make a poor test (a tie, a cancelled value): draw the next ones."""
 
 
 def is_complex(dtype: str) -> bool:

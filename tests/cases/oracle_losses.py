@@ -1,6 +1,6 @@
 """The losses of README.md and the scalar functions of the spectral cases, in mpmath arithmetic.
 
-Everything here is the documented formula written out; no derivative of anything appears.
+This module contains only the documented formulas; it has no derivatives.
 """
 
 from __future__ import annotations

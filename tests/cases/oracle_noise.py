@@ -1,8 +1,9 @@
-"""What rounding does to a gradient that passes through rounded eigenvectors, beyond the function's own conditioning.
+"""The effect of rounding errors on a gradient that is computed from rounded eigenvectors, beyond the function's own
+conditioning.
 
-A loss built from eigenvectors hands back a rounded cotangent; its rounding is not gauge-invariant, so it is divided by
-every gap among the columns used, even where the exact derivative is harmless. Perturbing the input does not show this.
-The estimates here only widen tolerances; no reference number depends on them.
+A loss of eigenvectors has rounded cotangents. Their rounding errors are not gauge-invariant, so they are divided by
+every gap among the columns used, even if the exact derivative is well conditioned. Perturbing the input does not show
+this. The estimates here only widen tolerances; no reference number depends on them.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from oracle_losses import EIGENVALUE_LOSSES, Loss, Matrix, largest, number, to_m
 
 
 def cotangent_sizes(loss: Loss, w: list[Any], v: Matrix) -> tuple[Any, Any]:
-    """Sizes of ∂loss/∂v and ∂loss/∂w, from the loss formula: how large the numbers a program rounds there are."""
+    """Sizes of ∂loss/∂v and ∂loss/∂w, from the loss formula: the size of the numbers that a program rounds there."""
     name = loss["name"]
     if name in EIGENVALUE_LOSSES:
         if name == "weighted_sum":

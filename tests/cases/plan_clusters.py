@@ -1,4 +1,4 @@
-"""General problems whose eigenvalues coincide: in integers, so that they do so exactly for the floats given."""
+"""General problems whose eigenvalues coincide: built from integers, so they coincide exactly for the given floats."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def holds_an_axis(v: Matrix, numbers: list[int]) -> bool:
 
 
 def check_gaps(spec: Spec, inputs: Inputs, w: list[Any]) -> None:
-    """Clusters there must be, and far enough apart to be told apart by the documented width."""
+    """Checks that there are clusters, and that they are separated by more than the documented width."""
     numbers = cluster_numbers(w)
     if not any(repeated(numbers)):
         raise Redraw("no cluster")
@@ -170,7 +170,7 @@ def check_gaps(spec: Spec, inputs: Inputs, w: list[Any]) -> None:
 
 
 def promise(spec: Spec, parts: Parts) -> Parts:
-    """What the documentation says of this loss where eigenvalues coincide."""
+    """The documented verdict on this loss where eigenvalues coincide."""
     symmetric = spec.loss.endswith((".equal", ".outside")) or spec.loss in ("sum_squares", "resolvent")
     if symmetric and spec.spectrum == "degenerate":
         return parts

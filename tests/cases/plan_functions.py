@@ -1,4 +1,4 @@
-"""Which cases functions.json holds: functions of general matrices, and how each one's inputs are made."""
+"""The cases of functions.json: functions of general matrices, and how their inputs are made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cases general.json holds, and how each one's inputs are made."""
+"""The cases of general.json, and how their inputs are made."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def symmetric_matrix(spec: Spec, rng: random.Random) -> Matrix:
 
 
 def raw_problem(spec: Spec, rng: random.Random) -> Inputs:
-    """(a, b) with the spectrum asked for, in the dtype."""
+    """(a, b) with the spectrum of the specification, in the dtype."""
     n, cx = spec.n, spec.complex
     if spec.spectrum == "symmetric-by-accident":
         return require_exact(symmetric_matrix(spec, rng), spec.dtype), None
@@ -153,7 +153,7 @@ def check_order(spec: Spec, w: list[Any]) -> None:
             raise Redraw("real parts too close to order by")
     crossed = any(abs(x.imag) > tiny for x in w)
     if not spec.complex and crossed != (spec.spectrum == "complex-pairs"):
-        raise Redraw("pairs where none were asked for, or the reverse")
+        raise Redraw("conjugate pairs where none were requested, or the reverse")
 
 
 def build(spec: Spec, rng: random.Random) -> Parts:
@@ -179,7 +179,7 @@ def spec_for(dtype: str, spectrum: str, loss: str, n: int, **axes: Any) -> Spec:
 
 
 def size(turn: int, dtype: str, order: int = 1) -> int:
-    """Sizes 2 to 5, smaller where a case is dear."""
+    """Sizes 2 to 5, smaller if a case is expensive."""
     if order == 2:
         return 2 + turn % 2
     return (3, 2, 4, 5)[turn % 4] if not dtype.startswith("complex") else (2, 3, 3, 4)[turn % 4]
@@ -199,7 +199,7 @@ def distinct_specs() -> Iterator[Spec]:
 
 
 def accident_specs() -> Iterator[Spec]:
-    """Matrices that happen to be symmetric or Hermitian, where no branch may be taken."""
+    """Matrices that happen to be symmetric or Hermitian, which must not be treated specially."""
     for turn, (dtype, loss) in enumerate(product(DTYPES, VALUE_LOSSES + VECTOR_LOSSES)):
         yield spec_for(dtype, "symmetric-by-accident", loss, size(turn, dtype))
     for dtype, loss in product(DOUBLE, ("weighted_sum", "sum_squares", "moduli", "fixed_gauge")):
@@ -262,7 +262,7 @@ def degenerate_specs() -> Iterator[Spec]:
 
 
 def refused_specs() -> Iterator[Spec]:
-    """Repeated eigenvalues where a derivative does not exist, and defective matrices, where hardly any does."""
+    """Repeated eigenvalues without a derivative, and defective matrices, where few derivatives exist."""
     for turn, dtype in enumerate(DTYPES):
         for loss in ("weighted_sum", "moduli"):
             yield spec_for(dtype, "degenerate", loss, 3 + turn % 2, variant="similar")

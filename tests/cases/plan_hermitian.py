@@ -1,4 +1,4 @@
-"""Which cases hermitian.json holds, and how each one's inputs are made."""
+"""The cases of hermitian.json, and how their inputs are made."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def pair_index(n: int) -> int:
 
 
 def raw_problem(spec: Spec, rng: random.Random) -> Inputs:
-    """(a, b) Hermitian, with the spectrum asked for; rounding is still to come unless it must be exact."""
+    """(a, b) Hermitian, with the spectrum of the specification; not yet rounded unless it must be exact."""
     n, kind, cx = spec.n, spec.kind, spec.complex
     if spec.spectrum == "degenerate":
         return degenerate_problem(spec, rng)
@@ -176,7 +176,7 @@ def build(spec: Spec, rng: random.Random) -> Parts:
 
 
 def promise(spec: Spec, parts: Parts) -> Parts:
-    """What the documentation says of this loss at this spectrum."""
+    """The documented verdict on this loss at this spectrum."""
     if not spec.degenerate or spec.loss in ("sum_squares", "resolvent", "weighted_sum.equal", "projector.whole"):
         return parts
     if spec.loss == "weighted_sum":
@@ -214,7 +214,7 @@ def distinct_specs() -> Iterator[Spec]:
 
 
 def near_specs() -> Iterator[Spec]:
-    """Close pairs, with losses that tell the pair apart and losses that do not."""
+    """Two close eigenvalues, with losses that distinguish them and losses that do not."""
     turn = 0
     resolving = ("moduli", "projector.cut", "fixed_gauge", "weighted_sum")
     for gap, dtype in product(("1e-04", "1e-07", "1e-10", "1e-13"), DOUBLE):

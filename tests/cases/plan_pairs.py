@@ -1,4 +1,4 @@
-"""Which cases pairs.json holds: spectral functions of definite pairs, and how each one's inputs are made."""
+"""The cases of pairs.json: spectral functions of definite pairs, and how their inputs are made."""
 
 from __future__ import annotations
 

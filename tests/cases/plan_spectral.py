@@ -1,4 +1,4 @@
-"""Which cases spectral.json holds, and how each one's inputs are made."""
+"""The cases of spectral.json, and how their inputs are made."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def grid_levels(levels: Levels) -> Levels:
 
 
 def raw_matrix(spec: Spec, rng: random.Random) -> tuple[Matrix, bool]:
-    """A Hermitian matrix with the spectrum asked for, and whether it must survive rounding exactly."""
+    """A Hermitian matrix with the spectrum of the specification, and whether rounding must not change it."""
     n, cx = spec.n, spec.complex
     if spec.variant == "zero":
         return mp.zeros(n), True
@@ -117,7 +117,7 @@ def projector_rank(spec: Spec) -> int:
 
 
 def set_least_value(parts: Parts, w: list[Any]) -> None:
-    """Say how small a value is one that has cancelled."""
+    """The size below which a value counts as cancelled."""
     assert parts.extra is not None
     f = (lambda x: mp.mpf(1)) if "k" in parts.extra else scalar_function(parts.extra["f"])
     size = max(abs(f(x)) for x in w)

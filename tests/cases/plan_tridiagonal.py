@@ -1,5 +1,5 @@
-"""Which cases tridiagonal.json holds: eigenpairs of real symmetric tridiagonal matrices, and how each one's inputs are
-made. `a` is the diagonal, `b` what is beside it, one row each."""
+"""The cases of tridiagonal.json: eigenpairs of real symmetric tridiagonal matrices, and how their inputs are made. `a`
+is the diagonal, `b` has the off-diagonal entries, one row each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WHOLE = {3: 2, 4: 2, 5: 1}
 
 
 def entries(spec: Spec, rng: random.Random) -> tuple[list[Any], list[Any]]:
-    """The diagonal, and what is beside it."""
+    """The diagonal, and the off-diagonal entries."""
     n = spec.n
     draw = lambda: mp.mpf(rng.choice((-1, 1)) * rng.randint(24, 64)) / 64  # noqa: E731
     if spec.spectrum == "degenerate":

@@ -1,4 +1,4 @@
-"""The stored cases against textbook formulas in float64: two ways to a gradient that share nothing.
+"""The stored cases against textbook formulas in float64: two ways to compute a gradient that share no code.
 
 A sample only, of the losses whose formulas are short; the libraries are checked against every case elsewhere.
 """

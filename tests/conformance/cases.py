@@ -24,7 +24,7 @@ Pair = tuple[np.ndarray, np.ndarray | None]
 
 @dataclass(frozen=True)
 class Result:
-    """What was computed for one case, in the convention of the cases: `∂L/∂Re + i ∂L/∂Im`."""
+    """The computed result of one case, in the convention of the cases: `∂L/∂Re + i ∂L/∂Im`."""
 
     value: np.ndarray
     eigenvalues: np.ndarray
@@ -34,7 +34,7 @@ class Result:
 
 @functools.cache
 def load() -> dict[str, Case]:
-    """All cases of functions that this eigenpair has, by id."""
+    """All cases of the functions that eigenpair has in Python, by id."""
     found = {}
     for family in FAMILIES:
         path = CASES / f"{family}.json"
@@ -165,7 +165,7 @@ def compute_single(case: Case) -> Result:
 
 @functools.cache
 def compute_group(key: tuple[Any, ...]) -> dict[str, Result]:
-    """All cases of a kind as one batch, with a matrix full of NaN among them: it must not touch its neighbours."""
+    """All cases of a kind as one batch, with a matrix full of NaN among them, which must not affect the others."""
     cases = groups()[key]
     members = [operands(case) for case in cases]
     p, matrices, direction = members[0]

@@ -1,4 +1,4 @@
-"""Looks for Julia once, and prints one line at the end: what ran in Julia, or what was skipped."""
+"""Searches for Julia once, and prints one line at the end: what ran in Julia, or what was skipped."""
 
 import os
 import sys

@@ -23,7 +23,7 @@ def number(x: Any) -> complex | float:
 
 
 def parameters(loss: dict[str, Any], dtype: str) -> dict[str, np.ndarray]:
-    """What a loss takes besides the results, in the precision of the case."""
+    """The parameters of a loss, in the precision of the case."""
     dtype = np.dtype(dtype)
     real, complex_ = np.finfo(dtype).dtype, np.result_type(dtype, np.complex64)
     found = {}

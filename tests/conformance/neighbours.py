@@ -2,7 +2,7 @@
 
     python neighbours.py eigenpair torch mkl julia …
 
-After each step all that is there computes, and eigenpair's results must be what they were. Run by test_neighbours.py.
+After each step all libraries loaded so far compute, and eigenpair's results must not change. Run by test_neighbours.py.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def use_eigenpair() -> None:
 
 
 def use_torch() -> None:
-    """torch, whose wheels carry MKL and OpenMP."""
+    """torch, whose wheels contain MKL and OpenMP."""
     import torch
 
     w = torch.linalg.eigvalsh(torch.tensor(A))
@@ -48,7 +48,7 @@ def use_torch() -> None:
 
 
 def use_mkl() -> None:
-    """MKL as a NumPy that is linked to it has it: all of its names visible to everybody."""
+    """MKL as loaded by a NumPy that is linked to it: all of its symbols are globally visible."""
     library = ctypes.CDLL(os.environ["EIGENPAIR_TEST_MKL"], mode=ctypes.RTLD_GLOBAL)
     a, w, work, info = A.copy(), np.empty(N), np.empty(100 * N), ctypes.c_int()
     n, size = ctypes.c_int(N), ctypes.c_int(work.size)
@@ -69,7 +69,7 @@ def use_julia() -> None:
 
 
 def use_numpy() -> None:
-    """NumPy's and SciPy's own."""
+    """NumPy and SciPy."""
     import scipy.linalg
 
     np.testing.assert_allclose(scipy.linalg.eigvalsh(A), EXPECTED, rtol=1e-12, atol=1e-12)

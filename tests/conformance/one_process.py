@@ -1,6 +1,6 @@
 """Both languages in one process, Julia's package with the LAPACK that Python uses. Run by test_one_process.py.
 
-Prints a line of JSON: how many cases had equal bits, which had not, and how far gradients are apart at most.
+Prints a line of JSON: the number of cases with equal bits, the other cases, and the largest difference of gradients.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ end
 
 
 def addresses() -> dict[str, int]:
-    """What the core is lent in Python: SciPy's BLAS and LAPACK, by routine name."""
+    """The BLAS and LAPACK of the core in Python: SciPy's, by routine name."""
     from scipy.linalg import cython_blas, cython_lapack
 
     get_name, get_pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer

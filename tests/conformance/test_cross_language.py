@@ -1,6 +1,6 @@
-"""Python against Julia, case by case, through files: a Julia process writes what it computed, with its own LAPACK.
+"""Python against Julia, case by case, through files: a Julia process writes its results, computed with its own LAPACK.
 
-`EIGENPAIR_RESULTS` names the file where a Julia process that is running its own tests leaves what it computed.
+`EIGENPAIR_RESULTS` names the file to which a Julia process that runs its own tests writes its results.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CASES = cases.load()
 
 @pytest.fixture(scope="module")
 def written(julia, tmp_path_factory):
-    """What Julia wrote, by case."""
+    """Julia's results, by case."""
     if coming := os.environ.get("EIGENPAIR_RESULTS"):
         return json.loads(wait_for(Path(coming)))["results"]
     output = tmp_path_factory.mktemp("julia") / "results.json"
@@ -33,7 +33,7 @@ def written(julia, tmp_path_factory):
 def wait_for(file: Path) -> str:
     deadline = time.monotonic() + 3600
     while not file.exists():
-        assert time.monotonic() < deadline, f"{file} did not come"
+        assert time.monotonic() < deadline, f"{file} was not written in time"
         time.sleep(0.5)
     return file.read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The core beside torch, MKL and Julia in one process, in any order."""
+"""The core with torch, MKL and Julia in one process, in any order."""
 
 from __future__ import annotations
 

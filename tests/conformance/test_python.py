@@ -1,7 +1,7 @@
 """Python alone against the 50-digit oracle: every case's value, eigenvalues, gradient, second order and verdict.
 
 `EIGENPAIR_CASES=few` takes the first case of every function, precision, type, order and verdict. `EIGENPAIR_PART=2/8`
-takes the second of eight parts, so that eight processes do everything: one alone is held up by XLA's compiler.
+takes the second of eight parts, so that eight processes run everything: in one process, XLA's compiler takes most time.
 """
 
 from __future__ import annotations

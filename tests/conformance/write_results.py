@@ -1,4 +1,4 @@
-"""python tests/conformance/write_results.py OUTPUT [FILE...]: what Python computes for every case, as JSON.
+"""python tests/conformance/write_results.py OUTPUT [FILE...]: writes Python's results for every case as JSON.
 
 The format is that of julia/test/write_results.jl: `{"language", "results": {id: {"value", "gradient": {"a", "b"},
 "hvp", "verdict"}}}`, matrices as in the cases, NaN written as null.

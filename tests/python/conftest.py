@@ -1,4 +1,4 @@
-"""The helpers in this folder are for the tests in all of its rooms."""
+"""Makes the helpers in this folder available to the tests in all of its subfolders."""
 
 import sys
 from pathlib import Path

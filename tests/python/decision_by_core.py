@@ -1,4 +1,4 @@
-"""The core's decision, `eigenpair_decide` of its C ABI, called by ctypes."""
+"""The core's decision, `eigenpair_decide` of its C ABI, called through ctypes."""
 
 import ctypes
 

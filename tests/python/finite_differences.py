@@ -1,4 +1,4 @@
-"""What derivatives are compared with: finite differences of the function itself."""
+"""Finite differences of a function, with which its derivatives are compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inputs with known spectra, losses that do not depend on the gauge, and what else many tests need."""
+"""Inputs with known spectra, losses that do not depend on the gauge, and other code that many tests need."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from eigenpair import native
 from eigenpair.degeneracy import check
 
-# Where there are no kernels, XLA computes, which takes denormal numbers for zero.
+# Without kernels XLA computes, which treats denormal numbers as zero.
 KERNELS = native.has_cpu_kernels()
 needs_kernels = pytest.mark.skipif(not KERNELS, reason=f"no kernels: {native.why_no_kernels()}")
 
@@ -167,6 +167,6 @@ def of_matrices(loss, **options):
 
 
 def wait_for(x):
-    """Returns when `x` is computed and the warnings on the way are out."""
+    """Waits until `x` has been computed and its warnings have been issued."""
     jax.block_until_ready(x)
     jax.effects_barrier()

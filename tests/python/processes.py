@@ -1,4 +1,4 @@
-"""Runs Python code in a new process, which has no state of this one."""
+"""Runs Python code in a new process, without the state of this one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 
 
 def quick(*flags):
-    """The environment of a process that compiles as this one does, with more `flags`."""
+    """The environment of a process that compiles like this one, with additional `flags`."""
     return {"XLA_FLAGS": " ".join([*flags, os.environ.get("XLA_FLAGS", "")])}
 
 
@@ -21,7 +21,7 @@ EIGHT_DEVICES = quick("--xla_force_host_platform_device_count=8")
 
 
 def run(code, *, timeout=120, arguments=(), cpus=None, **environment):
-    """The standard output of the code. `cpus`: how many the process may use, set before JAX counts them."""
+    """The standard output of the code. `cpus`: the number of processors for the process, set before JAX counts them."""
     prelude = "import os\n"
     if cpus is not None:
         prelude += f"os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{cpus}])\n"
@@ -30,7 +30,7 @@ def run(code, *, timeout=120, arguments=(), cpus=None, **environment):
 
 
 def run_together(code, arguments, *, timeout, **environment):
-    """The standard outputs of as many processes at once as there are tuples of arguments. None outlives this call."""
+    """The standard outputs of several processes at once, one for each tuple of arguments. All have ended on return."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("EIGENPAIR_", "JAX_", "XLA_"))}
     started = []
     with contextlib.ExitStack() as stack:

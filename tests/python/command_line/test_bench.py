@@ -1,4 +1,4 @@
-"""`eigenpair bench`: a table of times."""
+"""`eigenpair bench`: prints a table of times."""
 
 import json
 

@@ -141,7 +141,7 @@ def test_rounding_is_no_coupling(dtype, gaps, rule):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("coupling", [1e-3, 1e-6, 1e-9])
 def test_small_couplings_are_no_rounding(coupling, rule):
-    """Although much larger numbers are elsewhere in the direction, or in the vectors of a pair."""
+    """A coupling is found although the direction, or the vectors of a pair, also contain much larger numbers."""
     n = 5
     a = np.diag([-1.0, 1, 1, 3, 4])
     turn = np.eye(n)
@@ -212,7 +212,7 @@ def test_second_derivatives_of_distinct_spectra_are_what_they_were():
 
 def test_at_the_identity():
     """LAPACK's basis there is special: diagonal directions couple nothing, so tangents are right for losses that have a
-    derivative. Forward mode also sees a direction that turns the vectors; reverse mode cannot."""
+    derivative. Forward mode also detects a direction that rotates the vectors; reverse mode cannot."""
     sigma = np.array([[0.0, 1], [1, 0]])
     f = lambda a: jnp.trace(sigma @ around(*eigh(a)[::-1]))  # noqa: E731
     assert np.isnan(jax.jvp(f, (np.eye(2),), (sigma,))[1])
@@ -318,7 +318,7 @@ def test_masked_tangents_are_right_for_invariant_subspaces():
 
 @pytest.mark.parametrize("size", [0.0, 1e-9])
 def test_nearly_defective_eigenvalues_have_no_tangents(size):
-    """If left and right vectors are nearly orthogonal, no coupling is small enough to be rounding."""
+    """If left and right vectors are nearly orthogonal, no coupling is small enough to be a rounding error."""
     a = np.diag([1.0, 1, 3]) + np.diag([1.0, 0], 1)
     a[1, 0] = size**2
     _, found = jax.jvp(eigenpair.eig, (a,), (np.eye(3),))
@@ -326,7 +326,7 @@ def test_nearly_defective_eigenvalues_have_no_tangents(size):
         assert np.isnan(x[..., :2]).all()
 
 
-# ---- what is said of it -------------------------------------------------------------------------------------------
+# ---- explanations -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("under", [lambda f: f, jax.jit])

@@ -1,4 +1,4 @@
-"""Where eigenvalues coincide: an answer is right, or it is NaN."""
+"""Where eigenvalues coincide, a result is right, or it is NaN."""
 
 import eigenpair
 import jax
@@ -125,7 +125,7 @@ def test_a_refusal_in_the_gradient_of_b_too():
 
 @pytest.mark.parametrize("type", [0, 1, 2, 3])
 def test_rotating_the_basis_of_a_cluster_changes_no_answer(type):
-    """An answered gradient does not depend on which vectors the solver happened to return."""
+    """A gradient that is not NaN does not depend on which vectors the solver happened to return."""
     matrices = degenerate(type, "complex128")
     names = tuple(range(len(matrices)))
     for loss in SMOOTH:
@@ -177,8 +177,8 @@ def test_values_only_of_eigh_too():
 
 
 def test_masked_forward_mode_agrees_where_reverse_mode_answers():
-    """By default, forward mode gives NaN where the vectors turn, since it does not see the loss: see
-    test_coupled.py."""
+    """By default, forward mode returns NaN if the perturbation rotates the vectors, because it does not see the loss:
+    see test_coupled.py."""
     (a,) = degenerate(0, "complex128")
     for loss in SMOOTH:
         assert_tangent(of_matrices(loss, degeneracy=check(coupled="mask")), (a,))

@@ -57,7 +57,7 @@ def test_explanation_names_the_matrix_of_a_batch():
 
 
 def test_generic_basis_finds_out_what_the_special_one_hides():
-    """At A = I two losses hand over the same cotangents and have different derivatives, 2 and 0."""
+    """At A = I two losses have the same cotangents but different derivatives, 2 and 0."""
     b = np.array([[0.0, 1.0], [1.0, 0.0]])
 
     def one(a):

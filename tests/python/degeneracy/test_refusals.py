@@ -1,4 +1,4 @@
-"""`check(refused="zero")` and a tally: a training step goes on without the refused matrices, and counts them."""
+"""`check(refused="zero")` and a tally: a training step leaves out the refused matrices, and counts them."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Small Hermitian problems by element-wise operations, on the CPU: `EIGENPAIR_KERNELS=off` sends everything there.
+"""Small Hermitian problems by element-wise operations, on the CPU, with `EIGENPAIR_KERNELS=off`.
 
 `make test-elementwise` runs the conformance suite that way.
 """

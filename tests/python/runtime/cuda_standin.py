@@ -1,8 +1,8 @@
-"""Importing this module replaces cuSOLVER by SciPy and sends computations on the CPU down the path for CUDA.
+"""Importing this module replaces cuSOLVER by SciPy, and computations on the CPU use the code for CUDA.
 
-So everything but the device is tested: the choice of the routine, the use of its results, and the derivatives. SciPy
-answers as cuSOLVER does: in some order and gauge, conjugate pairs packed, finite nonsense where it failed. The
-conformance suite on it, by hand: `PYTHONPATH=tests/python pytest -p cuda_standin tests/conformance`.
+So everything except the device is tested: the choice of the routine, the use of its results, and the derivatives. SciPy
+returns results like cuSOLVER: in any order and gauge, with packed conjugate pairs, and meaningless numbers after a
+failure. To run the conformance suite with it: `PYTHONPATH=tests/python pytest -p cuda_standin tests/conformance`.
 """
 
 import jax

@@ -1,5 +1,5 @@
-"""What is written in more than one language: `csrc/problems.inc` and `eigenpair.h` against Python's list of targets,
-Julia's structs and entry points, and the structs of the tests; the core's explanations of NaN against Python's."""
+"""Definitions that exist in several languages agree: `csrc/problems.inc` and `eigenpair.h` with Python's list of
+targets, Julia's structs and entry points, and the structs of the tests; the core's explanations with Python's."""
 
 import ctypes
 import re

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from processes import quick, run_together
 
-# Seconds after which processes that wait for each other in vain are ended.
+# Seconds after which processes that wait for each other without success are ended.
 SECONDS = 120
 
 PROGRAM = """

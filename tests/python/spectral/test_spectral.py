@@ -10,7 +10,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 from eigenpair.spectral import divided_differences
-from problems import adjoint, random, unitary
+from problems import random, with_spectrum
 
 SPECTRA = {
     "distinct": [0.7, 1.1, 1.9, 2.6],
@@ -31,9 +31,7 @@ FUNCTIONS = {
 
 
 def matrix(spectrum, dtype="float64"):
-    q = unitary(spectrum, 4, dtype)
-    a = (q * np.array(SPECTRA[spectrum])) @ adjoint(q)
-    return ((a + adjoint(a)) / 2).astype(dtype)
+    return with_spectrum(SPECTRA[spectrum], spectrum, dtype)
 
 
 def second_order(f, x, tolerance):
