@@ -1,4 +1,4 @@
-"""Gradient error against eigenvalue gap: eigenpair and its peers on three losses, against 50 digits.
+"""Gradient error against eigenvalue gap: eigenpair and other libraries on three losses, against 50 digits.
 
 `python benchmarks/accuracy.py` writes docs/gradient_error.png and benchmarks/results/accuracy.json. Peers that are
 not installed are left out. A gradient that is not a number is drawn on the line at the top, and counted in the table.
@@ -62,7 +62,7 @@ def reference(loss: str, a: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 
 def from_pairs(loss: str, w, v, c, module):
-    """The losses as people write them, from eigenvalues and vectors."""
+    """The losses as users write them, with eigenvalues and eigenvectors."""
     if loss == "projector":
         low = v[:, :OCCUPIED]
         return (c * (low @ low.T)).sum()

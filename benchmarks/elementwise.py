@@ -1,9 +1,9 @@
 """Small Hermitian matrices by element-wise operations, on a CPU: `python benchmarks/elementwise.py [--quick]`.
 
-This is what platforms without kernels run. For each order and type, the table shows how long XLA takes to compile the
-solver, how long JAX takes to lower solver and gradient for a TPU, and the time of 10,000 matrices beside the core and
-`jnp.linalg.eigh`. Contenders take turns. A ratio is the median of the ratios within rounds, with its quartiles; above
-1, the element-wise solver takes less.
+Platforms without kernels use this solver. For each order and type, the table shows the time that XLA takes to compile
+the solver, the time that JAX takes to lower solver and gradient for a TPU, and the time for 10,000 matrices, compared
+with the core and `jnp.linalg.eigh`. Contenders take turns. A ratio is the median of the ratios within rounds, with its
+quartiles; above 1, the element-wise solver is faster.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Functions of pairs and general matrices with equal eigenvalues: what other packages return, and the right values.
+"""Functions of pairs and general matrices with equal eigenvalues: the results of other packages, and the right values.
 
-`python benchmarks/functions_of_matrices.py` prints the table of docs/degeneracy.md, "Beside other packages". Peers that
-are not installed are left out: `pip install pyscfad torch eigh`. The right values need no derivative rule: finite
-differences with 40 digits (mpmath), and JAX's `expm`.
+`python benchmarks/functions_of_matrices.py` prints the tables of docs/degeneracy.md, "Comparison with other packages".
+Packages that are not installed are left out: `pip install pyscfad torch eigh`. The right values need no derivative
+rule: finite differences with 40 digits (mpmath), and JAX's `expm`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def of_reduced(eigh: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def solvers_of_pairs() -> dict[str, Callable[[Any, Any], Any]]:
-    """Of the packages that are installed."""
+    """The solvers of the installed packages."""
     found: dict[str, Callable[[Any, Any], Any]] = {
         "eigenpair.eigh": eigenpair.eigh,
         "jnp.linalg.eigh, Cholesky": of_reduced(jnp.linalg.eigh),

@@ -126,7 +126,7 @@ def reduced(a: Any, b: Any) -> Any:
 
 
 def chained(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """`f` again and again, as part of a larger program."""
+    """`f` called repeatedly, as part of a larger program."""
 
     def many(a: Any) -> Any:
         return jax.lax.fori_loop(0, CHAIN, lambda _, x: x + 1e-3 * f(x), a)
@@ -224,7 +224,7 @@ def prepare(pool: futures.ThreadPoolExecutor, row: tuple[str, int, int, str]) ->
 
 
 def measure(prepared: dict[str, Any]) -> dict[str, list[float] | str]:
-    """By contender: milliseconds of a call that is waited for, and of one call among many; or why there are none."""
+    """By contender: milliseconds per call, waiting for each call, and enqueuing many; or the reason of a failure."""
     results: dict[str, list[float] | str] = {name: why for name, why in prepared.items() if isinstance(why, str)}
     runs = {}
     for name, future in prepared.items():
@@ -264,7 +264,7 @@ def table(rows: list[dict[str, Any]], left_out: list[str]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row["times"]))
     text = "\n".join(
         [
-            "Milliseconds: the median of calls that are waited for / of one call among many. "
+            "Milliseconds per call (medians): each call waited for / many calls enqueued before waiting. "
             "`call`: the core's call alone, by driver and triangle. "
             f"`chained`: {CHAIN} in one program. `–`: not there, or it failed.\n",
             "| what | n | batch | type | " + " | ".join(names) + " |",

@@ -1,7 +1,7 @@
 """Instructions that three paths of the core execute, counted by callgrind: a check for regressions without noise.
 
-`python benchmarks/instructions.py` compares with instructions.json, where `--update` writes what is now. LAPACK's own
-instructions are compared only with the same LAPACK. Its kernels are those for the processor that valgrind emulates.
+`python benchmarks/instructions.py` compares with instructions.json; `--update` writes the current counts there. The
+instructions of LAPACK are compared only with the same LAPACK. Its kernels are those for valgrind's processor.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A few eigenpairs of a large Laplacian with edge weights, and the gradient with respect to all weights, beside the
-peers.
+"""A few eigenpairs of a large Laplacian with edge weights, and the gradient with respect to all weights, compared with
+other libraries.
 
     python benchmarks/large.py [--size 100] [--pairs 8] [--rounds 3] [--tolerance 1e-9]
 

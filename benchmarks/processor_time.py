@@ -1,12 +1,11 @@
-"""Processor time beside wall time: `python benchmarks/processor_time.py [--quick] [--one] [NAME ...]`.
+"""Processor time and wall time: `python benchmarks/processor_time.py [--quick] [--one] [NAME ...]`.
 
-A library's threads that wait busily cost no wall time on a machine at rest; they cost processor time, and wall time on
-one that has other work. So every call is made alone: the processor time of all threads of the process is read before it
-and again when LAPACK's threads have gone to sleep. Contenders take turns; a ratio is the median of the ratios within
-rounds, with its quartiles. Above 1, eigenpair takes less.
+Threads that wait in a busy loop cost no wall time on an idle machine. But they cost processor time, and on a busy
+machine wall time. So every call is made alone: the processor time of all threads of the process is read before the call
+and again when LAPACK's threads sleep. Contenders take turns; a ratio is the median of the ratios within rounds, with
+its quartiles. Above 1, eigenpair takes less.
 
-`--one`: BLAS and LAPACK on one thread. Otherwise they have as many as they take by themselves. NAME: only these
-functions.
+`--one`: BLAS and LAPACK on one thread. Otherwise they use their default. NAME: only these functions.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ def value_and_gradient(function: Function) -> Function:
 
 
 def rest() -> float:
-    """Waits until no thread waits busily; returns the processor time that these took, in seconds."""
+    """Waits until no thread is in a busy loop; returns the processor time that these threads took, in seconds."""
     start = time.process_time()
     taken = start
     for _ in range(100):

@@ -1,4 +1,4 @@
-"""Everything against its peers: `python benchmarks/run.py`, or with --quick in less than two minutes.
+"""All measurements, against other libraries: `python benchmarks/run.py`, or with --quick in less than two minutes.
 
 Tables, plots and JSON go to benchmarks/results; with --publish, tables and plots to docs as well.
 """

@@ -1,4 +1,4 @@
-"""Functions of Hermitian matrices beside the same written plainly with `jnp`: the ratio of times.
+"""Functions of Hermitian matrices, compared with the same written with plain `jnp`: the ratio of times.
 
 `python benchmarks/spectral.py [--rounds N] [--cases value,gradient,product,hessian] [--orders 3,4,…]` runs both on one
 processor, in turns, and prints the median and the quartiles of the ratio of their times (above 1: we are faster), and
@@ -63,7 +63,7 @@ def hessian(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def weighted(values: Callable[..., Any]) -> Callable[..., Any]:
-    """A loss of eigenvalues that tells them apart."""
+    """A loss of eigenvalues that distinguishes them."""
     return lambda a: jnp.sum((jnp.arange(a.shape[-1]) + 1) * values(a) ** 2)
 
 

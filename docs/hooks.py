@@ -1,7 +1,7 @@
-"""What mkdocs does beside its plugins: docstrings of the Julia package in the pages.
+"""A hook for mkdocs: docstrings of the Julia package in the pages.
 
-A line `::: julia NAME …` becomes the docstrings of these names, read from `julia/src` as text: building the pages needs
-no Julia. A name without a docstring is an error.
+A line `::: julia NAME …` is replaced by the docstrings of these names, read from `julia/src` as text, so building the
+pages needs no Julia. A name without a docstring is an error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `make demo` runs: water and graphene, differentiated; tables, pictures, and the same in Julia."""
+"""The program of `make demo`: water and graphene, differentiated; tables, pictures, and the same in Julia."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def run_julia(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray] | None:
-    """What examples/demo.jl makes of the same arrays; `None`, and one line why, where Julia is not to be had."""
+    """The results of examples/demo.jl for the same arrays. Without Julia, `None`, and one line that says why."""
     julia = julia_runner.find()
     if not julia:
         print(f"Not compared: {julia.why_not}.")

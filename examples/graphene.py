@@ -44,8 +44,8 @@ def bands(k: Any) -> Any:
     return eigenpair.eigvalsh(bloch(k))
 
 
-# At K the off-diagonal of H is what rounding leaves of hoppings larger than H itself, and H does not tell. So "equal
-# eigenvalues" is said wider here than by the default, which knows of H's own size only.
+# At K the off-diagonal entry of H consists of rounding errors of hoppings that are larger than H itself. The default
+# policy knows only the size of H, so clusters must be wider here.
 TOUCHING = check(c=1e3)
 
 

@@ -9,7 +9,7 @@ nuclear coordinates; the eigenproblem and all derivatives through it are ours:
 self-consistency condition `D = density(F(D), S)`: forward mode through `eigenpair.eigh`, then one linear system. In
 quantum chemistry this is the coupled-perturbed Hartree–Fock method; here it is `jax.jvp` and a solve.
 
-The judge is PySCF alone: finite differences of the orbital energies of complete calculations at displaced nuclei.
+The reference is PySCF: finite differences of the orbital energies of complete calculations at displaced nuclei.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from pyscf import gto, lib, scf
 
-lib.num_threads(1)  # thirteen basis functions: threads only get in each other's way
+lib.num_threads(1)  # with thirteen basis functions, threads only slow each other down
 
 BASIS = "6-31g"
 OCCUPIED = 5

@@ -1,5 +1,5 @@
-"""The arithmetic floor of small matrices: the operations that the algorithm needs, divided by the operations a second
-that the processor does."""
+"""The arithmetic floor of small matrices: the number of operations of the algorithm, divided by the operations per
+second of the processor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine that the numbers depend on: processor, system, versions."""
+"""The machine on which the numbers depend: processor, system, versions."""
 
 from __future__ import annotations
 

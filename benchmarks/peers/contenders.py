@@ -1,4 +1,4 @@
-"""eigenpair and its peers in Python, each as a function of no arguments that does one task and waits for the result."""
+"""eigenpair and other libraries in Python: functions without arguments that do one task and wait for the result."""
 
 from __future__ import annotations
 
@@ -83,19 +83,19 @@ def ours_all(case: Case, given: Data) -> Call:
 
 
 def ours_forward(case: Case, given: Data) -> Call:
-    """Our forward pass, to which a gradient is compared."""
+    """Our forward pass, with which a gradient is compared."""
     return ours(dataclasses.replace(case, task="forward"), given)
 
 
 def nothing(case: Case, given: Data) -> Call:
-    """The time of JAX for a program that only reads and writes as much, and for the loss."""
+    """A JAX program that only reads and writes the same amount of data and computes the loss."""
     import jax.numpy as jnp
 
     return on_jax(case, given, lambda a: (a[..., 0] * 2, a * 2), lambda a: jnp.diagonal(a, axis1=-2, axis2=-1) * 2)
 
 
 def jax_numpy(case: Case, given: Data) -> Call:
-    """`jnp.linalg`; generalized problems by Cholesky and triangular solves, as one writes them without a library."""
+    """`jnp.linalg`; generalized problems by Cholesky and triangular solves, as users write them without a library."""
     import jax.numpy as jnp
     from jax import lax
 

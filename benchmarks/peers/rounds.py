@@ -35,7 +35,7 @@ def measure(
     `now` is called with the name of the contender that is about to run, so that the parent process knows which one
     hangs. All have been called before.
     """
-    # Threads that have worked wait busily for a while (OpenBLAS's for some 20 ms), which slows down the next contender.
+    # After work, threads wait in a busy loop for a while (OpenBLAS's for about 20 ms) and slow down the next contender.
     # Below this size LAPACK uses no threads.
     pause = PAUSE_LARGE if n >= LARGE else PAUSE_SMALL
     repeat, cost, long = {}, 0.0, set()

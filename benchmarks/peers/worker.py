@@ -1,4 +1,4 @@
-"""Runs cases in one process: `worker.py SPECIFICATION.json`. Started by run.py, which sets threads and watches.
+"""Runs cases in one process: `worker.py SPECIFICATION.json`. Started by run.py, which sets threads and monitors it.
 
 Writes one line of JSON for each case to standard output, and the name of the running contender to a file.
 """

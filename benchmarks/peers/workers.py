@@ -1,4 +1,4 @@
-"""Starts workers with pinned threads, watches them, and goes on without a contender that hangs or crashes."""
+"""Starts workers with pinned threads, monitors them, and continues without a contender that hangs or crashes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TimeIsUp(Exception):
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Every library that asks the environment gets the same number of threads."""
+    """Every library that reads the environment gets the same number of threads."""
     names = ("OPENBLAS", "OMP", "MKL", "VECLIB_MAXIMUM", "BLIS", "NUMEXPR", "JULIA")
     return {
         **os.environ,

@@ -23,7 +23,7 @@ def tridiagonal(seed=0, n=N, batch=(), dtype="float64"):
 
 
 def band(u=2, lower=False, seed=0, n=N, batch=(), dtype="float64"):
-    """With NaN where nothing is read, but in the imaginary part of the diagonal."""
+    """The band with NaN in entries that are not read, except the imaginary part of the diagonal."""
     x = random(("band", seed, u), (*batch, u + 1, n), dtype)
     x[..., 0 if lower else u, :] += 2 * np.arange(n)
     for m in range(1, u + 1):
@@ -54,7 +54,7 @@ def whole_tridiagonal(d, e):
 
 
 def loss(w, v):
-    """Of every gap and of every vector, in any gauge."""
+    """A loss of every gap and every vector that does not depend on the gauge."""
     n, k = v.shape[-2:]
     shapes = inner(weights(n, v.dtype), around(v, jnp.tanh(w)))
     return shapes + inner(weights(n, w.dtype)[:, :k], jnp.real(v * jnp.conj(v))) + jnp.sum(w**3) / 10
@@ -320,7 +320,7 @@ def test_second_derivatives_of_complex_bands():
 
 
 def wilkinson():
-    """W21+: no entry beside the diagonal is zero, so all eigenvalues differ; the two largest agree to 13 digits."""
+    """W21+: no off-diagonal entry is zero, so all eigenvalues are distinct; the two largest agree to 13 digits."""
     return np.abs(np.arange(-10.0, 11)), np.ones(20)
 
 

@@ -1,4 +1,4 @@
-"""Pairs with a diagonal `b`, given by its diagonal: the same as with the matrix."""
+"""Pairs with a diagonal `b`, given as a vector: the same results as with the matrix."""
 
 import eigenpair
 import jax
@@ -102,7 +102,7 @@ def test_spectral_functions(type):
 
 
 def test_graded_masses():
-    """The problem in the metric of `b` is formed entry by entry, so that small masses do not blur the others."""
+    """The standard problem is formed entry by entry, so small masses do not increase the errors of the others."""
     b = np.array([1e-10, 1, 1, 1])
     c = with_spectrum([1.0, 2, 3, 4])
     a = c * np.sqrt(np.outer(b, b))

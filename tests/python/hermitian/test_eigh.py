@@ -1,4 +1,4 @@
-"""What eigh and eigvalsh return, against the definition of the problem and against SciPy."""
+"""The results of eigh and eigvalsh, against the definition of the problem and against SciPy."""
 
 import eigenpair
 import jax

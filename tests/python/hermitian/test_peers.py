@@ -1,4 +1,4 @@
-"""Cases that other libraries get wrong today: this one gets them right."""
+"""Cases for which other libraries return wrong results: eigenpair returns the right ones, or NaN."""
 
 import eigenpair
 import jax
@@ -127,8 +127,8 @@ def test_type_4_does_not_reach_lapack():
 
 @pytest.mark.skipif(not eigenpair.native.has_cpu_kernels(), reason="no kernels")
 def test_standard_problems_and_values_alone_are_asked_for_as_such():
-    """They are not solved as a generalized problem with B = I (1.4 times slower), nor with vectors that nobody
-    needs."""
+    """They are not solved as a generalized problem with B = I (1.4 times slower), nor with vectors that are not
+    needed."""
     text = jax.jit(eigvalsh).lower(np.eye(40)).as_text()
     call = next(line for line in text.splitlines() if "custom_call" in line)
     assert "type = 0" in call
@@ -166,7 +166,7 @@ def test_eigenvalues_split_by_rounding():
 
 
 def test_value_is_the_same_with_and_without_its_gradient():
-    """A function that reads one triangle must not read the symmetric part once a gradient is asked for."""
+    """A function that reads one triangle must not read the symmetric part when it is differentiated."""
     a = spoiled(with_spectrum([1.0, 2, 4], 8), True)
     for lower in (None, True, False):
         f = of_matrices(sum_squares, lower=lower)

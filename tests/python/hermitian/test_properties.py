@@ -1,4 +1,4 @@
-"""For random spectra, clusters, scales and gauges: an answer is right, or it is NaN."""
+"""For random spectra, clusters, scales and gauges, a result is right, or it is NaN."""
 
 import jax
 import jax.numpy as jnp
@@ -73,7 +73,7 @@ def test_projector_on_a_cluster(clusters, seed, dtype, exponent):
 @quiet
 @given(clustered(), seeds, dtypes, exponents, st.integers(1, N - 1))
 def test_cut_through_a_cluster_is_refused(clusters, seed, dtype, exponent, k):
-    """A projector is answered if and only if it ends where a cluster ends."""
+    """A projector is not NaN if and only if it ends where a cluster ends."""
     sizes, levels = clusters
     a = matrix(sizes, levels, seed, dtype, exponent)
     answered = k in np.cumsum(sizes)
@@ -94,8 +94,8 @@ def test_symmetric_functions_of_eigenvalues(clusters, seed, dtype, exponent):
 @quiet
 @given(st.integers(0, 40), seeds, dtypes, exponents)
 def test_gap_of_any_size(bits, seed, dtype, exponent):
-    """From well separated to equal eigenvalues: the error grows like rounding divided by the gap, until the answer is
-    NaN."""
+    """From well separated to equal eigenvalues: the error grows like a rounding error divided by the gap, until the
+    result is NaN."""
     gap = 2.0**-bits
     a = with_spectrum([-1.0, 1, 1 + gap, 3], seed, dtype) * 2.0**exponent
     found = np.conj(GRADIENTS[2](a)) * 2.0**exponent

@@ -204,7 +204,7 @@ def test_residuals_that_lack_batch_axes():
 
 
 def test_who_asks_for_an_explanation_gets_it():
-    """The core refuses without a text, so JAX computes and explains."""
+    """The core refuses without an explanation, so JAX computes and explains."""
     static = {"inputs": (True, False), "outputs": (True, True, False), "reverse": True, "type": 0}
     kept = (jnp.zeros(2), jnp.eye(2))
     assert primitive.on_cpu(kept, triangle="lower", policy=check(explain=True), **static) is None

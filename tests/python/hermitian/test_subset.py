@@ -41,7 +41,7 @@ def test_equals_scipy():
 
 @pytest.mark.parametrize("type", TYPES)
 def test_gradients(type):
-    """The vectors that are left out contribute to the gradient, since the kept ones turn into them."""
+    """The vectors outside the subset contribute to the gradient, because those inside rotate into them."""
     matrices, options = problem(type, lower=True)
     assert_gradient(of_matrices(moduli, **options, subset_by_index=(1, 1)), matrices)
 

@@ -82,7 +82,7 @@ def test_bands():
     np.testing.assert_allclose(traced, [*expected.eigenvalues, *[np.nan] * (4 - len(expected.eigenvalues))])
 
 
-# ---- how many there are -------------------------------------------------------------------------------------------
+# ---- the number of results ----------------------------------------------------------------------------------------
 
 
 def test_more_than_there_is_room_for():

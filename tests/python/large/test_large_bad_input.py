@@ -1,4 +1,4 @@
-"""Problems without an answer give an error or NaN, with a message that says what to do."""
+"""Problems without a solution give an error or NaN, with a message that says what to do."""
 
 import signal
 import subprocess
