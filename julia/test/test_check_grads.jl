@@ -36,7 +36,7 @@ verdicts(f, arguments...; options...) = [c.verdict for c in EigenPair.check_grad
 
     @test_throws "one real number" EigenPair.check_grads(Zygote.gradient, x -> x, a)
     @test_throws "no argument" EigenPair.check_grads(Zygote.gradient, x -> 1.0, 3)
-    @test_throws "no derivative to look at" EigenPair.check_grads(Zygote.gradient, x -> NaN * sum(x), a)
+    @test_throws "so it has no derivative" EigenPair.check_grads(Zygote.gradient, x -> NaN * sum(x), a)
     @test_throws "directions" EigenPair.check_grads(Zygote.gradient, sum, a; directions = 0)
 end
 

@@ -61,7 +61,7 @@ def test_unknown_options_of_spectral_functions():
 def test_singular_shift_and_indefinite_b():
     with pytest.raises(ValueError, match="move it a little"):
         eigsh(np.diag(np.arange(60.0)), 2, sigma=3.0)
-    with pytest.raises(ValueError, match="b must be positive definite"):
+    with pytest.raises(ValueError, match="b is not positive definite"):
         eigsh(A, 2, b=np.diag(np.linspace(-1, 2, 60)), sigma=0.5)
     with pytest.warns(ConvergenceWarning, match="b is not positive definite"):
         assert np.all(np.isnan(eigsh(A, 2, b=np.diag(np.linspace(-1, 2, 60))).eigenvalues))
