@@ -46,7 +46,7 @@ function graphene(H, dH)
     bands = eigvalsh(H)
     velocities = zeros(2, size(bands)...)
     for band in axes(bands, 1)
-        # The bands at different k are independent: one gradient of their sum holds them all.
+        # The bands at different k are independent, so one gradient of their sum contains all derivatives.
         H̄, = Zygote.gradient(H -> sum(eigvalsh(H)[band, :]), H)
         for k in axes(H, 3), direction in 1:2
             velocities[direction, band, k] = inner(H̄[:, :, k], dH[:, :, direction, k])

@@ -1,5 +1,5 @@
-/* LAPACK's drivers called in a loop, with nothing around them but the copy that they need since they overwrite their
- * input: the floor that everything else is measured against. Double precision, 32-bit integers. */
+/* LAPACK's drivers called in a loop, with only the copy that they need because they overwrite their input: the lower
+ * bound with which all other times are compared. Double precision, 32-bit integers. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +62,7 @@ static void* run(void* argument) {
   return NULL;
 }
 
-/* The sizes of workspace that the driver asks for: asked once, outside of what is timed. */
+/* The workspace sizes of the driver, queried once, outside of the timed part. */
 int floor_workspace(int driver, void* routine, int vectors, int n, int first, int last, int* lwork, int* liwork) {
   double size = 0, nothing = 0;
   int isize = 0;

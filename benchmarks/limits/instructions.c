@@ -1,5 +1,5 @@
-/* One core path, for callgrind: instructions LIBEIGENPAIR LAPACK PREFIX SUFFIX TYPE N BATCH. Everything is loaded by
- * name, so that what runs is what is installed. The second call, in measured(), is what is counted. */
+/* One core path, for callgrind: instructions LIBEIGENPAIR LAPACK PREFIX SUFFIX TYPE N BATCH. All libraries are loaded
+ * by name, so the installed ones run. The instructions of the second call, in measured(), are counted. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +54,7 @@ int main(int count, char** arguments) {
         a[k * nn + i * n + j] = a[k * nn + j * n + i] = uniform();
         b[k * nn + i * n + j] = b[k * nn + j * n + i] = i == j ? (double)n : uniform() / 2;
       }
-  /* As the frontend of JAX asks. */
+  /* The same arguments as the JAX frontend. */
   eigenpair_hermitian_problem problem;
   memset(&problem, 0, sizeof problem);
   problem.struct_size = sizeof problem;

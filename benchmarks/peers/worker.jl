@@ -1,5 +1,5 @@
-# Runs cases in one process: `worker.jl SPECIFICATION.json`. Julia's counterpart of worker.py and rounds.py, which say
-# why; the lines written to standard output are the same.
+# Runs cases in one process: `worker.jl SPECIFICATION.json`. Julia's counterpart of worker.py and rounds.py, which give
+# the reasons; the lines written to standard output have the same format.
 using EigenPair, LinearAlgebra, Random, Statistics
 using JSON: JSON
 

@@ -1,4 +1,4 @@
-# The losses of the general and the spectral reference cases, of as few types as those of Losses.
+# The losses of the general and the spectral reference cases. Like those of Losses, they have few types.
 module GeneralLosses
 
 using ChainRulesCore

@@ -1,4 +1,4 @@
-# Derivatives along lines by dual numbers, all of one tag: code is compiled anew for every other one.
+# Derivatives along lines by dual numbers, all with the same tag, because code is compiled again for every other tag.
 module Lines
 
 using ForwardDiff: Dual, ForwardDiff, Tag
@@ -10,8 +10,8 @@ struct Line end
 """
     along(x, d)
 
-`x + t d` at `t = 0`, in dual numbers whose derivative is that with respect to `t`. What is along a line already may be moved
-along another.
+`x + t d` at `t = 0`, in dual numbers whose derivative is that with respect to `t`. `x` may already be such a line; then the result has
+both derivatives.
 """
 function along(x, d)
     R = real(eltype(x))

@@ -1,4 +1,4 @@
-# The losses of the reference cases (tests/cases/README.md), and what a case says, as Julia values.
+# The losses of the reference cases (tests/cases/README.md), and the contents of a case as Julia values.
 module Losses
 
 using ChainRulesCore
@@ -46,8 +46,8 @@ ChainRulesCore.rrule(::typeof(inner), C, M) = inner(C, M), ȳ -> (NoTangent(), N
 # ---- losses of one matrix ------------------------------------------------------------------------------------
 
 """
-A loss of `(w, v)`, or of `w` alone with `nothing` for `v`. Whatever its name, it is of one type and is differentiated by
-hand: Zygote would compile each of its operations for each type, and is not what the cases are about.
+A loss of `(w, v)`, or of `w` alone with `nothing` for `v`. All losses have one type and are differentiated by hand, because Zygote would
+compile each operation for each type, and the cases do not test Zygote.
 """
 struct Loss{T <: Number, R <: Real}
     name::String
@@ -142,7 +142,7 @@ tridiagonal_loss(case) = TridiagonalLoss(Loss{eltype_of(case)}(case["loss"]), ca
 """
     loss_function(case)
 
-The function of the case's matrices whose value and derivatives the case holds.
+The function of the case's matrices whose value and derivatives are in the case.
 """
 loss_function(case) = HermitianLoss(Loss{eltype_of(case)}(case["loss"]), options(case), case["function"] == "eigh")
 

@@ -72,9 +72,8 @@ end
 """
     weighted(product, W, w, v)
 
-`Re Σ Wᵢⱼ wⱼ product(vᵢⱼ, vᵢⱼ)`, a smooth loss of values and vectors: of `moduli`, which know no phase, or of `squares`, for
-vectors whose phase is defined. It has rules for two derivatives: to an engine that differentiates twice, and compiles
-each operation of each function several times over, it is one operation.
+`Re Σ Wᵢⱼ wⱼ product(vᵢⱼ, vᵢⱼ)`, a smooth loss of values and vectors: of `moduli`, which do not depend on the phase, or of `squares`, for
+vectors whose phase is defined. It has rules for two derivatives, so an AD engine that differentiates twice compiles it as one operation.
 """
 weighted(product, W, w, v) = sum(real.(W .* row(w) .* product.(v, v)))
 moduli(x, y) = real(conj(x) * y)

@@ -1,5 +1,5 @@
-# What this language computes for the reference cases: judged by the conformance tests, and written to a file for
-# comparison with another language. NaN, which JSON lacks, is written as null.
+# The results of this language for the reference cases. The conformance tests check them, and they are written to a file for
+# comparison with the other language. NaN, which JSON does not have, is written as null.
 module Results
 
 using EigenPair, JSON
@@ -32,7 +32,7 @@ const KEPT = Dict{String, Any}()
 """
     keep(case, found)
 
-Remember what was computed; returns it.
+Store a result, and return it.
 """
 function keep(case, found)
     KEPT[case["id"]] = Dict(
@@ -42,7 +42,7 @@ function keep(case, found)
     return found
 end
 
-# Whole or not at all: somebody may be waiting for it.
+# The file appears complete or not at all, because another process may be waiting for it.
 function write_results(output)
     open(output * ".part", "w") do io
         JSON.print(io, Dict("language" => "julia", "julia" => string(VERSION), "results" => KEPT))

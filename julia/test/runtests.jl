@@ -1,4 +1,4 @@
-# Everything, or only the files named: julia test/runtests.jl batch native
+# All tests, or only the named files: julia test/runtests.jl batch native
 using Aqua
 using ChainRulesCore
 using ChainRulesTestUtils

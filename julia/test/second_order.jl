@@ -1,4 +1,4 @@
-# Second derivatives by the rules alone, without an engine between them to be compiled.
+# Second derivatives by the rules alone, without an AD engine, which would have to be compiled.
 module SecondOrder
 
 using ChainRulesCore
@@ -29,7 +29,7 @@ end
 """
     forward_over_reverse(loss, matrices, direction; options...)
 
-How the gradient changes along `direction`.
+The derivative of the gradient along `direction`.
 """
 forward_over_reverse(loss, matrices, direction; options...) =
     map(slope, gradient_by(loss, map(along, matrices, direction); options...))
@@ -86,7 +86,7 @@ end
 """
     general_forward(loss, matrices, direction; options...)
 
-How that gradient changes along `direction`.
+The derivative of that gradient along `direction`.
 """
 general_forward(loss, matrices, direction; options...) =
     map(slope, general_gradient_by(loss, map(along, matrices, direction); options...))

@@ -1,11 +1,11 @@
-# One loss of a subset of the eigenpairs, and its derivatives by the rules alone, without an engine between them to be compiled.
+# One loss of a subset of the eigenpairs, and its derivatives by the rules alone, without an AD engine, which would have to be compiled.
 module SubsetLosses
 
 using ChainRulesCore
 using EigenPair
 using ForwardDiff: Dual, ForwardDiff, Tag
 
-# Dual numbers of one tag: code is compiled anew for every other one.
+# Dual numbers with one tag, because code is compiled again for every other tag.
 struct Line end
 along(x, d) = x .+ Dual{Tag{Line, Float64}}(0.0, 1.0) .* d
 slope(x::AbstractArray) = map(slope, x)
@@ -37,7 +37,7 @@ end
 """
     forward_over_reverse(W, matrices, directions, subset; options...)
 
-How that gradient changes along the directions.
+The derivative of that gradient along the directions.
 """
 forward_over_reverse(W, matrices, directions, subset; options...) =
     map(slope, gradient_by(W, map(along, matrices, directions), subset; options...))
@@ -45,7 +45,7 @@ forward_over_reverse(W, matrices, directions, subset; options...) =
 """
     reverse_over_reverse(W, matrices, directions, subset; options...)
 
-The gradient of `Re Σ ⟨direction, gradient⟩`: the same, as second derivatives are symmetric.
+The gradient of `Re Σ ⟨direction, gradient⟩`: the same, because second derivatives are symmetric.
 """
 function reverse_over_reverse(W, matrices, directions, subset; options...)
     w, V, pull_solve, (of_a, of_b, of_w, of_V, of_w̄, of_V̄) = through_gradients(W, matrices, directions, subset; options...)
@@ -57,7 +57,7 @@ end
 """
     cotangents_of_cotangents(W, matrices, directions, subset; options...)
 
-What `Re Σ ⟨direction, gradient⟩` gives back to the cotangents of eigenvalues and eigenvectors.
+The gradient of `Re Σ ⟨direction, gradient⟩` with respect to the cotangents of eigenvalues and eigenvectors.
 """
 cotangents_of_cotangents(args...; options...) = through_gradients(args...; options...)[4][5:6]
 

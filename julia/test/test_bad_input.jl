@@ -1,6 +1,6 @@
 @testset "bad input" begin
     a, b = [2.0 1.0; 1.0 3.0], [1.0 0.0; 0.0 2.0]
-    # What is thrown must name the argument and come before any number is computed, whichever way one enters.
+    # Every entry point must throw an error that names the argument, before any number is computed.
     function rejects(type, words, args...; options...)
         for f in (eigh, eigvalsh)
             f === eigvalsh && haskey(options, :eigvals_only) && continue

@@ -1,7 +1,7 @@
 # Every reference case: value, gradient, verdict and Hessian-vector product against a 100-digit oracle.
 using .Losses, .Results
 
-# Relative to the largest entry; the case knows how much rounding is amplified.
+# Relative to the largest entry; the case has the amplification of rounding errors.
 tolerance(case, condition) = 50 * length(case["a"]["re"]) * eps(real(eltype_of(case))) * condition
 close_to(x, reference, tol) = size(x) == size(reference) && maximum(abs, x - reference) <= tol * maximum(abs, reference)
 close_to(xs::Tuple, references, tol) = all(map((x, y) -> close_to(x, y, tol), xs, references))

@@ -39,6 +39,6 @@
             @test decision.reasons == decision.reasons' && decision.lost == getindex.(Ref(codes), split(lost))
         end
     end
-    # A table that is read as nothing tests nothing.
+    # An empty table would test nothing.
     @test !isfile(table) || length(lines) > 20
 end

@@ -1,4 +1,4 @@
-# The functions for engines that read no ChainRules: the rules of ChainRules, by other hands.
+# The functions for engines that do not use ChainRules: the same results as the rules for ChainRules.
 @testset "pullbacks and pushforwards for any engine" begin
     rng = Xoshiro(41)
     real_dot(x, y) = sum(real(dot(xᵢ, yᵢ)) for (xᵢ, yᵢ) in zip(x, y) if yᵢ !== nothing)

@@ -1,4 +1,4 @@
-# Pairs of matrices whose eigenvectors are of very different sizes.
+# Pairs of matrices whose eigenvectors have very different sizes.
 @testset "graded" begin
     rng = Xoshiro(5)
     weights(n) = (C = randn(rng, n, n); C[1, :] .= 0; C[:, 1] .= 0; C + C')

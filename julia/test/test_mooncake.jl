@@ -1,4 +1,4 @@
-# The extension for Mooncake, where there is one in the environment: it is no dependency of the tests.
+# The extension for Mooncake, if the environment has Mooncake, which is not a dependency of the tests.
 if Base.find_package("Mooncake") === nothing
     @info "Mooncake is not installed: the tests of its rules are skipped"
     @testset "Mooncake" begin

@@ -1,5 +1,5 @@
-# Any basis of a cluster is as good as another: turning it must never change a gradient that was returned as a number.
-# Random spectra with random clusters, at random sizes; the rules are entered where the basis can be chosen.
+# All bases of a cluster are equivalent: rotating the basis must never change a gradient that is not NaN.
+# Random spectra with random clusters, at random sizes; the rules are called directly, so that the basis can be chosen.
 @testset "turning the basis of a cluster" begin
     rng = Xoshiro(13)
     # Eigenvalues that repeat at random, apart from each other by about 1.
@@ -100,6 +100,6 @@
         R = R * Diagonal(scales)
         compare(gradient(V, U), gradient(cube(V[:, :, 1] * R), cube(U[:, :, 1] / R')), largest(loss(V[:, :, 1], U[:, :, 1]), scale), 1.0e-9)
     end
-    # Both answers must have been given often enough for this to mean something.
+    # Both results must occur often enough for a meaningful test.
     @test counts[:same] > 40 && counts[:refused] > 15
 end

@@ -1,4 +1,4 @@
-# Second derivatives of every type by the rules; test_zygote.jl has engines put them together.
+# Second derivatives of every type by the rules; test_zygote.jl computes them with AD engines.
 using .SecondOrder
 using .Losses.Lines
 

@@ -113,7 +113,7 @@ using .Losses.Lines
         a, b = pair(spectra.double, 1, Float64)
         @test all(isnan, spectral_projector(a, 2, b)) && all(isnan, Zygote.gradient(a -> sum(spectral_projector(a, 2, b)), a)[1])
         @test_throws "`type`" spectral_map(tanh, a, b; type = 4)
-        @test_throws "there is no `b`" spectral_map(tanh, a; type = 2)
+        @test_throws "pass `b`" spectral_map(tanh, a; type = 2)
     end
 end
 
