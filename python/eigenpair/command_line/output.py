@@ -68,11 +68,11 @@ def table(w: np.ndarray[Any, Any]) -> str:
             lines.append("   …" if index is None else f"{index:6d}  {number(rows[0, index], padded=True)}")
     else:
         for row in _ends(rows.shape[0], 8):
-            lines.append("   …" if row is None else f"{row:6d}  {few(rows[row])}")
+            lines.append("   …" if row is None else f"{row:6d}  {shortened(rows[row])}")
     return "\n".join(lines)
 
 
-def few(x: np.ndarray[Any, Any]) -> str:
+def shortened(x: np.ndarray[Any, Any]) -> str:
     """One number in full, or the ends of a list of them."""
     if x.ndim == 0:
         return number(x[()])

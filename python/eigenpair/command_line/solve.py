@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"{said}, {matrices[0].dtype}, in {seconds:.2g} s: {of} eigenvalues")
         print(output.table(w))
         if loss is not None:
-            print(f"\n{loss.text} = {output.few(results['value'])}")
+            print(f"\n{loss.text} = {output.shortened(results['value'])}")
         if written is not None:
             print(f"\n{written}")
         elif loss is not None:

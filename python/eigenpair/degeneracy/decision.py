@@ -99,7 +99,7 @@ def rounding_of_form(x: Array, m: Array, y: Array | None = None) -> Array:
     return matmul(jnp.swapaxes(left, -1, -2), matmul(jnp.abs(m), left if y is None else jnp.abs(y)))
 
 
-def at_most_of(k_bar: Array, kappa: Array, largest: Any = 0) -> Array:
+def at_most_half_of_digits(k_bar: Array, kappa: Array, largest: Any = 0) -> Array:
     """`kappa`, limited so that half of the digits of the largest entry of `k_bar` count as exact; NaN where
     `kappa` is not finite.
 
@@ -115,7 +115,7 @@ def finite_or_nan(kappa: Array) -> Array:
     return jnp.where(jnp.isfinite(kappa), kappa, jnp.nan)
 
 
-def turning_and_mixing(k_bar: Array) -> tuple[Array, Array]:
+def rotation_and_mixing(k_bar: Array) -> tuple[Array, Array]:
     """Absolute values of the entries of `(K̄ − K̄ᴴ)/2`, which belongs to rotations of two vectors into each other, and of
     `(K̄ + K̄ᴴ)/2`, which belongs to changes of their inner products."""
     adjoint = jnp.conj(jnp.swapaxes(k_bar, -1, -2))
@@ -165,7 +165,7 @@ def gradient_factor(
     w, k_bar, kappa = (lax.stop_gradient(x) for x in (w, k_bar, kappa))
     together = clusters(policy, w, scale) & ~identity(w.shape[-1], w.ndim + 1)
     small = ROUNDING_OF_COTANGENT * math.sqrt(w.shape[-1]) * jnp.finfo(w.dtype).eps
-    rotation, mixing = turning_and_mixing(k_bar)
+    rotation, mixing = rotation_and_mixing(k_bar)
     # `not <=` rather than `>`: a NaN in the cotangent fails the test.
     wrong = ~(rotation <= small * kappa)
     if w_bar is not None:

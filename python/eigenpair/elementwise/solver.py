@@ -193,7 +193,7 @@ def _solve_by_rounds(a: Array, vectors: bool) -> tuple[Array, Array | None, Arra
         state = jnp.concatenate([state, jnp.broadcast_to(jnp.eye(m, dtype=a.dtype), state.shape)], axis=-2)
     size = jnp.max(jnp.abs(a), axis=(-1, -2))
 
-    def goes_on(carried: tuple[Array, Array]) -> Array:
+    def not_converged(carried: tuple[Array, Array]) -> Array:
         state, count = carried
         return (count < _MOST_SWEEPS) & jnp.any(~_converged(_largest_off_diagonal(state), size, n))
 
@@ -203,7 +203,7 @@ def _solve_by_rounds(a: Array, vectors: bool) -> tuple[Array, Array | None, Arra
             state = _move(_rotate_halves(state))
         return state, count + 1
 
-    state, _ = lax.while_loop(goes_on, sweep, (state, jnp.int32(0)))
+    state, _ = lax.while_loop(not_converged, sweep, (state, jnp.int32(0)))
     solved = _converged(_largest_off_diagonal(state), size, n)
     w = jnp.real(jnp.diagonal(state[..., :n, :n], axis1=-2, axis2=-1))
     order = _ranks(w)[..., None, :] == of_rank(jnp.arange(n)[:, None], w.ndim + 1)  # (…, rank, index)

@@ -24,7 +24,7 @@ from ..runtime.primitives import batched, by_jit
 from ..runtime.tangent_maps import tallied
 from . import bands
 from .banded_rule import tangent_map
-from .primitive import shown, without_refusals
+from .primitive import residual_policy, result_vectors
 from .xla import generic_rotation, solve_by_xla
 
 
@@ -83,10 +83,10 @@ def _solve_by_xla(band: Array, *, first: int, count: int, policy: Policy, vector
     infinity = jnp.full_like(w[..., :1], jnp.inf)
     beyond = jnp.concatenate([-infinity, w, infinity], axis=-1)[..., first :: count + 1][..., :2]
     size = jnp.max(jnp.abs(w), axis=-1, keepdims=True)
-    return _turned([w[..., chosen], v[0][..., chosen], jnp.concatenate([beyond, size], axis=-1)], policy)
+    return _in_basis_of_policy([w[..., chosen], v[0][..., chosen], jnp.concatenate([beyond, size], axis=-1)], policy)
 
 
-def _turned(results: list[Array], policy: Policy) -> list[Array]:
+def _in_basis_of_policy(results: list[Array], policy: Policy) -> list[Array]:
     """The same solution in the basis of the policy, for problems with all vectors."""
     if not isinstance(policy, check) or not policy.generic_basis:
         return results
@@ -99,7 +99,7 @@ def _lower_native(ctx: Any, band: Any, *, first: int, count: int, policy: Policy
 
         def turned(x: Array) -> list[Array]:
             results = _solve_p.bind(x, first=first, count=count, policy=check(), vectors=True)
-            return _turned(list(results), policy)
+            return _in_basis_of_policy(list(results), policy)
 
         return mlir.lower_fun(turned, multiple_results=True)(ctx, band)
     return native.lowering("eigenpair_banded", first=np.int64(first), count=np.int64(count))(ctx, band)
@@ -125,14 +125,14 @@ def _solve_jvp(
 ) -> tuple[list[Any], list[Any]]:
     (band,) = primals
     solved = functools.partial(_solve_p.bind, first=first, count=count, vectors=True)
-    w, v, edges = solved(band, policy=without_refusals(policy))
+    w, v, edges = solved(band, policy=residual_policy(policy))
     residuals = (w, v, edges, band)
     static = {"first": first, "policy": policy}
     given = [*tangents, None, *([] if tally is None else [tally])]
     moved = tangent_map(given, residuals, outputs=(True, vectors), **static)
     if not vectors:
         return [w], moved
-    (v,) = shown([v], tangent_map, residuals, primals, (False, True), static)
+    (v,) = result_vectors([v], tangent_map, residuals, primals, (False, True), static)
     return [w, v, edges], [*moved, ad.Zero(jax.typeof(edges).to_tangent_aval())]
 
 

@@ -20,7 +20,7 @@ from ..runtime.matrices import adjoint, matmul, nan_columns, norm
 from ..runtime.tangent_maps import TangentMap
 from . import bands, subset_rule
 from .banded_complement import complement_p
-from .rule import subject_of, turning_columns
+from .rule import subject_of, vectors_without_tangent
 from .subset_rule import explain_open_ends, open_ends, pullback_inside
 
 
@@ -70,13 +70,13 @@ def pushforward(
         outside = _outside(right, residuals, first)
         largest = jnp.maximum(_least_of_whole(right), norm(bands.frobenius_bound(lax.stop_gradient(da)), (-2, -1)) / n)
         lengths = norm(lax.stop_gradient(outside), -2)
-        turning = turning_columns(
+        without_tangent = vectors_without_tangent(
             policy, da, None, w, v, None, f, scale, m, 0, lengths, largest, first, form=_rounding_of_form
         )
         below, above = open_ends(policy, w, edges)
         explain_open_ends(policy, subject_of(0, first - 1), w, edges, below, above)
         dv = matmul(v, f.astype(v.dtype) * m) - outside
-        for columns in (turning, below, above):
+        for columns in (without_tangent, below, above):
             dv = nan_columns(columns, dv)
         results.append(dv)
     return results

@@ -176,16 +176,16 @@ mlir.register_lowering(_rule_p, _lower_rule)
 # that, `second_order` of its `TangentMap` makes the result NaN.
 
 # Operands: residuals, then the operands of the problem. Results: the residuals from the second one on that are vectors.
-_shown_p = Primitive("eigenpair_shown")
-_shown_p.multiple_results = True
+_result_vectors_p = Primitive("eigenpair_result_vectors")
+_result_vectors_p.multiple_results = True
 
 
-def without_refusals(policy: Policy) -> Policy:
+def residual_policy(policy: Policy) -> Policy:
     """The policy under which residuals are computed."""
     return dataclasses.replace(policy, coupled="mask") if isinstance(policy, check) else policy
 
 
-def shown(
+def result_vectors(
     vectors: Sequence[Array],
     tangent_map: TangentMap,
     residuals: Sequence[Array],
@@ -195,9 +195,9 @@ def shown(
 ) -> Sequence[Array]:
     """`vectors`, which are residuals, as results: with tangents under the caller's policy; `outputs` marks them for the
     map."""
-    if without_refusals(static["policy"]) == static["policy"]:
+    if residual_policy(static["policy"]) == static["policy"]:
         return vectors
-    return _shown_p.bind(
+    return _result_vectors_p.bind(
         *residuals,
         *operands,
         kept=len(residuals),
@@ -211,13 +211,13 @@ def _evaluate(*values: Any, outputs: tuple[bool, ...], **_: Any) -> list[Any]:
     return list(values[1 : 1 + sum(outputs)])
 
 
-_shown_p.def_impl(_evaluate)
-_shown_p.def_abstract_eval(_evaluate)
-mlir.register_lowering(_shown_p, lambda ctx, *values, **params: _evaluate(*values, **params))
-batching.primitive_batchers[_shown_p] = batched(_shown_p)
+_result_vectors_p.def_impl(_evaluate)
+_result_vectors_p.def_abstract_eval(_evaluate)
+mlir.register_lowering(_result_vectors_p, lambda ctx, *values, **params: _evaluate(*values, **params))
+batching.primitive_batchers[_result_vectors_p] = batched(_result_vectors_p)
 
 
-def _shown_jvp(
+def _result_vectors_jvp(
     primals: Sequence[Any],
     tangents: Sequence[Any],
     *,
@@ -226,7 +226,7 @@ def _shown_jvp(
     outputs: tuple[bool, ...],
     static: Any,
 ) -> tuple[Sequence[Array], Sequence[Any]]:
-    results = _shown_p.bind(*primals, kept=kept, rule=rule, outputs=outputs, static=static)
+    results = _result_vectors_p.bind(*primals, kept=kept, rule=rule, outputs=outputs, static=static)
     moved = [None if isinstance(t, ad.Zero) else t for t in tangents[kept:]]
     moved += [None] * (2 - len(moved))
     if all(t is None for t in moved):
@@ -234,7 +234,7 @@ def _shown_jvp(
     return results, rule(moved, primals[:kept], outputs=outputs, **dict(static))
 
 
-ad.primitive_jvps[_shown_p] = _shown_jvp
+ad.primitive_jvps[_result_vectors_p] = _result_vectors_jvp
 
 # ---- derivatives --------------------------------------------------------------------------------------------------
 
@@ -255,7 +255,7 @@ def _jvp(
 ) -> tuple[list[Any], list[Any]]:
     """The forward rule, for a `solve(*primals, policy=…)` that also returns vectors; `tally` is the tangent of a
     tally."""
-    w, v, *u = solve(*primals, policy=without_refusals(policy))
+    w, v, *u = solve(*primals, policy=residual_policy(policy))
     residuals = [w, v, *u]
     if type > 0:
         a, b = (hermitian_part(lax.stop_gradient(x), triangle) for x in primals)
@@ -266,7 +266,7 @@ def _jvp(
     static = {"type": type, "triangle": triangle, "policy": policy}
     results = [w]
     if vectors:
-        results += shown([v, *u], tangent_map, residuals, primals, (False, True, type >= 2), static)
+        results += result_vectors([v, *u], tangent_map, residuals, primals, (False, True, type >= 2), static)
     return results, tangent_map(moved, residuals, outputs=(True, vectors, vectors and type >= 2), **static)
 
 

@@ -23,16 +23,16 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ..degeneracy.decision import (
-    at_most_of,
+    at_most_half_of_digits,
     clusters,
     columns_without_tangent,
     gradient_factor,
     inverse_gaps,
     is_noise,
+    rotation_and_mixing,
     rounding_of_form,
     rounding_of_product,
     second_order_factor,
-    turning_and_mixing,
     zero_at_noise,
 )
 from ..degeneracy.explanations import Subject
@@ -104,7 +104,7 @@ def inner_pushforward(
     return dw, (k if n_ is None else k + n_ / (2 * rule.t)), m
 
 
-def turning_columns(
+def vectors_without_tangent(
     policy: Policy,
     da: Array | None,
     db: Array | None,
@@ -140,7 +140,7 @@ def turning_columns(
         if db is not None:
             rounding = rounding + jnp.abs(w[..., :, None] + w[..., None, :]) / 2 * rounding_of_form(y, db)
         rounding = rounding * math.sqrt(v.shape[-2] / v.shape[-1])
-        return at_most_of(m, rounding, largest)
+        return at_most_half_of_digits(m, rounding, largest)
 
     together = clusters(policy, w, scale) & ~identity(w.shape[-1], w.ndim + 1)
     return columns_without_tangent(policy, subject_of(type, first), w, together, m, kappa)
@@ -154,7 +154,7 @@ def inner_pullback(
     `kappa` is the size of the rounding errors in the entries of `K̄`.
     """
     gap = w[..., None, :] - w[..., :, None]
-    noise = is_noise(policy, gap, *turning_and_mixing(k_bar), w_bar, kappa, scale[..., None])
+    noise = is_noise(policy, gap, *rotation_and_mixing(k_bar), w_bar, kappa, scale[..., None])
     m_bar = inverse_gaps(policy, w, scale).astype(k_bar.dtype) * zero_at_noise(noise, (k_bar - adjoint(k_bar)) / 2)
     if w_bar is not None:
         m_bar = m_bar + diagonal_matrix(w_bar, k_bar.dtype)
@@ -203,11 +203,11 @@ def pushforward(
     dw, k, m = inner_pushforward(da, db, w, v, u, f, type)
     results = [dw] if outputs[0] else []
     if outputs[1] or outputs[2]:
-        turning = turning_columns(policy, da, db, w, v, u, f, scale, m, type)
+        without_tangent = vectors_without_tangent(policy, da, db, w, v, u, f, scale, m, type)
         if outputs[1]:
-            results.append(nan_columns(turning, matmul(v, k)))
+            results.append(nan_columns(without_tangent, matmul(v, k)))
         if outputs[2]:
-            results.append(nan_columns(turning, -matmul(u, adjoint(k))))
+            results.append(nan_columns(without_tangent, -matmul(u, adjoint(k))))
     return results
 
 
@@ -247,7 +247,9 @@ def pullback(
         elif inputs[1]:
             bars.append(_around_diagonal(y, RULES[type].s * w * w_bar))
         return finished(bars, None, triangle)
-    m_bar, factor = inner_pullback(policy, subject_of(type), w, w_bar, k_bar, at_most_of(k_bar, kappa), scale)
+    m_bar, factor = inner_pullback(
+        policy, subject_of(type), w, w_bar, k_bar, at_most_half_of_digits(k_bar, kappa), scale
+    )
     bars = []
     if inputs[0]:
         bars.append(_around(x, m_bar))

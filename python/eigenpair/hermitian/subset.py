@@ -25,7 +25,7 @@ from ..runtime import native
 from ..runtime.matrices import TRIANGLES, hermitian_part
 from ..runtime.primitives import batched, by_jit
 from ..runtime.tangent_maps import tallied
-from .primitive import shown, without_refusals
+from .primitive import residual_policy, result_vectors
 from .rule import scale_of
 from .subset_rule import tangent_map
 from .xla import solve_by_xla
@@ -132,7 +132,7 @@ batching.primitive_batchers[_solve_p] = batched(_solve_p)
 def _solve_jvp(
     primals: Sequence[Any], tangents: Sequence[Any], tally: Any = None, **params: Any
 ) -> tuple[list[Any], list[Any]]:
-    policy = without_refusals(params["policy"])
+    policy = residual_policy(params["policy"])
     w, v, edges, factor = _solve_p.bind(*primals, **{**params, "vectors": True, "policy": policy})
     residuals = (w, v, edges, factor, *(hermitian_part(x, params["triangle"]) for x in primals))
     vectors = params["vectors"]
@@ -142,7 +142,7 @@ def _solve_jvp(
     if not vectors:
         return [w], moved
     still = [ad.Zero(jax.typeof(x).to_tangent_aval()) for x in (edges, factor)]
-    (v,) = shown([v], tangent_map, residuals, primals, (False, True), {**static, "type": len(primals) - 1})
+    (v,) = result_vectors([v], tangent_map, residuals, primals, (False, True), {**static, "type": len(primals) - 1})
     return [w, v, edges, factor], [*moved, *still]
 
 

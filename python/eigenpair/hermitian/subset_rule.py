@@ -19,7 +19,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..degeneracy.decision import (
-    at_most_of,
+    at_most_half_of_digits,
     inverse_gaps,
     open_columns,
     policy_of_whole,
@@ -32,7 +32,16 @@ from ..runtime import native
 from ..runtime.matrices import adjoint, hermitian_part, matmul, nan_columns, norm, of_rank
 from ..runtime.primitives import batched, by_jit
 from ..runtime.tangent_maps import TangentMap
-from .rule import RULES, finished, inner_of_b, inner_pullback, inner_pushforward, mean, subject_of, turning_columns
+from .rule import (
+    RULES,
+    finished,
+    inner_of_b,
+    inner_pullback,
+    inner_pushforward,
+    mean,
+    subject_of,
+    vectors_without_tangent,
+)
 from .xla import solve_by_xla
 
 # ---- the part outside the subset ----------------------------------------------------------------------------------
@@ -168,7 +177,7 @@ def pullback_inside(
 ) -> tuple[Array, Array | None]:
     """`M̄` of `inner_pullback`, and a factor that is also NaN if a cluster of the subset continues outside. `least` is a
     lower bound of the largest entry of `K̄` in the whole problem."""
-    kappa = at_most_of(k_bar, rounding_of_product(v, v_bar), least)
+    kappa = at_most_half_of_digits(k_bar, rounding_of_product(v, v_bar), least)
     scale = lax.stop_gradient(edges[..., 2:])
     m_bar, factor = inner_pullback(policy, subject_of(type, first), w, w_bar, k_bar, kappa, scale)
     used = lax.stop_gradient(v_bar) != 0
@@ -209,10 +218,12 @@ def pushforward(
             size = norm(lax.stop_gradient(da), (-2, -1))
             largest = jnp.maximum(largest, size / (v.shape[-2] * _root_of_b(residuals) ** 2))
         dv = matmul(v, k) - outside
-        turning = turning_columns(policy, da, db, w, v, None, f, scale, m, type, lengths, largest, first)
+        without_tangent = vectors_without_tangent(
+            policy, da, db, w, v, None, f, scale, m, type, lengths, largest, first
+        )
         below, above = open_ends(policy, w, edges)
         explain_open_ends(policy, subject_of(type, first - 1), w, edges, below, above)
-        for columns in (turning, below, above):
+        for columns in (without_tangent, below, above):
             dv = nan_columns(columns, dv)
         results.append(dv)
     return results

@@ -40,7 +40,7 @@ def small(plan_k: int, which: str, a: Operator, b: Operator | None, dtype: Any) 
         theta, v = jnp.linalg.eigh((reduced + jnp.conj(reduced).T) / 2)
         x = jax.scipy.linalg.solve_triangular(jnp.conj(factor).T, v, lower=False).T
     theta = jnp.where(finite, theta, jnp.nan)
-    order = jnp.argsort(selection.urgency(which, theta, jnp.ones(n, bool)))
+    order = jnp.argsort(selection.sort_keys(which, theta, jnp.ones(n, bool)))
     wanted = jnp.sort(order[:plan_k])
     free = ~jnp.any(jnp.arange(n)[:, None] == wanted[None, :], axis=1)
     low, high = (theta[i] for i in selection.edges(which, theta, free))

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ..degeneracy.decision import (
-    at_most_of,
+    at_most_half_of_digits,
     clusters,
     columns_without_tangent,
     inverse_gaps,
@@ -44,14 +44,14 @@ def pushforward(
         f = inverse_gaps(policy, w, lax.stop_gradient(scale)).astype(v.dtype)
         dv = matmul(v, f * moved)
         fixed = tuple(lax.stop_gradient(x) for x in (w, edges, scale))
-        turning = _turning_columns(policy, fixed, f, moved, v.shape[-2])
-        for unknown in (open_columns(policy, *fixed), turning):
+        without_tangent = _vectors_without_tangent(policy, fixed, f, moved, v.shape[-2])
+        for unknown in (open_columns(policy, *fixed), without_tangent):
             dv = nan_columns(unknown, dv)
         results.append(dv)
     return results
 
 
-def _turning_columns(
+def _vectors_without_tangent(
     policy: Policy, spectrum: tuple[Array, Array, Array], f: Array, moved: Array, n: int
 ) -> Array | None:
     """Which vectors have no tangent, because the perturbation couples them inside their cluster; `(…, 1, k)`."""
@@ -67,7 +67,7 @@ def _turning_columns(
         gap = jnp.min(jnp.abs(w[..., :, None] - edges[..., None, :]), axis=-1)[..., None, :]
         turn = norm(f * moved, -2) + largest / jnp.where(gap > 0, gap, jnp.inf)
         rounding = largest + scale[..., None] * (turn + jnp.swapaxes(turn, -1, -2))
-        return at_most_of(moved, rounding * math.sqrt(n / k))
+        return at_most_half_of_digits(moved, rounding * math.sqrt(n / k))
 
     together = clusters(policy, w, scale) & ~identity(k, w.ndim + 1)
     return columns_without_tangent(policy, _SUBJECT, w, together, moved, kappa)
@@ -88,7 +88,7 @@ def pullback(
     k_bar = matmul(adjoint(v), v_bar)
     bar = jnp.max(norm(lax.stop_gradient(v_bar), -2), axis=-1, keepdims=True, initial=0)
     length = jnp.min(norm(lax.stop_gradient(v), -2), axis=-1, keepdims=True, initial=jnp.inf)
-    kappa = at_most_of(k_bar, rounding_of_product(v, v_bar), bar * length / math.sqrt(n))
+    kappa = at_most_half_of_digits(k_bar, rounding_of_product(v, v_bar), bar * length / math.sqrt(n))
     m_bar, factor = inner_pullback(policy, _SUBJECT, w, w_bar, k_bar, kappa, scale)
     unknown = open_columns(policy, *(lax.stop_gradient(x) for x in (w, edges, scale)))
     if unknown is not None and factor is not None:

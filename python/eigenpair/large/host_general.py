@@ -101,7 +101,7 @@ class _Side:
             return error.eigenvectors
 
 
-def urgency(w: Any, sigma: Any, which: str) -> Any:
+def sort_keys(w: Any, sigma: Any, which: str) -> Any:
     """A sort key for each eigenvalue, lowest for those that `which` puts first."""
     if sigma is not None:
         return np.abs(w - sigma)
@@ -137,13 +137,13 @@ def eigenpairs(a: Matrix, b: Matrix | None, k: int, sigma: Any, which: str, tol:
             break
         all_w, all_x, all_y = _reduced(sides[0], np.hstack([x, new_x[:, :both]]), np.hstack([y, new_y[:, :both]]))
         order = np.lexsort(
-            (-all_w.imag, np.round(urgency(all_w, sigma, which) / (np.abs(all_w).max() + 1e-300), digits))
+            (-all_w.imag, np.round(sort_keys(all_w, sigma, which) / (np.abs(all_w).max() + 1e-300), digits))
         )
         chosen = order[: min(k, len(order))]
         previous = w
         w, x, y = all_w[chosen], all_x[:, chosen], all_y[:, chosen]
         if len(order) > k:
-            key = urgency(all_w, sigma, which)
+            key = sort_keys(all_w, sigma, which)
             edge = float(key[order[k]] - np.max(key[chosen]))
         still = len(previous) == k and np.max(np.abs(np.sort_complex(w) - np.sort_complex(previous))) <= same * (
             np.abs(w).max() + 1e-300

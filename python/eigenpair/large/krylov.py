@@ -164,7 +164,7 @@ def cycle(plan: Plan, problem: _Problem, state: State) -> State:
     theta, u = jnp.linalg.eigh(jnp.where(finite, h, jnp.eye(m, dtype=h.dtype)))
     s = jnp.conj(u).T
     real = theta <= jnp.where(largest > 0, 1.5 * largest, 0.5)  # the others stand for rows that are not there
-    order = jnp.argsort(selection.urgency(plan.which, theta, real))
+    order = jnp.argsort(selection.sort_keys(plan.which, theta, real))
     last = s[:, m - p :]
     estimate = jnp.sqrt(jnp.maximum(jnp.real(jnp.sum(combine(last, gram) * jnp.conj(last), axis=-1)), 0))
     if problem.b is None:

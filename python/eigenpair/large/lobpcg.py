@@ -99,7 +99,7 @@ def _rayleigh_ritz(x: Array, ax: Array, alive: Array, which: str) -> tuple[Array
     ).astype(h.dtype)
     finite = jnp.all(jnp.isfinite(h))
     theta, u = jnp.linalg.eigh(jnp.where(finite, h, jnp.eye(h.shape[0], dtype=h.dtype)))
-    order = jnp.argsort(selection.urgency(which, theta, theta <= jnp.where(largest > 0, 1.5 * largest, 0.5)))
+    order = jnp.argsort(selection.sort_keys(which, theta, theta <= jnp.where(largest > 0, 1.5 * largest, 0.5)))
     return jnp.where(finite, theta, jnp.nan)[order], jnp.conj(u).T[order]
 
 

@@ -8,7 +8,7 @@ from jax import Array
 WHICH = ("SA", "LA", "LM", "BE")
 
 
-def urgency(which: str, theta: Array, alive: Array) -> Array:
+def sort_keys(which: str, theta: Array, alive: Array) -> Array:
     """A number for each Ritz value, lowest for those wanted most. `theta` is ascending except for dead entries, which
     always come last."""
     if which == "SA":

@@ -71,7 +71,7 @@ def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type
     parameters = [jnp.asarray(x).astype(dtype) for x in (electrons, beta)]
 
     def one(electrons: Array, beta: Array, *matrices: Array) -> Array:
-        def surplus(mu: Array) -> Array:
+        def excess(mu: Array) -> Array:
             return spectral_sum(fermi_dirac(mu, beta), *matrices, type=type or 1) - electrons
 
         def tangent_solve(g: Callable[[Array], Array], y: Array) -> Array:
@@ -79,7 +79,7 @@ def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type
             return y / jnp.where(slope == 0, jnp.nan, slope)
 
         start = lax.stop_gradient(_bisected(electrons, beta, matrices, type))
-        return lax.custom_root(surplus, start, lambda _, x: x, tangent_solve)
+        return lax.custom_root(excess, start, lambda _, x: x, tangent_solve)
 
     signature = "(),()" + ",(n,n)" * len(operands) + "->()"
     return jnp.vectorize(one, signature=signature)(*parameters, *operands)

@@ -58,8 +58,8 @@ def decided_by_jax(
     dropped = inside
     if k is not None:
         size = jnp.abs(k)
-        turning, mixing = (jnp.maximum(size, size.T),) * 2 if general else decision.turning_and_mixing(k)
-        noise = decision.is_noise(policy, gap, turning, mixing, dw, sizes, jnp.reshape(scale, (1, 1)))
+        rotation, mixing = (jnp.maximum(size, size.T),) * 2 if general else decision.rotation_and_mixing(k)
+        noise = decision.is_noise(policy, gap, rotation, mixing, dw, sizes, jnp.reshape(scale, (1, 1)))
         if general:
             noise &= general_decision._larger(condition) < general_decision.WELL_CONDITIONED
         dropped = dropped | noise
