@@ -2,9 +2,8 @@
 
     python tools/cuda_headers.py
 
-The wheels that carry them (1.6 GB) are downloaded once, into build/cuda-headers. Headers are compiled against
-csrc/tests/cuda/cuda_headers.cc; of the libraries, only the exported names are compared with those that the core looks
-up.
+The wheels with these files (1.6 GB) are downloaded once, into build/cuda-headers. Headers are compiled with
+csrc/tests/cuda/cuda_headers.cc. For the libraries, only the exported names are compared with those that the core uses.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@ platforms.
 
     python tools/dist.py
 
-The wheels are built from the sources' archive, in isolation, as the package index's users would. On Linux the wheel is
-then named after the oldest systems that it runs on, such as manylinux_2_17; the package index takes no other.
+The wheels are built from the source archive, in isolation, as users of the package index would build them. On Linux the
+wheel is then named after the oldest systems on which it runs, such as manylinux_2_17, as the package index requires.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     # Without juliapkg.json, which names a folder that only builds have.
     run(*wheel, "-C", "wheel.cmake=false", "-C", "wheel.exclude=eigenpair/juliapkg.json", sources)
     for path in DIST.glob("*-linux_*.whl"):
-        # Looks at which versions of which system libraries are asked for. Copies no library in: all are the system's.
+        # It checks the needed versions of system libraries. It copies no library, because all are the system's.
         run(sys.executable, "-m", "auditwheel", "repair", "--only-plat", "-w", DIST, path)
         path.unlink()
     run(sys.executable, "-m", "twine", "check", "--strict", *DIST.iterdir())

@@ -1,11 +1,12 @@
 """Fuzzes the C ABI with libFuzzer, address and undefined-behaviour sanitizers: `make fuzz`.
 
-    python tools/fuzz.py [SECONDS]           one run, 60 seconds if not told python tools/fuzz.py FILE
-    the calls of one input, such as a finding python tools/fuzz.py keep                adds to the kept corpus the
-    inputs of earlier runs that reach other code
+    python tools/fuzz.py [SECONDS]    one run, 60 seconds by default
+    python tools/fuzz.py FILE         the calls of one input, such as a finding
+    python tools/fuzz.py keep         adds inputs of earlier runs that reach new code to the corpus
 
-Starts from the inputs in csrc/tests/fuzz/corpus, which are kept, and from what earlier runs added in build/fuzz/corpus.
-A finding is written to build/fuzz/findings. Needs clang with its libFuzzer (Debian: clang, libclang-rt-dev).
+A run starts from the inputs in csrc/tests/fuzz/corpus, which are committed, and from those that earlier runs added to
+build/fuzz/corpus. Findings are written to build/fuzz/findings. Needs clang with libFuzzer (Debian: clang,
+libclang-rt-dev).
 """
 
 from __future__ import annotations

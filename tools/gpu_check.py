@@ -2,10 +2,10 @@
 
     python tools/gpu_check.py [--wheels FOLDER] [--minutes 7.5] [--output FOLDER]
 
-Run it with a Python that has JAX with CUDA, NumPy and SciPy; PyTorch is compared where it is there. What else the
-build and the tests need comes from --wheels (nothing is downloaded then), or from PyPI. The table goes into
-docs/gpu.md, and a copy of everything into --output. The last line says what passed; the exit status is 0 only if all of
-it did.
+Run it with a Python that has JAX with CUDA, NumPy and SciPy; PyTorch is measured too if it is installed. Other packages
+for the build and the tests come from --wheels (then nothing is downloaded), or from PyPI. The table is written to
+docs/gpu.md, and a copy of everything to --output. The last line says what passed; the exit status is 0 only if
+everything passed.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ for _ in range(100):
 
 
 class Check:
-    """Steps under one deadline, each a process whose output is kept."""
+    """Steps with one deadline. Each step is a process whose output is stored."""
 
     def __init__(self, output: Path, minutes: float):
         self.output = output

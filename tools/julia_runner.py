@@ -1,6 +1,6 @@
 """Chooses Julia and its packages, for make, pytest and the demo.
 
-    python tools/julia_runner.py                    says what would be used
+    python tools/julia_runner.py                    prints what would be used
     python tools/julia_runner.py SCRIPT ARGUMENTS   runs a script with EigenPair from this repository
 
 Julia is the one on PATH. EigenPair comes from julia/; the packages that its tests need come from the first of
@@ -112,7 +112,7 @@ def _find() -> Julia:
 
 
 def _usable(julia: Julia, place: str) -> Julia:
-    """`julia` itself if its version and its packages are what the tests need; else one that says why not."""
+    """`julia` if it has the version and the packages that the tests need; otherwise one that says why not."""
     projects = [PACKAGE / "Project.toml", PACKAGE / "test" / "Project.toml"]
     done = julia.run("-e", PROBE, *projects, capture_output=True, text=True)
     if done.returncode != 0:
@@ -128,7 +128,7 @@ def _usable(julia: Julia, place: str) -> Julia:
 
 
 def _install(executable: str) -> Julia | None:
-    """Installs the packages of the test project in a folder of their own: the source tree stays as it is."""
+    """Installs the packages of the test project in a separate folder, so the source tree does not change."""
     print(f"Installing the Julia packages that the tests need into {INSTALLED.relative_to(ROOT)} …", flush=True)
     INSTALLED.mkdir(parents=True, exist_ok=True)
     shutil.copy(PACKAGE / "test" / "Project.toml", INSTALLED / "Project.toml")
@@ -147,7 +147,7 @@ def _last_line(text: str, start: str = "") -> str:
 
 @functools.cache
 def _library() -> str:
-    """The core that the installed Python package brought along; asked in another process, for it imports JAX."""
+    """The core of the installed Python package. Another process determines it, because it must import JAX."""
     ask = "import eigenpair.native as native; print(native.library_path() or '')"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False, cwd=ROOT)
     return done.stdout.strip() if done.returncode == 0 else ""

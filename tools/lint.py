@@ -1,5 +1,5 @@
-"""Lint, formats and types of all languages. `python tools/lint.py` checks, `python tools/lint.py --fix` also corrects
-what can be corrected."""
+"""Lint, formatting and types of all languages. `python tools/lint.py` checks, `python tools/lint.py --fix` also
+corrects what it can."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ XLA_HEADERS = ROOT / ".venv" / "xla" / "jaxlib" / "include"
 
 
 def c_sources() -> list[str]:
-    """Every C and C++ file of ours."""
+    """All C and C++ files of the repository."""
     files = [path for folder in ("csrc", "benchmarks") for path in (ROOT / folder).rglob("*")]
     return sorted(str(path) for path in files if path.suffix in {".h", ".cc", ".c", ".inc"})
 
 
 def checks(fix: bool) -> dict[str, list[str]]:
-    """Commands by name; each exits with 0 when all is well."""
+    """Commands by name; each exits with 0 if it found no error."""
     return {
         "ruff": ["ruff", "check", *(["--fix"] if fix else []), "."],
         "ruff format": ["ruff", "format", *([] if fix else ["--check"]), "."],

@@ -1,9 +1,10 @@
-"""Prints what pyproject.toml says must be installed before the package itself is built without isolation.
+"""Prints the packages that must be installed, according to pyproject.toml, before the package is built without
+isolation.
 
 python tools/requirements.py EXTRA ... > requirements.txt
 python tools/requirements.py --xla-headers     the jaxlib whose XLA headers the extension is built with
 
-That jaxlib is older than the one that runs the tests, so the two are never installed side by side.
+That jaxlib is older than the one that runs the tests, so the two are never installed in one environment.
 """
 
 from __future__ import annotations

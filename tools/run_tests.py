@@ -1,4 +1,4 @@
-"""Runs the suites and adds them up.
+"""Runs the suites and adds up their results.
 
     python tools/run_tests.py                lint, C, Python (with conformance and both languages together), Julia
     python tools/run_tests.py SUITE ...      of those, or `address` and `thread` (the C tests under sanitizers),
@@ -8,7 +8,7 @@
     python tools/run_tests.py -k NAME        the Python tests whose names match, as for pytest; with `c`, the C tests;
                                              with `julia`, the files julia/test/test_NAME.jl
 
-Julia's suite, mostly one thread compiling, runs beside the others; what it says is printed when its turn comes.
+Julia's suite, which mostly compiles on one thread, runs at the same time as the others; its output is printed last.
 The last line is `N passed, M failed, K skipped`; the exit status is 0 only if nothing failed and something passed.
 """
 
@@ -36,7 +36,7 @@ import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "reports"
-# What Julia's tests computed, for those that compare it with what Python computes.
+# The results of Julia's tests, for tests that compare them with Python's.
 RESULTS = REPORTS / "julia_results.json"
 
 
@@ -49,7 +49,7 @@ class Counts(NamedTuple):
 
 
 def junit(report: Path, code: int) -> Counts:
-    """Counts from a JUnit report. A runner that died, or failed without saying at which test, counts as a failure."""
+    """Counts from a JUnit report. A runner that crashed, or failed without naming a test, counts as a failure."""
     if not report.exists():
         return Counts(failed=1)
     cases = list(ElementTree.parse(report).iter("testcase"))
@@ -60,7 +60,7 @@ def junit(report: Path, code: int) -> Counts:
 
 
 def lapacks() -> str:
-    """Shared libraries of the BLAS and LAPACK that SciPy and NumPy brought along, which the C tests borrow."""
+    """The shared libraries of SciPy's and NumPy's BLAS and LAPACK, which the C tests use."""
     ask = (
         "import numpy, scipy.linalg, threadpoolctl;"
         "print(':'.join(x['filepath'] for x in threadpoolctl.threadpool_info() if x['user_api'] == 'blas'))"
@@ -141,7 +141,7 @@ def arm64() -> Counts:
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(place, [name for name in archive.namelist() if name.startswith("scipy.libs/")])
     (lapack,) = place.glob("scipy.libs/libscipy_openblas*.so")
-    # Fortran's library asks for zlib by name, and uses nothing of it.
+    # Fortran's runtime library is linked to zlib, but does not use it.
     zlib = lapack.parent / "libz.so.1"
     command = ["aarch64-linux-gnu-gcc", "-shared", "-x", "c", "-", "-o", zlib]
     subprocess.run(command, input="typedef int nothing;\n", text=True, check=True)
@@ -150,13 +150,14 @@ def arm64() -> Counts:
 
 
 def fixed_layout_prefix() -> list[str]:
-    """`setarch -R` where it works: the thread sanitizer of older compilers cannot start under much randomization."""
+    """`setarch -R` where it works: the thread sanitizer of older compilers cannot start with strong address-space
+    randomization."""
     setarch = shutil.which("setarch")
     works = setarch and subprocess.run([setarch, "-R", "true"], check=False, capture_output=True).returncode == 0
     return [setarch, "-R"] if setarch and works else []
 
 
-# Last what waits for Julia.
+# The tests that wait for Julia come last.
 FOLDERS = ["tests/cases", "tests/python", "tests/conformance"]
 
 
@@ -184,7 +185,7 @@ def python(chosen: str = "", tests: Sequence[str] = FOLDERS) -> Counts:
 
 
 class InBackground:
-    """A suite in a process of its own, whose output waits in a file."""
+    """A suite in its own process, whose output is stored in a file."""
 
     def __init__(self, name: str):
         self.log = REPORTS / f"{name}.log"
@@ -193,16 +194,16 @@ class InBackground:
         with self.log.open("w") as log:
             command = [sys.executable, "-u", __file__, name]
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        threading.Thread(target=self._leave_something, daemon=True).start()
+        threading.Thread(target=self._ensure_results, daemon=True).start()
 
-    def _leave_something(self) -> None:
-        """Nobody waits for ever for the results of a process that died."""
+    def _ensure_results(self) -> None:
+        """Writes an empty results file if the process ended without one, so that other tests do not wait for it."""
         self.process.wait()
         if not RESULTS.exists():
             RESULTS.write_text('{"results": {}}')
 
     def counts(self) -> Counts:
-        """Waits for the suite and prints what it had to say, but for its sums."""
+        """Waits for the suite and prints its output, except the sums."""
         code = self.process.wait()
         *said, last = self.log.read_text().rstrip().split("\n") or [""]
         print("\n".join(line for line in said if line).split("\nsuite ")[0], flush=True)
@@ -212,12 +213,12 @@ class InBackground:
 
 
 def fast() -> Counts:
-    """The fast tier, with the JAX that is installed."""
+    """The fast tier, with the installed JAX."""
     return python(tests=[f"tests/python/{test}" for test in versions.FAST])
 
 
 def julia(chosen: str = "") -> Counts:
-    """The Julia package's own tests; of them the file `chosen`."""
+    """The Julia package's own tests, or only the file `chosen`."""
     found = julia_runner.find()
     if not found:
         count = len(list((ROOT / "julia" / "test").glob("test_*.jl")))

@@ -1,4 +1,4 @@
-"""One version for Python, C and Julia: pyproject.toml's. The others are compared with it, or written from it.
+"""The version of Python, C and Julia packages: that of pyproject.toml. The others are compared with it, or set to it.
 
     python tools/version.py            prints it; exit status 1, and a line for each, where another file says otherwise
     python tools/version.py X.Y.Z      writes it everywhere

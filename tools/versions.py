@@ -1,10 +1,10 @@
-"""The oldest and the newest supported versions of Python, JAX, NumPy and SciPy: a fast tier of the tests under each.
+"""Runs a fast tier of the tests with the oldest and the newest supported versions of Python, JAX, NumPy and SciPy.
 
     python tools/versions.py                 every tier
     python tools/versions.py TIER FILE ...   one tier, and other tests than the fast ones
 
-Each tier has a virtual environment of its own in build/versions, and the tiers run at the same time. The package comes
-from one wheel, which serves every Python: the one that `make` built, or a new one where there is none, as after
+Each tier has its own virtual environment in build/versions, and the tiers run at the same time. All install the package
+from one wheel, which works with every Python: the one that `make` built, or a new one if there is none, as after
 `make develop`. A tier whose Python is not on this machine is skipped, and a line says so.
 """
 
@@ -76,7 +76,7 @@ def requirements(oldest: bool) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """That of a user."""
+    """The environment of a user."""
     return {name: value for name, value in os.environ.items() if name != "EIGENPAIR_XLA_INCLUDE"}
 
 

@@ -1,4 +1,4 @@
-# A few eigenpairs of a large problem, computed without the others; the whole problem, and finite differences, are the judges.
+# A few eigenpairs of a large problem, computed without the others, against the whole problem and finite differences.
 include("subset_losses.jl")
 
 @testset "subset" begin

@@ -1,5 +1,5 @@
-# julia write_results.jl OUTPUT [CASES...]: computes every reference case and writes what came out, for comparison with
-# another language.
+# julia write_results.jl OUTPUT [CASES...]: computes every reference case and writes the results, for comparison with
+# the other language.
 using EigenPair, Logging
 include("losses.jl")
 include("general_losses.jl")

@@ -1,5 +1,5 @@
-# Runs blocks of the documentation: julia run_pages.jl FOLDER, with files PAGE/NUMBER.jl. The blocks of a page follow each
-# other in a module of their own. A file NUMBER.needs names the packages that the block needs.
+# Runs blocks of the documentation: julia run_pages.jl FOLDER, with files PAGE/NUMBER.jl. The blocks of a page run in order in
+# their own module. A file NUMBER.needs names the packages that the block needs.
 #
 # Writes FOLDER/verdicts, a line for each block: `passed FILE`, `skipped FILE why` or `failed FILE why`.
 

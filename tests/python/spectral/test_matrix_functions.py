@@ -106,7 +106,7 @@ def close(found, right, tolerance):
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
-# By name log and sqrt take another way; without, sqrt must do for both.
+# sqrtm and logm use special algorithms; without them, sqrt represents both.
 @pytest.mark.parametrize(("name", "named"), [("exp", False), ("sqrt", False), ("sqrt", True), ("log", True)])
 def test_derivatives(name, named, matrix):
     a, e = MATRICES[matrix], random("direction", (4, 4)).astype(MATRICES[matrix].dtype)
@@ -192,7 +192,7 @@ def test_second_differences_of_complex_numbers():
                 np.testing.assert_allclose(found[i, j], scipy.linalg.expm(t)[0, 2], rtol=1e-12)
 
 
-# ---- what has no function, or no derivative --------------------------------------------------------------------------
+# ---- matrices without a function, or without a derivative ------------------------------------------------------------
 
 
 def finite(x):
