@@ -86,7 +86,7 @@ class Side(NamedTuple):
     complete: Array
 
 
-def urgency(which: str, w: Array) -> Array:
+def sort_keys(which: str, w: Array) -> Array:
     """A number for each eigenvalue, lowest for those wanted most. Of a conjugate pair, the one with the positive
     imaginary part comes first."""
     key = {"LM": -jnp.abs(w), "LR": -w.real, "SR": w.real, "LI": -w.imag, "SI": w.imag}[which]
@@ -103,7 +103,7 @@ def _ritz(which: str, adjoint: bool, matrix: Array, alive: Array) -> tuple[Array
     full = jnp.where(jnp.isfinite(largest), full, jnp.eye(full.shape[0], dtype=full.dtype))
     theta, s = eig(full.T)
     real = jnp.abs(theta) <= jnp.where(largest > 0, 1.5 * largest, 0.5)
-    return theta, s.T, real, jnp.where(real, urgency(which, jnp.conj(theta) if adjoint else theta), jnp.inf)
+    return theta, s.T, real, jnp.where(real, sort_keys(which, jnp.conj(theta) if adjoint else theta), jnp.inf)
 
 
 def _in_line(w: Array) -> Array:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from . import arnoldi, messages
-from .arnoldi import Pencil, Side, eig, urgency
+from .arnoldi import Pencil, Side, eig, sort_keys
 from .basis import random_rows
 from .host_general import FoundGeneral
 from .krylov_state import Plan
@@ -68,7 +68,7 @@ def _joined(plan: Plan, forms: Any, parameters: Any, sides: tuple[Side, ...]) ->
         overlap = _gram(y, bx)
         matrix = jnp.linalg.solve(overlap, _gram(y, ax))
     w, z = eig(matrix)
-    order = jnp.argsort(urgency(plan.which, w))
+    order = jnp.argsort(sort_keys(plan.which, w))
     w, z = w[order], z[:, order]
     right = combine(z.T, x)
     residuals = safe_lengths(combine(z.T, ax) - w[:, None] * combine(z.T, bx))
@@ -93,8 +93,8 @@ def _small(forms: Any, parameters: Any, k: int, which: str, dtype: str) -> Found
     eye = jnp.eye(n, dtype=dtype)
     a, b = problem.a(eye).T, problem.b(eye).T
     w, v = eig(a, b if problem.pair else None)
-    order = jnp.argsort(urgency(which, w))
-    key = urgency(which, w)[order]
+    order = jnp.argsort(sort_keys(which, w))
+    key = sort_keys(which, w)[order]
     w, v = w[order], v[:, order]
     dual = jnp.conj(jnp.linalg.inv(b @ v))[:k]
     w, v = w[:k], v[:, :k].T

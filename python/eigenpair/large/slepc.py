@@ -187,7 +187,7 @@ def _solved(slepc: Any, problem: Problem, k: int, policy: Policy) -> Distributed
         if len(vectors) < k:
             break
         w = problem.quotients(vectors)
-        order = np.argsort(problem.urgency(w), kind="stable")[:k]
+        order = np.argsort(problem.sort_keys(w), kind="stable")[:k]
         vectors, w = [vectors[i] for i in order], w[order]
         # Single vectors find one copy of a repeated eigenvalue; others appear in the space orthogonal to it.
         more, count, _ = _search(slepc, problem, 1, vectors)
@@ -196,7 +196,7 @@ def _solved(slepc: Any, problem: Problem, k: int, policy: Policy) -> Distributed
             break
         theta = problem.quotients(more)[0]
         reach = 4 * problem.tol * problem.norm_a
-        if problem.urgency(theta) >= np.max(problem.urgency(w)) - reach:
+        if problem.sort_keys(theta) >= np.max(problem.sort_keys(w)) - reach:
             edges, complete = problem.edges(theta), True
             break
         vectors = [*vectors, *more]

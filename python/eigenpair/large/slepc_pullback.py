@@ -9,7 +9,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..degeneracy.decision import at_most_of, cluster_width, open_columns, policy_of_whole, rounding_of_product
+from ..degeneracy.decision import (
+    at_most_half_of_digits,
+    cluster_width,
+    open_columns,
+    policy_of_whole,
+    rounding_of_product,
+)
 from ..degeneracy.explanations import Subject
 from ..degeneracy.policies import Policy, check
 from ..hermitian.rule import inner_pullback
@@ -53,7 +59,7 @@ class Problem:
         y.axpy(-e, self.times(self.b, x))
         return y
 
-    def urgency(self, w: Any) -> Any:
+    def sort_keys(self, w: Any) -> Any:
         """A number for each eigenvalue, lowest for those wanted most."""
         if self.sigma is not None:
             return np.abs(w - self.sigma)
@@ -192,7 +198,7 @@ def _inner(problem: Problem, policy: Policy, w_bar: Any, v_bar: Any) -> tuple[An
     whole = policy_of_whole(policy, n, k)
     # Only lengths of columns enter the estimate of rounding errors.
     kappa = rounding_of_product(jnp.asarray(np.diag(lengths)), jnp.asarray(np.diag(sizes)))
-    kappa = at_most_of(jnp.asarray(k_bar), kappa, np.max(sizes) * np.min(lengths) / math.sqrt(n))
+    kappa = at_most_half_of_digits(jnp.asarray(k_bar), kappa, np.max(sizes) * np.min(lengths) / math.sqrt(n))
     m_bar, factor = inner_pullback(
         whole, Subject("eigsh"), jnp.asarray(w), jnp.asarray(w_bar), jnp.asarray(k_bar), kappa, jnp.asarray(scale)
     )
