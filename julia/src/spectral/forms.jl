@@ -56,8 +56,8 @@ table(level, f, λ) =
     level == 0 ? map(x -> value_at(f.f, x), λ) : level == 1 ? map(x -> value_at(integrand(f), x), λ) :
     level == 2 ? first_differences(integrand(f), λ) : level == 3 ? difference_slopes(integrand(f), λ) :
     error(
-        "spectral_map and spectral_projector have first and second derivatives, spectral_sum also a third; one \
-        more was asked for"
+        "spectral_map and spectral_projector have first and second derivatives, spectral_sum also a third; a \
+        higher one was requested"
     )
 
 # Each difference is computed once, so that the table is exactly symmetric.
