@@ -114,6 +114,11 @@ function form_value(kind::Closed, f, directions, λ, V)
 end
 
 function form_value(kind::Opened, f, directions, λ, V)
+    Y = form_by_core(f, directions, λ, V)
+    return Y === nothing ? form_by_tables(kind, f, directions, λ, V) : Y
+end
+
+function form_by_tables(kind::Opened, f, directions, λ, V)
     order = level(kind, directions)
     tables = map(k -> table(order, f, view(λ, :, k)), axes(λ, 2))
     T = isempty(tables) ? eltype(V) : eltype(first(tables))
