@@ -1,4 +1,4 @@
-# Tridiagonal and band matrices. The same matrix given whole, and finite differences, are the judges.
+# Tridiagonal and band matrices, against the same matrix given whole and against finite differences.
 
 @testset "banded" begin
     rng = Xoshiro(17)

@@ -1,4 +1,4 @@
-# A vector for `b`: the diagonal matrix, given whole, is the judge.
+# A vector for `b`, against the diagonal matrix given whole.
 
 @testset "a vector for b" begin
     rng = Xoshiro(18)

@@ -1,8 +1,8 @@
-# Hermitian band matrices, tridiagonal ones among them. They are subsets (subset.jl) whose products are those by a band: neither the solve
+# Hermitian band matrices, also tridiagonal ones. They are treated like subsets (subset.jl), with products by a band: neither the solve
 # nor a first derivative of a subset forms the matrix.
 #
-# The core and the rules take the lower half of the band: B[m + 1, j] is entry (j + m, j) of the matrix. Gradients are those of these
-# entries: entries off the diagonal are doubled, because each is two of the matrix.
+# The core and the rules use the lower half of the band: B[m + 1, j] is entry (j + m, j) of the matrix. Gradients are taken with respect to
+# these entries. Off-diagonal entries are doubled, because each stands for two entries of the matrix.
 
 """
     eigh_banded(a_band; lower = false, eigvals_only = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
@@ -10,12 +10,12 @@
 Eigenvalues and eigenvectors of a Hermitian band matrix, as an [`EighResult`](@ref); the eigenvalues alone if `eigvals_only`.
 
 `a_band` has the diagonals of one half of the matrix in its rows, `(u + 1) × n` or `(u + 1) × n × batch...`, real or complex. Entry `(i, j)`
-is `a_band[u + 1 + i - j, j]` for `i ≤ j`, or with `lower` `a_band[1 + i - j, j]` for `i ≥ j`, as LAPACK has it. What is beyond the matrix,
-in the corners, is not read, nor is the imaginary part of the diagonal.
+is `a_band[u + 1 + i - j, j]` for `i ≤ j`, or with `lower` `a_band[1 + i - j, j]` for `i ≥ j`, as in LAPACK. The unused entries in the corners
+and the imaginary part of the diagonal are not read.
 
-The gradient has the shape of `a_band` and is that of the entries stored: those off the diagonal are doubled, and the corners are zero. It
-takes O(n) for each diagonal and eigenvalue. A subset is computed alone, whatever its size. With all eigenvectors, [`eigh`](@ref) of the whole
-matrix is about as fast.
+The gradient has the shape of `a_band` and is taken with respect to the stored entries. Off-diagonal entries are doubled, because each stands
+for two entries of the matrix; the corners are zero. The gradient takes O(n) for each diagonal and eigenvalue. Only the subset is computed,
+whatever its size. If all eigenvectors are needed, [`eigh`](@ref) of the whole matrix is about as fast.
 
 Results, errors, NaN and all other arguments are as for [`eigh`](@ref). Solved by LAPACK's `sbtrd` or `hbtrd`, and `stevd` or `stemr`.
 Derivatives: Giles (2008), §3.1; docs/derivations.md, "Band matrices".
@@ -31,7 +31,7 @@ end
 """
     eigvalsh_banded(a_band; lower = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
 
-Eigenvalues alone of a Hermitian band matrix, real and ascending. Arguments and errors as for [`eigh_banded`](@ref).
+Eigenvalues of a Hermitian band matrix, real and ascending. Arguments and errors as for [`eigh_banded`](@ref).
 """
 eigvalsh_banded(a_band; lower = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing) =
     eigvalsh_banded_under(as_policy(degeneracy), a_band; lower, subset_by_index, subset_by_value)::values_type(a_band, nothing)
@@ -42,12 +42,12 @@ eigvalsh_banded(a_band; lower = false, subset_by_index = nothing, subset_by_valu
 
 Eigenvalues and eigenvectors of a real symmetric tridiagonal matrix, as an [`EighResult`](@ref); the eigenvalues alone if `eigvals_only`.
 
-`d` is the diagonal, of length `n` or of size `n × batch...`; `e` holds the `n - 1` entries beside it, and its batch dimensions are broadcast
+`d` is the diagonal, of length `n` or of size `n × batch...`; `e` has the `n - 1` off-diagonal entries, and its batch dimensions are broadcast
 against those of `d`. Gradients have the shapes of `d` and `e`: `∂λₖ/∂dᵢ = vᵢₖ²`, `∂λₖ/∂eᵢ = 2 vᵢₖ vᵢ₊₁ₖ`, in O(n) for each eigenvalue;
-derivatives of the `k` eigenvectors of a subset take O(n k²). That of a `SymTridiagonal` is one.
+derivatives of the `k` eigenvectors of a subset take O(n k²). The gradient of a `SymTridiagonal` is a `SymTridiagonal`.
 
-If no entry of `e` is zero, all eigenvalues are different; but they may agree to the last digit, and `degeneracy` decides about them as for
-[`eigh`](@ref). All other arguments are as there, too. Solved by LAPACK's `stevd`, a subset by `stemr`. Derivatives: Giles (2008), §3.1;
+If no entry of `e` is zero, all eigenvalues are distinct. But they may agree to the last digit, and `degeneracy` treats them as in
+[`eigh`](@ref). All other arguments are those of `eigh`. Solved by LAPACK's `stevd`, a subset by `stemr`. Derivatives: Giles (2008), §3.1;
 docs/derivations.md, "Band matrices".
 """
 @inline eigh_tridiagonal(d, e; eigvals_only = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing) =
@@ -57,7 +57,7 @@ docs/derivations.md, "Band matrices".
     eigvalsh_tridiagonal(d, e; subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
     eigvalsh_tridiagonal(a::SymTridiagonal; options...)
 
-Eigenvalues alone of a real symmetric tridiagonal matrix, ascending. Arguments and errors as for [`eigh_tridiagonal`](@ref).
+Eigenvalues of a real symmetric tridiagonal matrix, ascending. Arguments and errors as for [`eigh_tridiagonal`](@ref).
 """
 eigvalsh_tridiagonal(d, e; subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing) =
     eigvalsh_banded(tridiagonal_band(d, e); lower = true, subset_by_index, subset_by_value, degeneracy)
@@ -79,8 +79,8 @@ end
 # ---- the problem of a call --------------------------------------------------------------------------------------
 
 """
-What the rules must know of an argument that is a band: whether it is the `lower` half, how many `rows` it has and how many diagonals of the
-matrix are in them beside the main one (its `bandwidth`), and the projection onto its tangent space.
+The properties of a band argument that the rules need: whether it is the `lower` half, the number of its `rows`, the number of off-diagonals of
+the matrix in it (`bandwidth`), and the projection onto its tangent space.
 """
 struct BandInput{P} <: ProblemInput
     lower::Bool
@@ -95,7 +95,7 @@ function band_problem(a_band; lower = false, subset_by_index = nothing, subset_b
     rows = "`a_band` must have the diagonals of one half of the matrix in its rows, (u + 1) × n, got"
     a_band isa AbstractArray || throw(ArgumentError("$rows $(repr(a_band))"))
     ndims(a_band) >= 2 && size(a_band, 1) >= 1 ||
-        throw(DimensionMismatch("$rows an array of size $(size(a_band)); a whole matrix is for eigh"))
+        throw(DimensionMismatch("$rows an array of size $(size(a_band)); for a whole matrix use eigh"))
     Base.require_one_based_indexing(a_band)
     T, n, batch = working_type("a_band", eltype(a_band)), size(a_band, 2), batch_size(a_band)
     subset_by_value === nothing ||

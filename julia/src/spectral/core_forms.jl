@@ -1,5 +1,5 @@
-# Derivatives of open forms of small matrices, by the core. It needs divided differences of the function at neighbouring eigenvalues only, so
-# the function is evaluated O(n) times.
+# Derivatives of open forms of small matrices, computed by the core. It needs divided differences of the function only at neighbouring
+# eigenvalues, so the function is evaluated O(n) times.
 
 # The core has kernels up to this size.
 const FORM_LIMIT = 64
@@ -7,8 +7,8 @@ const FORM_LIMIT = 64
 """
     form_by_core(f, directions, λ, V)
 
-A derivative of an open form, or `nothing` where the core does not compute it: for larger matrices, dual numbers and complex functions, and
-for the form itself, which is as fast without it.
+A derivative of an open form, or `nothing` if the core does not compute it: for larger matrices, dual numbers and complex functions, and
+for the form itself, which the core does not make faster.
 """
 form_by_core(f, directions, λ, V) = nothing
 function form_by_core(f, directions, λ::Matrix{R}, V::Array{T, 3}) where {R <: LinearAlgebra.BlasReal, T <: LinearAlgebra.BlasFloat}
@@ -36,5 +36,5 @@ function neighbour_differences(f, order, λ::Matrix{R}) where {R}
     right(x, y) = difference_slope(g, x, y, difference(x, y))
     return nothing, nothing, at(second), between(left), between(right)
 end
-# Of a step the core knows the differences, but for a factor.
+# The core computes the differences of a step, except for a factor.
 neighbour_differences(::Step, order, λ::Matrix) = fill!(similar(λ), 1), nothing, nothing, nothing, nothing
