@@ -1,8 +1,8 @@
 """A block Krylov–Schur method for general operators, on the device: Arnoldi steps with thick restarts.
 
-It works as `krylov` does, in complex arithmetic: blocks, full orthogonalization, a projected matrix that is computed
-rather than inferred, and a last pass that searches at random, orthogonal to what was found, for missed copies. What is
-kept at a restart is an orthonormal basis of the wanted invariant subspace of the projected matrix.
+It works like `krylov`, in complex arithmetic: blocks, full orthogonalization, a projected matrix that is computed
+rather than inferred, and a last pass that searches for missed copies from random vectors orthogonal to those found. A
+restart keeps an orthonormal basis of the requested invariant subspace of the projected matrix.
 
 G. W. Stewart, *A Krylov–Schur algorithm for large eigenproblems* (2001).
 """
@@ -59,7 +59,8 @@ def eig(a: Array, b: Array | None = None) -> tuple[Array, Array]:
 
 
 class State(NamedTuple):
-    """Between two cycles. The product of row `i` of the basis is row `i` of `[matrix, coupling]` times the rows."""
+    """The state between two cycles. The product of row `i` of the basis is row `i` of `[matrix, coupling]` times the
+    rows."""
 
     basis: Array  # (capacity + block, n)
     matrix: Array  # (kept, kept)
@@ -77,7 +78,7 @@ class State(NamedTuple):
 
 
 class Side(NamedTuple):
-    """An orthonormal basis of the wanted right vectors, or left ones. Rows are vectors."""
+    """An orthonormal basis of the requested right vectors, or left ones. Vectors are rows."""
 
     basis: Array  # (k, n)
     scale: Array
@@ -87,15 +88,14 @@ class Side(NamedTuple):
 
 
 def sort_keys(which: str, w: Array) -> Array:
-    """A number for each eigenvalue, lowest for those wanted most. Of a conjugate pair, the one with the positive
-    imaginary part comes first."""
+    """A sort key for each eigenvalue, lowest for those that `which` puts first. Of a conjugate pair, the eigenvalue
+    with positive imaginary part comes first."""
     key = {"LM": -jnp.abs(w), "LR": -w.real, "SR": w.real, "LI": -w.imag, "SI": w.imag}[which]
     return key - float(jnp.finfo(w.dtype).eps) ** 0.6 * w.imag
 
 
 def _ritz(which: str, adjoint: bool, matrix: Array, alive: Array) -> tuple[Array, Array, Array, Array]:
-    """Ritz values, their vectors in rows, which of them stand for rows that are not zero, and how much each is
-    wanted."""
+    """Ritz values, their vectors in rows, which of them belong to nonzero rows, and their sort keys."""
     largest = jnp.sqrt(jnp.sum(jnp.abs(matrix) ** 2))
     beyond = jnp.where(largest > 0, 2 * largest, 1)
     full = jnp.where(alive[:, None] & alive[None, :], matrix, 0)
@@ -138,7 +138,7 @@ def begin(plan: Plan, problem: Pencil, adjoint: bool, start: Array, given: int) 
 
 def _new_pass(plan: Plan, problem: Pencil, adjoint: bool, state: State, x: Array) -> State:
     """Checks the residuals of the eigenvectors in the span of `x` and begins a pass: from these residuals if they are
-    too large, else from random vectors."""
+    too large, otherwise from random vectors."""
     k, p, kept = plan.k, plan.block, plan.kept
     ax, bx = problem.a(x), problem.b(x)
     cx = problem.solve(ax)
@@ -260,7 +260,7 @@ def solve(
     watch: Callable[..., None] | None,
     traced: bool,
 ) -> Side:
-    """Runs cycles until done: from Python where values are at hand, else as a loop on the device."""
+    """Runs cycles until done: from Python if the values are concrete, otherwise as a loop on the device."""
     state = _begin(plan, forms, parameters, start, given, adjoint)
 
     def values(state: State) -> Array:

@@ -1,5 +1,5 @@
-"""A few eigenpairs of a general operator or pair on the device, from both sides, and the linear systems of their
-derivatives."""
+"""A few eigenpairs of a general operator or pair on the device, with right and left vectors, and the linear systems of
+their derivatives."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def eigenpairs(
     watch: Callable[..., None] | None,
     traced: bool,
 ) -> FoundGeneral:
-    """The wanted eigenpairs. Without `left`, the left vectors are zero."""
+    """The requested eigenpairs. Without `left`, the left vectors are zero."""
     plan = make_plan(forms[0].n, k, which, tol, cycles)
     if plan is None:
         return _small(forms, parameters, k, which, str(start.dtype))
@@ -57,7 +57,7 @@ def _pencils(forms: Any, parameters: Any, dtype: Any) -> tuple[Pencil, Pencil]:
 
 @functools.partial(jax.jit, static_argnames=("plan", "forms"))
 def _joined(plan: Plan, forms: Any, parameters: Any, sides: tuple[Side, ...]) -> FoundGeneral:
-    """Eigenvectors from the bases that were found: of the operator projected from both sides, or from the right."""
+    """Eigenvectors from the computed bases: of the operator projected from both sides, or from the right."""
     x = sides[0].basis
     problem, adjoint = _pencils(forms, parameters, x.dtype)
     ax, bx = problem.a(x), problem.b(x)
@@ -87,7 +87,8 @@ def _joined(plan: Plan, forms: Any, parameters: Any, sides: tuple[Side, ...]) ->
 
 @functools.partial(jax.jit, static_argnames=("forms", "k", "which", "dtype"))
 def _small(forms: Any, parameters: Any, k: int, which: str, dtype: str) -> FoundGeneral:
-    """A problem so small that a Krylov basis would span the whole space: its matrix is formed and diagonalized."""
+    """Solves a problem so small that a Krylov basis would span the whole space: its matrix is formed and
+    diagonalized."""
     n = forms[0].n
     problem, adjoint = _pencils(forms, parameters, jnp.dtype(dtype))
     eye = jnp.eye(n, dtype=dtype)

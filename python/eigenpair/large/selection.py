@@ -9,8 +9,8 @@ WHICH = ("SA", "LA", "LM", "BE")
 
 
 def sort_keys(which: str, theta: Array, alive: Array) -> Array:
-    """A number for each Ritz value, lowest for those wanted most. `theta` is ascending except for dead entries, which
-    always come last."""
+    """A sort key for each Ritz value, lowest for those that `which` puts first. `theta` is ascending except for dead
+    entries, which come last."""
     if which == "SA":
         key = theta
     elif which == "LA":

@@ -1,8 +1,8 @@
 """A few eigenpairs of a Hermitian matrix that PETSc spreads over MPI ranks, by SLEPc, and gradients on its pattern.
 
-Every call here is collective: all ranks of the matrix make it. Needs `slepc4py` and `petsc4py`, which are imported when
-a function is called. The rule is that of `eigenpair.large.eigsh`, as a function of cotangents, because PETSc's matrices
-are not JAX's arrays.
+Every call is collective: all ranks of the matrix must make it. `slepc4py` and `petsc4py` are needed, and are imported
+when a function is called. The rule is that of `eigenpair.large.eigsh`, as a function of cotangents, because PETSc
+matrices are not JAX arrays.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class DistributedEigshResult:
     """A few eigenpairs of a distributed matrix. Unpacks to `(eigenvalues, eigenvectors)`.
 
     - `eigenvalues`: NumPy, ascending, `(k,)`, the same on all ranks.
-    - `eigenvectors`: NumPy, this rank's rows, `(rows, k)`, as `Mat.getOwnershipRange` says.
+    - `eigenvectors`: NumPy, this rank's rows, `(rows, k)`, given by `Mat.getOwnershipRange`.
     - `residuals`, `iterations`, `converged`: as in `EigshResult`.
     """
 
@@ -45,15 +45,15 @@ class DistributedEigshResult:
         return iter((self.eigenvalues, self.eigenvectors))
 
     def pullback(self, eigenvalues_bar: Any = None, eigenvectors_bar: Any = None) -> Any:
-        """The gradient of a loss with respect to the entries that the matrix stores, from those with respect to
+        """The gradient of a loss with respect to the stored entries of the matrix, from the gradients with respect to
         eigenvalues and eigenvectors, `∂L/∂Re + i ∂L/∂Im`.
 
         **Arguments:** `eigenvalues_bar`: `(k,)`, the same on all ranks. `eigenvectors_bar`: this rank's rows,
         `(rows, k)`.
 
         **Returns:** a PETSc matrix with the pattern and the distribution of the operator, or two, the second for `b`.
-        The gradient is that of the Hermitian part. NaN, with a warning, where there is no derivative or a linear system
-        is not solved.
+        The gradient is that of a function of the Hermitian part. It is NaN, with a warning, if there is no derivative
+        or a linear system was not solved.
         """
         k = len(self.eigenvalues)
         w_bar = np.zeros(k) if eigenvalues_bar is None else np.asarray(eigenvalues_bar, dtype=float)
@@ -82,12 +82,12 @@ def eigsh(
 
     - `operator`, `b`: assembled PETSc matrices of type AIJ, on one or more ranks. They must not change before
         `pullback` is called.
-    - `sigma`: the eigenvalues next to it, by factorization (MUMPS, on more than one rank).
-    - `which`: without `sigma`: `"SA"`, the lowest, unless said otherwise; `"LA"`, `"LM"`.
+    - `sigma`: a number: the eigenvalues closest to it, by factorization (by MUMPS on more than one rank).
+    - `which`: without `sigma`: `"SA"`, the lowest (the default); `"LA"`, `"LM"`.
     - `k`, `tol`, `max_iterations`, `degeneracy`: as for `eigenpair.eigsh`.
 
-    **Returns:** `DistributedEigshResult`. All is NaN, with a `ConvergenceWarning`, if a pair has not converged or the
-    search for missed copies of repeated eigenvalues did not finish.
+    **Returns:** `DistributedEigshResult`. The result is NaN, with a `ConvergenceWarning`, if an eigenpair has not
+    converged or the search for missed copies of repeated eigenvalues did not finish.
 
     **Raises:** `TypeError` or `ValueError` naming the argument; `ImportError` without `slepc4py`.
     """
@@ -141,7 +141,7 @@ def _require_hermitian(problem: Problem) -> None:
 
 
 def _search(slepc: Any, problem: Problem, count: int, found: list[Any]) -> tuple[list[Any], int, Any]:
-    """Eigenvectors orthogonal to those that were found, the number of iterations, and the solver."""
+    """Eigenvectors orthogonal to those found so far, the number of iterations, and the solver."""
     eps = slepc.EPS().create(problem.a.getComm())
     eps.setOperators(problem.a, problem.b)
     eps.setProblemType(slepc.EPS.ProblemType.HEP if problem.b is None else slepc.EPS.ProblemType.GHEP)

@@ -23,7 +23,7 @@ from . import messages
 
 
 class Problem:
-    """A matrix or a pair, and the eigenpairs that were found."""
+    """A matrix or a pair, and its computed eigenpairs."""
 
     def __init__(self, a: Any, b: Any, sigma: float | None, which: str, tol: float, most: int):
         self.a, self.b, self.sigma, self.which, self.tol, self.most = a, b, sigma, which, tol, most
@@ -60,13 +60,13 @@ class Problem:
         return y
 
     def sort_keys(self, w: Any) -> Any:
-        """A number for each eigenvalue, lowest for those wanted most."""
+        """A sort key for each eigenvalue, lowest for those that `which` puts first."""
         if self.sigma is not None:
             return np.abs(w - self.sigma)
         return {"SA": w, "LA": -w, "LM": -np.abs(w)}[self.which]
 
     def edges(self, theta: float) -> tuple[float, float]:
-        """The nearest eigenvalues below and above that were left out, of which `theta` is the first."""
+        """The nearest eigenvalues below and above the requested ones; `theta` is the first eigenvalue after them."""
         if self.sigma is not None:
             return self.sigma - abs(theta - self.sigma), self.sigma + abs(theta - self.sigma)
         return {"SA": (-np.inf, theta), "LA": (theta, np.inf), "LM": (abs(theta), -abs(theta))}[self.which]
