@@ -44,7 +44,8 @@ def orthonormalized(x: Array, against: Array, b: Map | None, seed: Any) -> Array
     size = lengths(x)
     x = scaled(1 / jnp.where(size > 0, size, 1), x)
 
-    def attempt(count: Array, x: Array) -> Array:
+    def attempt(state: Any) -> Any:
+        x, count, left = state
         x = x - combine(inner(x if b is None else b(x), against), against)
         gram = inner(x if b is None else b(x), x)
         d, u = jnp.linalg.eigh((gram + jnp.conj(gram).T) / 2)
@@ -52,6 +53,8 @@ def orthonormalized(x: Array, against: Array, b: Map | None, seed: Any) -> Array
         # The first projection may leave only rounding errors of a vector of unit length.
         kept = (d > 1e2 * eps * largest) & (largest > jnp.where(count == 0, (1e3 * eps) ** 2, 0))
         x = combine(scaled(1 / jnp.sqrt(jnp.where(kept, d, 1)), jnp.conj(u).T), x)
-        return jnp.where(kept[:, None], x, jnp.where(count < 2, random_rows(seed + 7919 * count, x), 0))
+        x = jnp.where(kept[:, None], x, jnp.where(count < 2, random_rows(seed + 7919 * count, x), 0))
+        # Twice is enough, counted from the last random direction; three times at most.
+        return x, count + 1, jnp.minimum(jnp.where(jnp.all(kept), left - 1, 2), 2 - count)
 
-    return lax.fori_loop(0, 3, attempt, x)
+    return lax.while_loop(lambda state: state[2] > 0, attempt, (x, jnp.array(0), jnp.array(2)))[0]

@@ -13,7 +13,7 @@ from jax import Array, lax
 
 from ..degeneracy.decision import cluster_width
 from ..degeneracy.policies import Policy, broaden, check, mask, policy_of_call
-from . import gauge, host, host_eigenpairs, krylov, lobpcg, messages
+from . import filtered, gauge, host, host_eigenpairs, krylov, lobpcg, messages
 from .basis import random_rows
 from .dense import small
 from .frame import Frame, Parameters, Spec, frame, operators
@@ -200,6 +200,8 @@ def solve(spec: Spec, parameters: Parameters) -> Found:
     plan = make_plan(a.form.n, spec.k, spec.which, spec.tol, spec.cycles)
     if plan is None:
         return _small(spec, parameters)
+    if filtered.is_used(plan, a.form.n, b):
+        return filtered.solve(plan, a, parameters.start, spec.given, spec.watch, not eager)
     return krylov.solve(plan, a, b, parameters.start, spec.given, spec.watch, not eager)
 
 

@@ -28,7 +28,7 @@ from .linear_systems import conjugate_gradients
 from .operators import Operator, combine, inner, lengths, products, safe_lengths, scaled
 
 
-class _Problem(NamedTuple):
+class Problem(NamedTuple):
     """`A` and `B` as functions of rows, and `B⁻¹`."""
 
     a: Map
@@ -36,10 +36,11 @@ class _Problem(NamedTuple):
     solve: Map
 
     @staticmethod
-    def of(a: Operator, b: Operator | None, dtype: Any) -> _Problem:
+    def of(a: Operator, b: Operator | None, dtype: Any) -> Problem:
+        """Of operators, in precision `dtype`."""
         times_a = products(a, dtype)
         if b is None:
-            return _Problem(times_a, None, lambda x: x)
+            return Problem(times_a, None, lambda x: x)
         times_b = products(b, dtype)
         eps = float(jnp.finfo(dtype).eps)
 
@@ -49,9 +50,10 @@ class _Problem(NamedTuple):
             close = lengths(x - times_b(y)) <= 1e4 * eps * (lengths(x) + lengths(y))
             return jnp.where((solved | close)[:, None], y, jnp.nan)
 
-        return _Problem(times_a, times_b, solve)
+        return Problem(times_a, times_b, solve)
 
     def times_b(self, x: Array) -> Array:
+        """`B x`."""
         return x if self.b is None else self.b(x)
 
 
@@ -59,7 +61,7 @@ def _rows(basis: Array, start: Any, count: int) -> Array:
     return lax.dynamic_slice_in_dim(basis, start, count)
 
 
-def begin(plan: Plan, problem: _Problem, start: Array, given: int) -> State:
+def begin(plan: Plan, problem: Problem, start: Array, given: int) -> State:
     """A basis that holds only the first block: `start`, `(block, n)` or, if more are `given`, `(k, n)`."""
     seed = 1
     n = start.shape[-1]
@@ -88,7 +90,7 @@ def begin(plan: Plan, problem: _Problem, start: Array, given: int) -> State:
     return _new_pass(plan, problem, state, combine(jnp.conj(u).T, x), theta)
 
 
-def _new_pass(plan: Plan, problem: _Problem, state: State, x: Array, theta: Array) -> State:
+def _new_pass(plan: Plan, problem: Problem, state: State, x: Array, theta: Array) -> State:
     """Checks the residuals of `x` and begins a pass: from these residuals if they are too large, otherwise from random
     vectors."""
     ax, bx = problem.a(x), problem.times_b(x)
@@ -125,7 +127,7 @@ def _new_pass(plan: Plan, problem: _Problem, state: State, x: Array, theta: Arra
     )
 
 
-def cycle(plan: Plan, problem: _Problem, state: State) -> State:
+def cycle(plan: Plan, problem: Problem, state: State) -> State:
     """One cycle: steps, then a restart."""
     m, p, r = plan.capacity, plan.block, plan.kept
     seed = 1000 + 100 * state.cycle
@@ -227,7 +229,7 @@ def _padded(x: Array, size: int) -> Array:
     return jnp.concatenate([x, jnp.zeros(size - x.shape[0], x.dtype)])
 
 
-def conclude(plan: Plan, problem: _Problem, state: State) -> Found:
+def conclude(plan: Plan, problem: Problem, state: State) -> Found:
     """The result: sorted, with residuals as they are."""
     x, theta = state.basis[: plan.k], state.theta[: plan.k]
     order = jnp.argsort(theta)
@@ -263,9 +265,9 @@ def _conclude(plan: Plan, forms: Any, parameters: Any, state: State) -> Found:
     return conclude(plan, _problem(forms, parameters, state.basis.dtype), state)
 
 
-def _problem(forms: Any, parameters: Any, dtype: Any) -> _Problem:
+def _problem(forms: Any, parameters: Any, dtype: Any) -> Problem:
     a, b = (None if f is None else Operator(f, p) for f, p in zip(forms, parameters, strict=True))
-    return _Problem.of(a, b, dtype)  # type: ignore[arg-type]
+    return Problem.of(a, b, dtype)  # type: ignore[arg-type]
 
 
 def solve(

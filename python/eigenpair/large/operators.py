@@ -26,7 +26,13 @@ _PRECISIONS = ("float32", "float64", "complex64", "complex128")
 
 def inner(x: Array, y: Array) -> Array:
     """`⟨xᵢ, yⱼ⟩ = Σ xᵢ conj(yⱼ)` of rows: the coefficient of `yⱼ` in `xᵢ` if the `y` are orthonormal."""
-    return combine(x, jnp.conj(y).T)
+    if y.shape[0] < x.shape[0]:
+        return jnp.conj(inner(y, x)).T
+    if jax.default_backend() != "cpu" or x.shape[0] > 2:
+        return combine(x, jnp.conj(y).T)
+    # XLA's matrix product on CPU copies the long matrix first, and is six times as slow as sums. (Of more than two rows
+    # at once, XLA does not vectorize the sums.)
+    return jnp.sum(x[:, None, :] * jnp.conj(y)[None], axis=-1)
 
 
 def combine(c: Array, x: Array) -> Array:
