@@ -253,7 +253,7 @@ function eig_frule(ẋs, a, b; left = false, right = true, degeneracy = nothing)
     return Ω, Tangent{typeof(Ω)}(; eigenvalues = ẇ, vectors...)
 end
 
-function eig_rrule(a, b; left = false, right = true, degeneracy = nothing)
+function eig_rrule(a, b = nothing; left = false, right = true, degeneracy = nothing)
     Ω, pullback = eig_pullback_under(as_policy(degeneracy), a, b, left, right)
     return Ω, Ω̄ -> pullback(eig_cotangents(Ω, Ω̄)...)
 end
@@ -262,13 +262,9 @@ for (f, values) in ((:eig, ()), (:eigvals, (:(right = false),)))
     @eval begin
         ChainRulesCore.frule((_, ẋs...)::Tuple, ::typeof($f), a, b = nothing; options...) =
             eig_frule(ẋs, a, b; options..., $(values...))
-        function ChainRulesCore.rrule(::typeof($f), a, b; options...)
-            Ω, back = eig_rrule(a, b; options..., $(values...))
-            return Ω, InputPullback{2}(back)
-        end
-        function ChainRulesCore.rrule(::typeof($f), a; options...)
-            Ω, back = eig_rrule(a, nothing; options..., $(values...))
-            return Ω, InputPullback{1}(back)
+        function ChainRulesCore.rrule(::typeof($f), a, b...; options...)
+            Ω, back = eig_rrule(a, b...; options..., $(values...))
+            return Ω, InputPullback{1 + length(b)}(back)
         end
     end
 end

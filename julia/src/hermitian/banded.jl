@@ -25,7 +25,8 @@ Derivatives: Giles (2008), §3.1; docs/derivations.md, "Band matrices".
     )
     check_flag("eigvals_only", eigvals_only)
     eigvals_only && return eigvalsh_banded(a_band; lower, subset_by_index, subset_by_value, degeneracy)
-    return eigh_banded_under(as_policy(degeneracy), a_band; lower, subset_by_index, subset_by_value)::eigh_type(a_band, nothing)
+    options = (; lower, subset_by_index, subset_by_value)
+    return eigh_under(band_problem, as_policy(degeneracy), a_band, nothing; options...)::eigh_type(a_band, nothing)
 end
 
 """
@@ -34,7 +35,7 @@ end
 Eigenvalues of a Hermitian band matrix, real and ascending. Arguments and errors as for [`eigh_banded`](@ref).
 """
 eigvalsh_banded(a_band; lower = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing) =
-    eigvalsh_banded_under(as_policy(degeneracy), a_band; lower, subset_by_index, subset_by_value)::values_type(a_band, nothing)
+    eigvalsh_under(band_problem, as_policy(degeneracy), a_band, nothing; lower, subset_by_index, subset_by_value)::values_type(a_band, nothing)
 
 """
     eigh_tridiagonal(d, e; eigvals_only = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
@@ -65,17 +66,6 @@ eigvalsh_tridiagonal(d, e; subset_by_index = nothing, subset_by_value = nothing,
 eigh_tridiagonal(a::SymTridiagonal; options...) = eigh_tridiagonal(diagonals(a)...; options...)
 eigvalsh_tridiagonal(a::SymTridiagonal; options...) = eigvalsh_tridiagonal(diagonals(a)...; options...)
 
-# Function barriers, as for `eigh`.
-function eigh_banded_under(degeneracy, a_band; options...)
-    p = band_problem(a_band; degeneracy, options...)
-    return eigh_result(p, solution(p, a_band, nothing))
-end
-
-function eigvalsh_banded_under(degeneracy, a_band; options...)
-    p = band_problem(a_band; degeneracy, options...)
-    return present_values(p, solution_values(p, a_band, nothing))
-end
-
 # ---- the problem of a call --------------------------------------------------------------------------------------
 
 """
@@ -89,7 +79,7 @@ struct BandInput{P} <: ProblemInput
     project::P
 end
 
-function band_problem(a_band; lower = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
+function band_problem(a_band, ::Nothing = nothing; lower = false, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing)
     degeneracy = as_policy(degeneracy)
     check_flag("lower", lower)
     rows = "`a_band` must have the diagonals of one half of the matrix in its rows, (u + 1) × n, got"
@@ -99,7 +89,7 @@ function band_problem(a_band; lower = false, subset_by_index = nothing, subset_b
     Base.require_one_based_indexing(a_band)
     T, n, batch = working_type("a_band", eltype(a_band)), size(a_band, 2), batch_size(a_band)
     subset_by_value === nothing ||
-        (subset_by_index = subset_in_interval(subset_by_index, subset_by_value, band_problem, (a_band,), (; lower)))
+        (subset_by_index = subset_in_interval(subset_by_index, subset_by_value, band_problem, (a_band, nothing), (; lower)))
     subset = check_subset(subset_by_index, n)
     input = BandInput(lower, size(a_band, 1), max(min(size(a_band, 1), n) - 1, 0), ProjectTo(a_band))
     return HermitianProblem{T, :band, length(batch), typeof(degeneracy), typeof(input), Nothing}(
@@ -107,7 +97,7 @@ function band_problem(a_band; lower = false, subset_by_index = nothing, subset_b
     )
 end
 
-@non_differentiable band_problem(::Any)
+@non_differentiable band_problem(::Any, ::Any)
 
 # ---- between the argument and the lower half ---------------------------------------------------------------------
 
@@ -247,26 +237,21 @@ function ChainRulesCore.rrule(::typeof(tridiagonal_parts), d, e, band)
     return tridiagonal_parts(d, e, band), tridiagonal_parts_pullback
 end
 
-ChainRulesCore.frule((_, ȧ)::Tuple, ::typeof(eigh_banded), a_band; options...) = banded_frule(ȧ, a_band; options...)
-function banded_frule(ȧ, a_band; eigvals_only = false, options...)
+function ChainRulesCore.frule((_, ȧ)::Tuple, ::typeof(eigh_banded), a_band; eigvals_only = false, options...)
     check_flag("eigvals_only", eigvals_only)
-    p = band_problem(a_band; options...)
-    Ω, (ẇ, V̇) = solution_and_tangent(p, (present(ȧ),), a_band, nothing)
-    eigvals_only && return values_result(p, Ω), present_values(p, ẇ)
-    result = eigh_result(p, Ω)
-    return result, Tangent{typeof(result)}(; eigenvalues = present_values(p, ẇ), eigenvectors = present_vectors(p, V̇))
+    return frule_of(band_problem(a_band; options...), eigvals_only, (present(ȧ),), a_band, nothing)
 end
 
 @inline function ChainRulesCore.rrule(::typeof(eigh_banded), a_band; eigvals_only = false, options...)
     check_flag("eigvals_only", eigvals_only)
-    Ω, pullback = shaped_pullback(band_problem(a_band; options...), a_band, nothing, eigvals_only ? values_result : eigh_result)
+    Ω, pullback = shaped_pullback(band_problem(a_band, nothing; options...), a_band, nothing, eigvals_only ? values_result : eigh_result)
     return Ω, InputPullback{1}(Ω̄ -> pullback((eigvals_only ? (present(Ω̄),) : eigh_cotangents(Ω̄))...))
 end
 
 tangent_or_zeros(x, ẋ) = present(ẋ) === nothing ? zero(x) : present(ẋ)
 function ChainRulesCore.frule((_, ḋ, ė)::Tuple, ::typeof(eigh_tridiagonal), d, e; options...)
     tangent = tridiagonal_band(tangent_or_zeros(d, ḋ), tangent_or_zeros(e, ė))
-    return banded_frule(tangent, tridiagonal_band(d, e); options..., lower = true)
+    return frule((NoTangent(), tangent), eigh_banded, tridiagonal_band(d, e); options..., lower = true)
 end
 ChainRulesCore.frule((_, ȧ)::Tuple, ::typeof(eigh_tridiagonal), a::SymTridiagonal; options...) =
     frule((NoTangent(), diagonals(ȧ)...), eigh_tridiagonal, diagonals(a)...; options...)

@@ -64,7 +64,7 @@ docs/derivations.md.
     )
     check_flag("eigvals_only", eigvals_only)
     eigvals_only && return eigvalsh(a, b; type, lower, subset_by_index, subset_by_value, degeneracy)
-    return eigh_under(as_policy(degeneracy), a, b; type, lower, subset_by_index, subset_by_value)::eigh_type(a, b)
+    return eigh_under(hermitian_problem, as_policy(degeneracy), a, b; type, lower, subset_by_index, subset_by_value)::eigh_type(a, b)
 end
 
 """
@@ -74,16 +74,16 @@ Eigenvalues of a Hermitian matrix or a definite pair, real and ascending: [`eigh
 Eigenvectors are computed only if a derivative needs them.
 """
 eigvalsh(a, b = nothing; type = 1, lower = nothing, subset_by_index = nothing, subset_by_value = nothing, degeneracy = nothing) =
-    eigvalsh_under(as_policy(degeneracy), a, b; type, lower, subset_by_index, subset_by_value)::values_type(a, b)
+    eigvalsh_under(hermitian_problem, as_policy(degeneracy), a, b; type, lower, subset_by_index, subset_by_value)::values_type(a, b)
 
 # Function barriers: the types inside depend on the policy, which is known only when the call runs.
-function eigh_under(degeneracy, a, b; options...)
-    p = hermitian_problem(a, b; degeneracy, options...)
+function eigh_under(problem_of, degeneracy, a, b; options...)
+    p = problem_of(a, b; degeneracy, options...)
     return eigh_result(p, solution(p, a, b))
 end
 
-function eigvalsh_under(degeneracy, a, b; options...)
-    p = hermitian_problem(a, b; degeneracy, options...)
+function eigvalsh_under(problem_of, degeneracy, a, b; options...)
+    p = problem_of(a, b; degeneracy, options...)
     return present_values(p, solution_values(p, a, b))
 end
 
@@ -231,7 +231,6 @@ function hermitian_input(name, x::SymmetricOrHermitian, lower)
     return MatrixInput(x.uplo == 'L' ? LOWER : UPPER, true, (), ProjectTo(x))
 end
 
-
 check_subset(::Nothing, n) = 1:n
 check_subset(subset, n) = throw(
     ArgumentError("`subset_by_index` must be a range of 1-based indices such as 1:3, or nothing, got $(repr(subset))")
@@ -253,8 +252,8 @@ function subset_in_interval(subset_by_index, interval, problem_of, matrices, opt
     interval isa NTuple{2, Real} && interval[1] < interval[2] || throw(
         ArgumentError("`subset_by_value` must be two real numbers (low, high) with low < high, got $(repr(interval))")
     )
-    (low, high), (a, b...) = interval, map(x -> each(plain, x), matrices)
-    w = solution_values(problem_of(a, b...; options..., degeneracy = Raw()), a, isempty(b) ? nothing : only(b))
+    (low, high), plain_matrices = interval, map(x -> each(plain, x), matrices)
+    w = solution_values(problem_of(plain_matrices...; options..., degeneracy = Raw()), plain_matrices...)
     any(isnan, w) && throw(
         ArgumentError(
             "`subset_by_value` cannot count eigenvalues that are NaN: a matrix has NaN or Inf in it, or `b` is not positive definite"
@@ -315,27 +314,25 @@ end
 
 function ChainRulesCore.frule((_, ẋs...)::Tuple, ::typeof(eigh), a, b = nothing; eigvals_only = false, options...)
     check_flag("eigvals_only", eigvals_only)
-    eigvals_only && return frule((NoTangent(), ẋs...), eigvalsh, a, b; options...)
-    Ω, (ẇ, v̇) = eigh_pushforward(map(present, ẋs[1:(b === nothing ? 1 : 2)]), a, b; options...)
-    return Ω, Tangent{typeof(Ω)}(; eigenvalues = ẇ, eigenvectors = v̇)
+    return frule_of(hermitian_problem(a, b; options...), eigvals_only, map(present, ẋs[1:(b === nothing ? 1 : 2)]), a, b)
 end
-ChainRulesCore.frule((_, ẋs...)::Tuple, ::typeof(eigvalsh), a, b = nothing; options...) =
-    eigvalsh_pushforward(map(present, ẋs[1:(b === nothing ? 1 : 2)]), a, b; options...)
+ChainRulesCore.frule(ẋs::Tuple, ::typeof(eigvalsh), xs...; options...) = frule(ẋs, eigh, xs...; options..., eigvals_only = true)
+
+function frule_of(p, eigvals_only, tangents, a, b)
+    Ω, (ẇ, V̇) = solution_and_tangent(p, tangents, a, b)
+    eigvals_only && return values_result(p, Ω), present_values(p, ẇ)
+    result = eigh_result(p, Ω)
+    return result, Tangent{typeof(result)}(; eigenvalues = present_values(p, ẇ), eigenvectors = present_vectors(p, V̇))
+end
 
 # Inlined, so that the type of the result follows from `eigvals_only` as it is written at the call.
-@inline function ChainRulesCore.rrule(::typeof(eigh), a, b; eigvals_only = false, options...)
+@inline function ChainRulesCore.rrule(::typeof(eigh), a, b...; eigvals_only = false, options...)
     check_flag("eigvals_only", eigvals_only)
-    eigvals_only && return rrule(eigvalsh, a, b; options...)
-    Ω, pullback = eigh_pullback(a, b; options...)
-    return Ω, InputPullback{2}(Ω̄ -> pullback(eigh_cotangents(Ω̄)...))
+    eigvals_only && return rrule(eigvalsh, a, b...; options...)
+    Ω, pullback = eigh_pullback(a, b...; options...)
+    return Ω, InputPullback{1 + length(b)}(Ω̄ -> pullback(eigh_cotangents(Ω̄)...))
 end
-@inline function ChainRulesCore.rrule(::typeof(eigvalsh), a, b; options...)
-    w, pullback = eigvalsh_pullback(a, b; options...)
-    return w, InputPullback{2}(w̄ -> pullback(present(w̄)))
-end
-for f in (:eigh, :eigvalsh)
-    @eval @inline function ChainRulesCore.rrule(::typeof($f), a; options...)
-        Ω, pullback = rrule($f, a, nothing; options...)
-        return Ω, InputPullback{1}(pullback.back)
-    end
+@inline function ChainRulesCore.rrule(::typeof(eigvalsh), a, b...; options...)
+    w, pullback = eigvalsh_pullback(a, b...; options...)
+    return w, InputPullback{1 + length(b)}(w̄ -> pullback(present(w̄)))
 end

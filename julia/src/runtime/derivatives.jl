@@ -17,8 +17,7 @@ the policy, which is known only when the call runs, so the code of an AD engine 
 struct InputPullback{N}
     back::Any
 end
-(pullback::InputPullback{1})(Ω̄) = (NoTangent(), tangent_or_zero(pullback.back(unthunk(Ω̄))[1]))
-(pullback::InputPullback{2})(Ω̄) = (NoTangent(), map(tangent_or_zero, pullback.back(unthunk(Ω̄)))...)
+(pullback::InputPullback{N})(Ω̄) where {N} = (NoTangent(), map(tangent_or_zero, pullback.back(unthunk(Ω̄))[1:N])...)
 
 # Cotangents of a result that was unpacked as a tuple.
 const ByPlace = Union{Tuple, Tangent{<:Any, <:Tuple}}

@@ -168,7 +168,7 @@ end
 const OfFunction = Union{typeof(spectral_map), typeof(spectral_sum)}
 
 # The value, and its pullback: from a cotangent of the value to those of `f`, `a` and `b`.
-function spectral_pullback(config, name, f, a, b, type, hermitian_part)
+function spectral_pullback(config, name, f, a, b = nothing; type = 1, hermitian_part = false)
     p, A, B, λ, V, U = spectral_arrays(a, b, spectral_constants(name, f, a, b, type, hermitian_part)...)
     (kind, F), (C, W, basis) = form_of(name, f), in_metric(p, A, B, λ, V, U)
     Y, form_pullback = form_and_pullback(config, kind, F, (), C, λ, basis)
@@ -188,27 +188,19 @@ reshape_like(y, ȳ::Number) = [ȳ]
 unwrapped(f̄) = f̄
 unwrapped(f̄::Tangent{<:Union{Antiderivative, Expanded}}) = f̄.f
 
-function spectral_rrule(config, name, f, a, b; type = 1, hermitian_part = false)
-    y, cotangents = spectral_pullback(config, name, f, a, b, type, hermitian_part)
-    spectral_rrule_pullback(ȳ) = (NoTangent(), cotangents(ȳ)...)
+function spectral_rrule(config, name, f, a, b...; options...)
+    y, cotangents = spectral_pullback(config, name, f, a, b...; options...)
+    spectral_rrule_pullback(ȳ) = (NoTangent(), cotangents(ȳ)[1:(2 + length(b))]...)
     return y, spectral_rrule_pullback
 end
-function without_b((y, pullback))
-    without_b_pullback(ȳ) = pullback(ȳ)[1:3]
-    return y, without_b_pullback
-end
-ChainRulesCore.rrule(config::Reverse, name::OfFunction, f, a; options...) = without_b(spectral_rrule(config, name, f, a, nothing; options...))
-ChainRulesCore.rrule(name::OfFunction, f, a; options...) = without_b(spectral_rrule(nothing, name, f, a, nothing; options...))
-ChainRulesCore.rrule(config::Reverse, name::OfFunction, f, a, b; options...) = spectral_rrule(config, name, f, a, b; options...)
-ChainRulesCore.rrule(name::OfFunction, f, a, b; options...) = spectral_rrule(nothing, name, f, a, b; options...)
+ChainRulesCore.rrule(config::Reverse, name::OfFunction, f, a, b...; options...) = spectral_rrule(config, name, f, a, b...; options...)
+ChainRulesCore.rrule(name::OfFunction, f, a, b...; options...) = spectral_rrule(nothing, name, f, a, b...; options...)
 
-ChainRulesCore.rrule(::typeof(spectral_projector), a, k; options...) =
-    without_b(ChainRulesCore.rrule(spectral_projector, a, k, nothing; options...))
-function ChainRulesCore.rrule(::typeof(spectral_projector), a, k, b; type = 1, hermitian_part = false)
-    y, cotangents = spectral_pullback(nothing, spectral_projector, k, a, b, type, hermitian_part)
+function ChainRulesCore.rrule(::typeof(spectral_projector), a, k, b...; options...)
+    y, cotangents = spectral_pullback(nothing, spectral_projector, k, a, b...; options...)
     function spectral_projector_pullback(ȳ)
         _, ā, b̄ = cotangents(ȳ)
-        return NoTangent(), ā, NoTangent(), b̄
+        return NoTangent(), ā, NoTangent(), (b̄,)[1:length(b)]...
     end
     return y, spectral_projector_pullback
 end
