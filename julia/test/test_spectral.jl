@@ -35,6 +35,23 @@ using .Losses.Lines
         @test ForwardDiff.derivative(t -> pullback_of(spectral_sum, 1.0, square, A + t * E), 0.0) ≈ 2E
     end
 
+    # What the core computes, and what is computed where it does not: the same from two tables of differences.
+    @testset "derivatives by the core, $T" for T in (Float32, Float64, ComplexF64)
+        function solution(n)
+            λ = sort(randn(rng, real(T), n, 2); dims = 1)
+            λ[2, :] = λ[1, :]
+            return λ, stack(_ -> Matrix(qr(randn(rng, T, n, n)).Q), 1:2)
+        end
+        n = 7
+        (λ, V), (X, Y) = solution(n), (randn(rng, T, n, n, 2), randn(rng, T, n, n, 2))
+        for f in (tanh, EigenPair.Antiderivative(sin), EigenPair.Step(3)), directions in ((X,), (X, Y))
+            found = EigenPair.form_by_core(f, directions, λ, V)
+            @test relative_error(found, EigenPair.form_by_tables(EigenPair.Opened(), f, directions, λ, V)) < 1.0e3 * eps(real(T))
+        end
+        @test EigenPair.form_by_core(cis, (X,), λ, V) === nothing
+        @test EigenPair.form_by_core(tanh, (zeros(T, 65, 65, 2),), solution(65)...) === nothing
+    end
+
     # Of f = 1/x everything is known in closed form, at any degeneracy: A⁻¹, −A⁻¹EA⁻¹, A⁻¹EA⁻¹DA⁻¹ + A⁻¹DA⁻¹EA⁻¹.
     @testset "first and second order at a gap of $gap, size $scale" for gap in (1.0e-2, 1.0e-4, 1.0e-7, 1.0e-10, 1.0e-13, 1.0e-16, 0),
             scale in (1, 1.0e-12, 1.0e10)
