@@ -1,6 +1,7 @@
-/* Random bytes as calls of the C ABI: problems, rules and decisions with any numbers in them, and with wrong codes,
- * sizes and pointers. Nothing may crash, read or write beyond an array, change its inputs, or return an unknown status.
- * A wrong description must be refused, and the results of solved problems must be in order.
+/* Random bytes as calls of the C ABI: problems, rules, functions of matrices and decisions with any numbers in
+ * them, and with wrong codes, sizes and pointers. Nothing may crash, read or write beyond an array, change its inputs,
+ * or return an unknown status. A wrong description must be refused, and the results of solved problems must be in
+ * order.
  *
  * Built for libFuzzer by `make fuzz`. The LAPACK is the first of EIGENPAIR_TEST_LAPACK. */
 #include <math.h>
@@ -322,6 +323,48 @@ static void rule(input* in) {
   finish(&all);
 }
 
+/* Matrices of a function or of directions: one for every direction and matrix, in either order, or shared by some. */
+static int64_t directions(input* in, int64_t each, int64_t shared, int may_share, int64_t* outer, int64_t* inner) {
+  const int order = choose(in, may_share ? 4 : 2);
+  *outer = order == 0 ? shared : order == 1 || order == 2;
+  *inner = order == 0 || order == 3 ? 1 : order == 1 ? each : 0;
+  return order < 2 ? each * shared : order == 2 ? each : shared;
+}
+
+static void form(input* in) {
+  arrays all = {.count = 0};
+  int valid = 1;
+  eigenpair_spectral_form f = {.struct_size = wrong_struct(in, sizeof f, &valid)};
+  f.dtype = code(in, 4, &valid);
+  f.layout = code(in, 2, &valid);
+  f.order = code(in, 3, &valid);
+  int64_t shared;
+  const int64_t n = order(in, &shared), each = 1 + choose(in, 3);
+  f.n = wrong_size(in, n, &valid);
+  f.batch = wrong_size(in, each * shared, &valid);
+  f.shared = shared;
+  f.step = choose(in, (int)n + 3) - 1;
+  if (f.step > n) valid = 0;
+  const int32_t real = real_dtype(f.dtype);
+  f.w = spectra(&all, in, f.dtype, shared, n);
+  f.v = read_only(&all, in, f.dtype, shared * n * n);
+  const void** values[] = {&f.values, &f.derivative, &f.half_second};
+  const void** differences[] = {&f.first, &f.left, &f.right};
+  for (int i = 0; i < 3; ++i) {
+    *values[i] = read_only(&all, in, real, shared * n);
+    *differences[i] = read_only(&all, in, real, n > 0 ? shared * (n - 1) : 0);
+  }
+  f.x = read_only(&all, in, f.dtype, n * n * directions(in, each, shared, 1, &f.x_outer, &f.x_inner));
+  f.y = read_only(&all, in, f.dtype, n * n * directions(in, each, shared, 1, &f.y_outer, &f.y_inner));
+  const int64_t results = directions(in, each, shared, 0, &f.out_outer, &f.out_inner);
+  f.out = written(&all, (size_t)(results * n * n) * bytes_of(f.dtype));
+  eigenpair_job* job = NULL;
+  const eigenpair_status status = run(eigenpair_spectral_form_job(lapack, &f, 2, &job), job);
+  if (!valid) EXPECT(status == EIGENPAIR_BAD_ARGUMENT);
+  if (valid) EXPECT(status == (eigenpair_has_small_kernels() ? EIGENPAIR_OK : EIGENPAIR_MISSING_ROUTINE));
+  finish(&all);
+}
+
 static void decide(input* in) {
   arrays all = {.count = 0};
   int valid = 1;
@@ -395,8 +438,8 @@ int LLVMFuzzerInitialize(int* argc, char*** argv) {
 
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static void (*const kTargets[])(input*) = {hermitian, general, subset, rule, decide, banded};
+  static void (*const kTargets[])(input*) = {hermitian, general, subset, rule, decide, banded, form};
   input in = {data, size};
-  kTargets[choose(&in, 6)](&in);
+  kTargets[choose(&in, 7)](&in);
   return 0;
 }
