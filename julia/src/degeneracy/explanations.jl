@@ -18,7 +18,8 @@ function advice(subject, reason)
     reason == CUT && return "Choose `k` where there is a gap, or smooth the cut: spectral_map of EigenPair.fermi_dirac"
     reason == EDGE && return "Choose `subset_by_index` so that it contains the whole cluster, or nothing of it"
     of_loss = "If the loss is a function of the matrix, $(INSTEAD[subject])"
-    reason == SECOND && return subject == "eig" ? of_loss : of_loss * ", which have second derivatives at any degeneracy"
+    reason == SECOND && return subject == "eig" ? of_loss : of_loss * ", which have second derivatives at any degeneracy. " *
+        "The sum of the `k` lowest eigenvalues is " * (subject == "eigh" ? "tr(a * spectral_projector(a, k))" : "tr(a * spectral_projector(a, k, b)) in a problem of type 1")
     reason == DEFECTIVE && return of_loss * "; single eigenvalues have no derivative here"
     of_loss *= "; if it needs these vectors, it has no derivative here"
     reason == COUPLED || return of_loss
@@ -138,6 +139,19 @@ explain_asymmetry(policy, name, a, k, count) = explains(policy) && warn_at_call(
     Hermitian part; if you mean that, set `hermitian_part = true`. If the matrix is one triangle, make the whole matrix first, or a \
     Symmetric or Hermitian; for a general matrix use exp, inv and ^."
 )
+
+function explain_values(policy, name, f, λ)
+    explains(policy) || return nothing
+    for (k, w) in enumerate(eachcol(λ)), (i, x) in enumerate(w)
+        isfinite(x) && !isfinite(f(x)) || continue
+        return warn_at_call(
+            policy,
+            "$name is NaN or infinite: `f` is $(f(x)) at eigenvalue $i$(of_batch(k, size(λ, 2))), $x. Take an `f` that is finite at \
+            all eigenvalues, or move them: add a small multiple of the identity to a matrix that may be singular."
+        )
+    end
+    return nothing
+end
 
 # ---- the line of the call ------------------------------------------------------------------------------------
 

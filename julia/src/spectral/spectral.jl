@@ -96,6 +96,7 @@ function spectral_constants(name, f, a, b, type, hermitian_part)
     λ, V, U = solution(p₀, a₀, b₀)
     refused = falses(size(λ, 2))
     hermitian_part || foreach((input, x) -> refuse_asymmetry!(refused, nameof(name), p, input, x), (p.a, p.b), (a₀, b₀))
+    name === spectral_projector || explain_values(as_policy(nothing), nameof(name), f, λ)
     name === spectral_projector && 0 < f < p.n && refuse_cut!(refused, f, p₀, input_norms(p₀, a₀, b₀), λ, V, U)
     foreach(k -> foreach(x -> x === nothing || fill!(slice(x, k), NaN), (λ, V, U)), findall(refused))
     return p, λ, V, U

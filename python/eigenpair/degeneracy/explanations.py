@@ -73,8 +73,13 @@ def _advice(function: str, why: int) -> str:
         return "Choose subset_by_index so that it contains the whole cluster, or nothing of it"
     instead = _INSTEAD[function]
     if why == SECOND:
-        has = "" if function == "eig" else ", which have second derivatives at any degeneracy"
-        return f"If the loss is a function of the matrix, {instead}{has}"
+        advice = f"If the loss is a function of the matrix, {instead}"
+        if function == "eig":
+            return advice
+        advice += ", which have second derivatives at any degeneracy"
+        b, where = (", b", " of type 1") if function == "eigh(a, b)" else ("", "")
+        lowest = f". The sum of the k lowest eigenvalues{where} is jnp.trace(a @ spectral_projector(a, k{b}))"
+        return advice if function == "eigsh" else advice + lowest
     if why == DEFECTIVE:
         return f"If the loss is a function of the matrix, {instead}; single eigenvalues have no derivative here"
     advice = f"If the loss is a function of the matrix, {instead}; if it needs these vectors, it has no derivative here"
@@ -146,6 +151,24 @@ def _warn_of_asymmetry(function: str, policy: check, a: Any, far: Any) -> None:
             "jax.scipy.linalg.expm"
         )
     _warn(policy, text + ".")
+
+
+def explain_values(function: str, policy: check, w: Array, values: Array) -> None:
+    """Warns about eigenvalues `w` at which the `values` of a function, `(…, n)`, are not finite."""
+    wrong = jnp.isfinite(w) & ~jnp.isfinite(values)
+    _when(jnp.any(wrong), functools.partial(_warn_of_values, function, policy), w, values, wrong)
+
+
+def _warn_of_values(function: str, policy: check, w: Any, values: Any, wrong: Any) -> None:
+    w, values, wrong = np.asarray(w), np.asarray(values), np.asarray(wrong)
+    *batch, i = (int(index) for index in np.argwhere(wrong)[0])
+    count = int(np.sum(np.any(wrong, axis=-1)))
+    _warn(
+        policy,
+        f"{function} is NaN or infinite for {_matrices(count)}: f is {values[(*batch, i)]!s} at eigenvalue {i}"
+        f"{_of(batch)}, {w[(*batch, i)]!s}. Take an f that is finite at all eigenvalues, or move them: add a small "
+        "multiple of the identity to a matrix that may be singular.",
+    )
 
 
 def explain_unsolved(policy: check, a: Array, b: Array, w: Array) -> None:

@@ -47,7 +47,8 @@ class check(Policy):
 
     **Limit.** The test is necessary, not sufficient. At `A = I` and `B = [[0, 1], [1, 0]]`, the losses `tr(B V Λ Vᵀ)`
     and `mean(λ)·tr(B V Vᵀ)` have the same cotangents but different derivatives, because the basis that LAPACK
-    returns there is a special one. `generic_basis=True` makes the test distinguish them.
+    returns there is a special one. So it is at diagonal matrices with repeated entries, and at block-diagonal matrices
+    with equal blocks if the loss connects the blocks. `generic_basis=True` makes the test distinguish them.
 
     **Arguments:**
 
@@ -132,6 +133,12 @@ def policy(value: Policy) -> AbstractContextManager[None]:
     chosen = as_policy(value)
     any_block_explains |= explains(chosen)
     return _default(chosen)
+
+
+def without_explanations() -> AbstractContextManager[None]:
+    """A block in which calls that name no policy explain nothing, such as at the steps of finite differences."""
+    chosen = _default.value
+    return _default(dataclasses.replace(chosen, explain=False) if explains(chosen) else chosen)
 
 
 def as_policy(value: Any) -> Policy:

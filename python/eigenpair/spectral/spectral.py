@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from ..degeneracy.decision import apart_from_next
-from ..degeneracy.explanations import CUT, Subject, explain_asymmetry, explain_neighbours
+from ..degeneracy.explanations import CUT, Subject, explain_asymmetry, explain_neighbours, explain_values
 from ..degeneracy.policies import check, explains, policy_of_call
 from ..hermitian.diagonal_metric import DiagonalMetric
 from ..runtime import arguments, engines, matrices
@@ -34,8 +34,8 @@ def spectral_map(
     **Arguments:**
 
     - `f`: a scalar function of a real number, differentiable on the spectrum and between its points, written with
-        `jax.numpy`. The values that it closes over are differentiated too. Complex values are allowed (`lambda x:
-        jnp.exp(-1j * x * t)`).
+        `jax.numpy`. The values that it closes over are differentiated too. Complex values are allowed, as those of
+        `lambda x: jnp.exp(-1j * x * t)`.
     - `a`: `(…, n, n)`, Hermitian. Small deviations, such as rounding errors or the steps of finite differences, are
         ignored. A matrix that is far from Hermitian (its skew-Hermitian part is more than a hundredth of it) gives NaN,
         because it is probably a mistake.
@@ -55,8 +55,7 @@ def spectral_map(
     """
     f, operands, type, metric = _arguments_of(f, a, b, type)
     problem, factor = _problem("spectral_map", operands, type, hermitian_part)
-    w = problem.w
-    values = f(w)
+    w, values = problem.w, _values("spectral_map", f, problem.w)
     jet = _times_factor(_jet(jnp.zeros_like(values), f, w), factor)
     return _outside(metric, problem.outside(opened(jet, problem.matrix, w, problem.v)))
 
@@ -72,8 +71,8 @@ def spectral_sum(
     """
     f, operands, type, _ = _arguments_of(f, a, b, type)
     problem, factor = _problem("spectral_sum", operands, type, hermitian_part)
-    w = problem.w
-    return closed(_times_factor(_jet(f(w), divided_differences.derivative(f), w), factor), problem.matrix, w, problem.v)
+    w, values = problem.w, _values("spectral_sum", f, problem.w)
+    return closed(_times_factor(_jet(values, divided_differences.derivative(f), w), factor), problem.matrix, w, problem.v)
 
 
 @with_remedies(SPECTRAL)
@@ -196,6 +195,14 @@ def _elementwise(f: Callable[[Array], Array]) -> Callable[[Array], Array]:
         return mapped(x)
 
     return g
+
+
+def _values(function: str, f: Callable[[Array], Array], w: Array) -> Array:
+    """`f` at the eigenvalues, with a warning where it is not finite."""
+    values, policy = f(w), policy_of_call(None)
+    if explains(policy):
+        explain_values(function, policy, lax.stop_gradient(w), lax.stop_gradient(values))
+    return values
 
 
 def _jet(antiderivative: Array, f: Callable[[Array], Array], w: Array) -> Jet:
