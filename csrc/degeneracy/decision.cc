@@ -59,7 +59,8 @@ const char* text_of(int32_t reason) {
     case EIGENPAIR_REASON_BASIS:
       return "they are one cluster, and the loss depends on the choice of its eigenvectors, which is arbitrary";
     case EIGENPAIR_REASON_ORDER:
-      return "they are one cluster, and the loss distinguishes them by their order alone, which has no derivative";
+      return "they are one cluster, and the loss uses them differently, which has no derivative unless the loss as a "
+             "whole is a function of the matrix";
     case EIGENPAIR_REASON_COUPLED:
       return "they are one cluster, and the perturbation couples their eigenvectors: a small perturbation rotates them "
              "by a finite angle, so their tangents do not exist";

@@ -79,5 +79,9 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__", "__doc__", "__file__", "__path__"]
+
+
 def __getattr__(name: str) -> Any:
     raise missing_name(name)

@@ -62,9 +62,10 @@ function find_library()
     beside = filter(isfile, joinpath.(dirname(pkgdir(@__MODULE__)), ("libeigenpair.so", "libeigenpair.dylib", "eigenpair.dll")))
     isempty(beside) || return first(beside), "its place beside EigenPair.jl"
     return error(
-        "EigenPair needs its shared library, libeigenpair, and does not know where it is. Build it \
-        (cmake -S . -B build && cmake --build build in eigenpair's root), then either set the environment variable \
-        EIGENPAIR_LIBRARY to its path or call EigenPair.set_library!(path) once and restart Julia."
+        "EigenPair needs its shared library, libeigenpair, and does not know where it is. If the Python package eigenpair is \
+        installed, call EigenPair.set_library!(python = \"python3\") once and restart Julia. Otherwise build it \
+        (cmake -S . -B build && cmake --build build in eigenpair's root), and call EigenPair.set_library!(path), or set the \
+        environment variable EIGENPAIR_LIBRARY to its path."
     )
 end
 

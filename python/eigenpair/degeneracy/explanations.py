@@ -44,7 +44,8 @@ _WHAT = {
 # The core's texts, word for word (`eigenpair_reason_text`); tests/python/runtime/test_abi.py compares them.
 REASONS = {
     BASIS: "they are one cluster, and the loss depends on the choice of its eigenvectors, which is arbitrary",
-    ORDER: "they are one cluster, and the loss distinguishes them by their order alone, which has no derivative",
+    ORDER: "they are one cluster, and the loss uses them differently, which has no derivative unless the loss as a "
+    "whole is a function of the matrix",
     COUPLED: "they are one cluster, and the perturbation couples their eigenvectors: a small perturbation rotates them "
     "by a finite angle, so their tangents do not exist",
     DEFECTIVE: "they are one cluster, and their eigenvectors nearly coincide: the matrix is defective, or too close to "
@@ -114,12 +115,13 @@ def _warn_of_pairs(subject: Subject, policy: check, w: Any, reasons: Any) -> Non
     *batch, i, j = (int(index) for index in np.argwhere(reasons)[0])
     why = int(reasons[(*batch, i, j)])
     values = w[tuple(batch)]
-    count = int(np.sum(np.any(reasons, axis=(-1, -2))))
+    matrices = np.any(reasons, axis=(-1, -2))
+    which = _of(batch) if matrices.size > 1 else ""
+    gap = f"{values[i]!s} and {values[j]!s}, differ by {abs(values[i] - values[j]):.1e}"
     _warn(
         policy,
-        f"{_WHAT.get(why, 'the gradient')} of {subject.function} is NaN for {_matrices(count)}: eigenvalues "
-        f"{subject.first + i} and {subject.first + j}"
-        f"{_of(batch)}, {values[i]!s} and {values[j]!s}, differ by {abs(values[i] - values[j]):.1e}; {REASONS[why]}. "
+        f"{_WHAT.get(why, 'the gradient')} of {subject.function} is NaN for {_matrices(int(np.sum(matrices)))}: "
+        f"eigenvalues {subject.first + i} and {subject.first + j}{which}, {gap}; {REASONS[why]}. "
         f"{_advice(subject.function, why)}.",
     )
 
@@ -168,6 +170,38 @@ def _warn_of_values(function: str, policy: check, w: Any, values: Any, wrong: An
         f"{function} is NaN or infinite for {_matrices(count)}: f is {values[(*batch, i)]!s} at eigenvalue {i}"
         f"{_of(batch)}, {w[(*batch, i)]!s}. Take an f that is finite at all eigenvalues, or move them: add a small "
         "multiple of the identity to a matrix that may be singular.",
+    )
+
+
+def explain_no_digits(function: str, policy: check, a: Array, result: Array) -> None:
+    """Warns about finite general matrices `a` of which the `result` of a function is NaN."""
+    lost = jnp.all(jnp.isfinite(a), (-1, -2)) & jnp.any(jnp.isnan(result), (-1, -2))
+    _when(jnp.any(lost), functools.partial(_warn_of_no_digits, function, policy), lost)
+
+
+def _warn_of_no_digits(function: str, policy: check, lost: Any) -> None:
+    lost = np.asarray(lost)
+    batch = np.argwhere(lost)[0] if lost.ndim else ()
+    _warn(
+        policy,
+        f"{function} is NaN for {_matrices(int(np.sum(lost)))}: fewer than three digits are certain. An eigenvalue"
+        f"{_of(batch)} is at 0, on the branch cut of f or at a singularity, or close to it. Shift the matrix, or turn "
+        "the cut away: for a square root, matrix_function(lambda z: jnp.exp(0.25j * jnp.pi) * jnp.sqrt(-1j * z), a).",
+    )
+
+
+def explain_not_finite(policy: check, name: str, a: Array) -> None:
+    """Warns about matrices with NaN or Inf in them."""
+    wrong = ~jnp.all(jnp.isfinite(a), (-1, -2))
+    _when(jnp.any(wrong), functools.partial(_warn_of_not_finite, policy, name), wrong)
+
+
+def _warn_of_not_finite(policy: check, name: str, wrong: Any) -> None:
+    wrong = np.asarray(wrong)
+    batch = np.argwhere(wrong)[0] if wrong.ndim else ()
+    _warn(
+        policy,
+        f"eigh is NaN for {_matrices(int(np.sum(wrong)))}: {name}{_of(batch)} contains NaN or Inf.",
     )
 
 

@@ -12,7 +12,7 @@ from jax import Array, lax
 
 from ..degeneracy import policies
 from ..degeneracy.decision import clusters
-from ..degeneracy.explanations import explain_asymmetry, explain_unsolved
+from ..degeneracy.explanations import explain_asymmetry, explain_not_finite, explain_unsolved
 from ..degeneracy.policies import Policy, check, explains, policy_of_call
 from ..runtime import arguments, engines
 from ..runtime.matrices import far_from_hermitian, hermitian_part
@@ -217,6 +217,8 @@ class _Problem(NamedTuple):
         """Warns about probably mistaken arguments."""
         a, *b = (lax.stop_gradient(x) for x in self.operands)
         policy = self.static["policy"]
+        for name, x in zip("ab", (a, *b), strict=False):
+            explain_not_finite(policy, name, x)
         if self.static["triangle"] == "hermitian":
             explain_asymmetry("eigh", policy, a, far_from_hermitian(a))
         if self.metric is not None:

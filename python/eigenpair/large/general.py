@@ -15,6 +15,7 @@ from ..degeneracy.decision import cluster_width
 from ..degeneracy.policies import Policy, check, policy_of_call
 from ..general import api
 from ..runtime.arguments import array, flag
+from ..runtime.remedies import LARGE, with_remedies
 from . import messages, operators
 from .general_frame import GeneralFrame, GeneralSpec, general_frame
 from .krylov_state import plan as make_plan
@@ -29,6 +30,7 @@ WHICH = ("LM", "LR", "SR", "LI", "SI")
 SOLVERS = ("krylov", "arpack")
 
 
+@with_remedies(LARGE)
 def eigs(
     operator: Any,
     k: int,

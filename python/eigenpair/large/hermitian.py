@@ -13,6 +13,7 @@ from jax import Array, lax
 
 from ..degeneracy.decision import cluster_width
 from ..degeneracy.policies import Policy, broaden, check, mask, policy_of_call
+from ..runtime.remedies import LARGE, with_remedies
 from . import filtered, gauge, host, host_eigenpairs, krylov, lobpcg, messages
 from .basis import random_rows
 from .dense import small
@@ -26,6 +27,7 @@ from .results import EigshResult
 __all__ = ["eigsh"]
 
 
+@with_remedies(LARGE)
 def eigsh(
     operator: Any,
     k: int,

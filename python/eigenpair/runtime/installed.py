@@ -39,6 +39,7 @@ def facts() -> dict[str, str]:
         if folders.find("include")
         else ("for C", "not built"),
         ("julia", _julia()),
+        ("EigenPair.jl", _julia_package()),
     ]
     return dict(lines)
 
@@ -71,6 +72,11 @@ def _devices() -> str:
         return f"none that JAX can use ({error})"
     names = ", ".join(sorted({f"{d.platform} ({d.device_kind})" if d.platform != "cpu" else "cpu" for d in devices}))
     return names if any(d.platform in ("gpu", "cuda", "rocm") for d in devices) else f"{names}; no GPU"
+
+
+def _julia_package() -> str:
+    folder = Path(__file__).parent.parent / "julia"
+    return f"{folder}  (for Pkg.develop)" if folder.is_dir() else "in the repository, folder julia"
 
 
 def _julia() -> str:

@@ -28,7 +28,7 @@ _EVERYWHERE = {
     "overwrite_b": "leave it out: JAX arrays do not change. To save memory, donate them: jax.jit(f, donate_argnums=1)",
     "implementation": "leave it out: the solver is chosen by platform and size",
     "use_magma": "leave it out: the solver is chosen by platform and size",
-    "M": "the second matrix is b",
+    **dict.fromkeys(("M", "B", "S", "s", "overlap", "mass"), "the second matrix is b"),
     "itype": "the kind of problem is type: 1, 2 or 3",
     "policy": "degeneracy takes the policy",
 }
@@ -121,6 +121,19 @@ FUNCTIONS = {
     "args": "close over further arguments of f, lambda x: f(x, t): what f closes over is differentiated too",
     "disp": "leave it out: a result without three correct digits is NaN",
     "blocksize": "leave it out",
+}
+LARGE = {
+    **dict.fromkeys(("M", "B", "S", "s", "overlap", "mass"), "the second matrix is b"),
+    "A": "the first argument is the operator",
+    "ncv": "leave it out: the size of the basis is chosen",
+    "maxiter": "max_iterations",
+    "return_eigenvectors": "leave it out, and take result.eigenvalues",
+    **dict.fromkeys(
+        ("Minv", "OPinv", "mode"), "leave it out: sigma factorizes; an approximate inverse is a preconditioner"
+    ),
+    "X": "v0 has the vectors to start from",
+    "largest": 'which="LA" gives the highest, "SA" the lowest',
+    "howmany": "k",
 }
 GAUGE = {"axis": "vectors are columns; for rows: fix_gauge(v.mT).mT"}
 

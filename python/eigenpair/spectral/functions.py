@@ -3,11 +3,13 @@ function written with `jax.numpy` works too."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 __all__ = ["chemical_potential", "exp", "fermi_dirac", "inv_sqrt", "log", "power", "sign", "sqrt"]
@@ -49,7 +51,12 @@ def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type
         density = spectral_map(functions.fermi_dirac(mu, 20), a, b)
 
     **Arguments:** `a`, `b`, `type` as for `spectral_sum`; `electrons`: a number between 0 and n, which need not be an
-    integer; `beta`: the inverse temperature, positive. Both may be traced.
+    integer; `beta`: the inverse temperature `1/kT`, positive. Both may be traced. An eigenvalue holds one electron. If
+    each level holds two, give half of the electrons, and double the density.
+
+    Inside a loop, apply `jax.jit` to the whole step: outside of it, every call is traced again.
+
+    **Raises:** `ValueError` for numbers, not traced, that are out of these ranges.
 
     Twice differentiable with respect to `a`, `b`, `electrons` and `beta`, at any degeneracy, by the implicit function
     theorem. The derivative is NaN if the temperature is so low that the number of electrons does not depend on `μ` in
@@ -67,6 +74,8 @@ def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type
             operands = list(arguments.promoted(operands[0], b))
         else:
             operands, type = [DiagonalMetric.of(operands[0], b, type).standard(operands[0])], 0
+    _require_range("electrons", electrons, operands[0].shape[-1])
+    _require_range("beta", beta, math.inf)
     dtype = jnp.finfo(operands[0].dtype).dtype
     parameters = [jnp.asarray(x).astype(dtype) for x in (electrons, beta)]
 
@@ -83,6 +92,13 @@ def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type
 
     signature = "(),()" + ",(n,n)" * len(operands) + "->()"
     return jnp.vectorize(one, signature=signature)(*parameters, *operands)
+
+
+def _require_range(name: str, value: Any, largest: float) -> None:
+    """Raises where a concrete `value` is not between 0 and `largest`."""
+    if not isinstance(value, jax.core.Tracer) and not np.all((np.asarray(value) > 0) & (np.asarray(value) < largest)):
+        between = "positive and finite" if largest == math.inf else f"between 0 and n = {largest}, both excluded"
+        raise ValueError(f"{name} must be {between}, got {value}")
 
 
 def _bisected(electrons: Array, beta: Array, matrices: tuple[Array, ...], type: int) -> Array:

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from ..degeneracy.explanations import explain_no_digits
+from ..degeneracy.policies import explains, policy_of_call
 from ..runtime import arguments, engines
 from ..runtime.remedies import FUNCTIONS, instead_of, with_remedies
 from . import divided_differences, functions
@@ -113,8 +115,9 @@ def _arguments_of(f: Any, a: Any) -> tuple[Function, Array]:
             f"({error}); {instead_of(f)}"
         ) from error
     if getattr(result, "shape", None) != ():
+        shown = f"an array of shape {result.shape}" if hasattr(result, "shape") else f"{result}"
         raise TypeError(
-            f"f must map a number to a number, because it is called with one at a time; it returned {result}"
+            f"f must map a number to a number, because it is called with one at a time; it returned {shown}"
         )
     if result.dtype != dtype:
         raise TypeError(
@@ -148,7 +151,12 @@ def _function(f: Function, a: Array, method: str) -> Array:
     values, first, slopes = (
         z * k.reshape(*k.shape, *[1] * (z.ndim - k.ndim)).astype(z.dtype) for z, k in zip(orders, known, strict=True)
     )
-    return form(Jet(values, first, slopes, coefficients(f, matrix, method)), matrix, method)
+    result = form(Jet(values, first, slopes, coefficients(f, matrix, method)), matrix, method)
+    policy = policy_of_call(None)
+    if explains(policy):
+        name = {"sqrt": "sqrtm", "log": "logm", "sign": "signm"}.get(method, "matrix_function")
+        explain_no_digits(name, policy, lax.stop_gradient(a), lax.stop_gradient(result))
+    return result
 
 
 def _derivatives(f: Function) -> tuple[Function, Function, Function]:

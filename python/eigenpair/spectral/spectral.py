@@ -72,7 +72,9 @@ def spectral_sum(
     f, operands, type, _ = _arguments_of(f, a, b, type)
     problem, factor = _problem("spectral_sum", operands, type, hermitian_part)
     w, values = problem.w, _values("spectral_sum", f, problem.w)
-    return closed(_times_factor(_jet(values, divided_differences.derivative(f), w), factor), problem.matrix, w, problem.v)
+    return closed(
+        _times_factor(_jet(values, divided_differences.derivative(f), w), factor), problem.matrix, w, problem.v
+    )
 
 
 @with_remedies(SPECTRAL)
@@ -157,8 +159,9 @@ def _arguments_of(
     except TypeError as error:
         raise TypeError(f"f must take one number and be written with jax.numpy; {f!r} raised: {error}") from error
     if getattr(result, "shape", None) != ():
+        shown = f"an array of shape {result.shape}" if hasattr(result, "shape") else f"{result}"
         raise TypeError(
-            f"f must map a number to a number, because it is called with one at a time; it returned {result}"
+            f"f must map a number to a number, because it is called with one at a time; it returned {shown}"
         )
     if result.dtype not in arguments.PRECISIONS:
         raise TypeError(

@@ -46,3 +46,12 @@ def test_block(block, verdicts):
     if verdict == "skipped":
         pytest.skip(why)
     assert verdict == "passed", why
+
+
+def test_doctests_of_the_julia_package():
+    julia = julia_runner.find()
+    if not julia:
+        pytest.skip(julia.why_not)
+    pages = sorted((ROOT / "julia" / "docs" / "src").glob("*.md"))
+    done = julia.run("-O1", ROOT / "tests" / "python" / "run_doctests.jl", *pages, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

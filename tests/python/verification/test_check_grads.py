@@ -81,6 +81,29 @@ def test_what_jax_gets_wrong_at_a_degeneracy():
     assert verdicts(lambda a: loss(eigenpair.eigh, a), DEGENERATE) == ["right"]
 
 
+def test_a_second_derivative_of_zero_is_right():
+    """Along the matrix itself, where a loss of degree 1 has none, and in the noise of large gradients."""
+
+    def loss(a):
+        return 1e3 * jnp.sqrt(jnp.sum(eigenpair.eigvalsh(a) ** 2)) / jnp.linalg.norm(a)
+
+    assert verdicts(loss, A, order=2) == ["right"]
+
+
+def test_directions_are_not_the_matrices_of_the_same_seed():
+    seen = []
+
+    def loss(a):
+        seen.append(a)
+        return jnp.sum(a**2)
+
+    a = np.random.default_rng(0).standard_normal((3, 3))
+    check_grads(loss, a, directions=1)
+    steps = [np.asarray(x) - a for x in seen if not isinstance(x, jax.core.Tracer)]
+    step = max(steps, key=np.linalg.norm)
+    assert abs(np.sum(step * a)) < 0.9 * np.linalg.norm(step) * np.linalg.norm(a)
+
+
 def test_kink():
     (found,) = check_grads(lambda a: eigenpair.eigvalsh(a)[0], DEGENERATE).inputs
     assert found.verdict == "kink"
