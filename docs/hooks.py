@@ -31,6 +31,7 @@ PAGES = {
     "EighResult": "eigh.md",
     "eigvalsh": "eigvalsh.md",
     **{f"{f}_{kind}": "eigh_banded.md" for f in ("eigh", "eigvalsh") for kind in ("tridiagonal", "banded")},
+    **dict.fromkeys(("eigsh", "EigshResult", "eigsh_pullback", "eigsh_pushforward"), "eigsh.md"),
     "eig": "eig.md",
     "EigResult": "eig.md",
     "EigLeftResult": "eig.md",

@@ -30,6 +30,7 @@ export eigh, eigvalsh, EighResult, fix_gauge
 export eigh_tridiagonal, eigvalsh_tridiagonal, eigh_banded, eigvalsh_banded
 export eig, EigResult, EigLeftResult, EigBothResult
 export spectral_map, spectral_sum, spectral_projector
+export eigsh, EigshResult
 export matrix_function, sqrtm, logm, signm
 
 # Public but not exported, because other packages have functions with these common names.
@@ -37,6 +38,7 @@ export matrix_function, sqrtm, logm, signm
     eval(Meta.parse("public DegeneracyPolicy, check, mask, broaden, raw, with_policy, count_refusals, eigvals, condition_numbers"))
     eval(Meta.parse("public eigh_pullback, eigh_pushforward, eigvalsh_pullback, eigvalsh_pushforward"))
     eval(Meta.parse("public eig_pullback, eig_pushforward, eigvals_pullback, eigvals_pushforward"))
+    eval(Meta.parse("public eigsh_pullback, eigsh_pushforward"))
     eval(Meta.parse("public inv_sqrt, power, fermi_dirac, chemical_potential"))
     eval(Meta.parse("public LAPACKHandle, with_lapack, set_library!, library_path, check_grads, GradientCheck"))
 end
@@ -76,6 +78,16 @@ include("spectral/matrix_function.jl")
 include("spectral/chemical_potential.jl")
 include("spectral/fix_gauge.jl")
 include("spectral/chainrules.jl")
+
+include("large/operators.jl")
+include("large/selection.jl")
+include("large/linear_systems.jl")
+include("large/krylov.jl")
+include("large/factors.jl")
+include("large/request.jl")
+include("large/rule.jl")
+include("large/eigsh.jl")
+include("large/spectral.jl")
 
 include("verification/finite_differences.jl")
 include("verification/check_grads.jl")

@@ -22,7 +22,7 @@ using .Problems
 const FILES = [
     "conformance", "conformance_general", "aqua", "bad_input", "native", "batch", "decision", "rrule", "frule", "derivatives",
     "second_order", "zygote", "degeneracy", "coupled", "explanations", "graded", "general", "spectral", "spectral_pairs", "matrix_function", "rotations", "subset",
-    "banded", "diagonal_metric", "inference", "mooncake", "enzyme", "check_grads", "distributed",
+    "banded", "diagonal_metric", "large", "inference", "mooncake", "enzyme", "check_grads", "distributed",
 ]
 
 @testset "EigenPair" begin

@@ -173,14 +173,14 @@ core_policy(policy::Broaden) = Int32(2), policy.eps
 core_policy(::Raw) = Int32(3), 0.0
 
 """
-    decide(p, mode, norms, w, V, U; K, λ̄, V̄, Ū, Ȧ, Ḃ, outside, largest, options)
+    decide(p, mode, norms, w, V, U; K, λ̄, V̄, Ū, Ȧ, Ḃ, outside, largest, options, sizes)
 
 The [`Decision`](@ref) of the problem's policy. `K` is the matrix that gaps divide. The other arrays are those from which `K` was computed, as
 in csrc/include/eigenpair.h: `check()` compares `K` with the size of their rounding errors. `nothing` stands for a missing array.
 """
 function decide(
         p, mode, norms, w, V, U; K = nothing, λ̄ = nothing, V̄ = nothing, Ū = nothing, Ȧ = nothing, Ḃ = nothing, outside = nothing,
-        largest = nothing, options = 0, scales = nothing
+        largest = nothing, options = 0, scales = nothing, sizes = nothing
     )
     n, count = size(w)
     decision = Decision(zeros(Int32, n, n, count), zeros(Int32, n, count))
@@ -193,13 +193,14 @@ function decide(
     matrices, numbers = map(x -> plain_dense(T, x), (V, U, V̄, Ū, Ȧ, Ḃ)), map(x -> plain_dense(R, x), (outside, largest))
     scale, edges = known_scale(U), known_edges(U)
     arrays = p.degeneracy isa Check ? (
-            plain_dense(W, w), plain_dense(T, K), plain_dense(W, λ̄), scale, nothing, nothing, nothing,
+            plain_dense(W, w), plain_dense(T, K), plain_dense(W, λ̄), scale, nothing, nothing, plain_dense(R, sizes),
             plain_dense(R, norms_by_matrix(norms)), matrices..., numbers..., edges, nothing,
         ) : (plain_dense(W, w), ntuple(_ -> nothing, 17)...)
     native_decision!(
         decision.reasons, decision.lost, dtype_code(T), W <: Complex, core_type(p), mode, core_policy(p.degeneracy), options, p.n, arrays,
         scales
     )
+    refuse_hole!(decision, p, mode, w, V̄, U)
     return decision
 end
 
@@ -212,6 +213,8 @@ end
 
 norms_by_matrix(::Nothing) = nothing
 norms_by_matrix((norms_a, norms_b)) = permutedims([norms_a (norms_b === nothing ? zero(norms_a) : norms_b)])
+# Eigenvalues that were left out between those that are there; large/rule.jl adds a method.
+refuse_hole!(decision, p, mode, w, V̄, U) = nothing
 # A subset knows them of the whole problem.
 known_scale(U) = nothing
 known_edges(U) = nothing

@@ -10,12 +10,14 @@ const OF_MATRIX = "write it with spectral_map, spectral_sum or spectral_projecto
 const INSTEAD = Dict(
     "eigh" => OF_MATRIX,
     "eigh(a, b)" => "$OF_MATRIX, which take `b` and `type` too",
+    "eigsh" => "write it as a symmetric function of the eigenvalues and of the space that the eigenvectors span",
     "eig" => "write it without eigenvectors, as matrix_function, exp, inv, ^, det and tr are; for a Hermitian matrix, with eigh or spectral_map",
 )
 
 # What to call instead.
 function advice(subject, reason)
     reason == CUT && return "Choose `k` where there is a gap, or smooth the cut: spectral_map of EigenPair.fermi_dirac"
+    reason == EDGE && subject == "eigsh" && return "Choose `k` where there is a gap"
     reason == EDGE && return "Choose `subset_by_index` so that it contains the whole cluster, or nothing of it"
     of_loss = "If the loss is a function of the matrix, $(INSTEAD[subject])"
     reason == SECOND && return subject == "eig" ? of_loss : of_loss * ", which have second derivatives at any degeneracy. " *

@@ -163,9 +163,10 @@ eigvalsh_pushforward(tangents::Tuple, a, b = nothing; options...) = map(first, e
 
 """
 A checked Hermitian problem with elements of type `T`, without its numbers. `type` is 0 without `b`. The core reads
-`triangle` of both matrices. `E` says what is computed, `:whole`, `:subset` (subset.jl) or `:band` (banded.jl).
+`triangle` of both matrices. `E` says what is computed, `:whole`, `:subset` (subset.jl), `:band` (banded.jl) or `:large`
+(large/rule.jl).
 """
-struct HermitianProblem{T, E, N, D <: DegeneracyPolicy, A <: ProblemInput, B <: Union{Nothing, MatrixInput}} <: Eigenproblem{T}
+struct HermitianProblem{T, E, N, D <: DegeneracyPolicy, A <: ProblemInput, B <: Union{Nothing, ProblemInput}} <: Eigenproblem{T}
     type::Int
     n::Int
     batch::NTuple{N, Int}

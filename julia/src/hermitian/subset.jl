@@ -145,7 +145,9 @@ function solve_complement!(X, p::SubsetProblem{T}, reduction, A, w, V, Y) where 
     return run_native(:complement_job, CComplementProblem, codes, (reduction.factor, w, V, Y, X, nothing))
 end
 
-function complement(::Type{S}, p::SubsetProblem, reduction, A, B, w, V, Y) where {S <: DualNumber}
+complement(::Type{S}, p::SubsetProblem, reduction, A, B, w, V, Y) where {S <: DualNumber} = complement_of_duals(S, p, reduction, A, B, w, V, Y)
+
+function complement_of_duals(::Type{S}, p, reduction, A, B, w, V, Y) where {S}
     D = dual_type(S)
     p₀ = without_partials(D, p)
     A₀, B₀, w₀, V₀, Y₀ = map(x -> values_of(D, x), (A, B, w, V, Y))

@@ -46,6 +46,25 @@ const BANDED_REMEDIES = Dict(
     :lapack_driver => DRIVER_REMEDY,
 )
 
+# Of KrylovKit's `eigsolve`, Arpack.jl and SciPy.
+const LARGE_REMEDIES = Dict(
+    :nev => "`k`, the second argument, says how many eigenpairs",
+    :howmany => "`k`, the second argument, says how many eigenpairs",
+    :x0 => "`v0` has vectors to start from",
+    :issymmetric => "leave it out: two products with random vectors test it",
+    :ishermitian => "leave it out: two products with random vectors test it",
+    :krylovdim => "leave it out: it is chosen from `k`",
+    :ncv => "leave it out: it is chosen from `k`",
+    :maxiter => "`max_iterations` limits the restarts",
+    :verbosity => "`progress = true` writes a line in each iteration",
+    :alg_rrule => "leave it out: derivatives are solved by MINRES, with the eigenvectors projected out; `preconditioner` helps",
+    :M => "`b` is the matrix of A v = λ B v",
+    :B => "`b` is the matrix of A v = λ B v",
+    :subset_by_index => "`which` and `sigma` say which eigenvalues are wanted",
+    :policy => "`degeneracy` takes the policy",
+)
+
+remedies(::typeof(eigsh)) = LARGE_REMEDIES
 remedies(::Union{typeof(eigh), typeof(eigvalsh), typeof(hermitian_problem)}) = HERMITIAN_REMEDIES
 remedies(::Union{typeof(eigh_banded), typeof(eigvalsh_banded), typeof(eigh_tridiagonal), typeof(eigvalsh_tridiagonal)}) = BANDED_REMEDIES
 remedies(::Union{typeof(eig), typeof(eigvals)}) = GENERAL_REMEDIES
