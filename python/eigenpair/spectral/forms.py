@@ -1,10 +1,10 @@
 """The multilinear forms behind derivatives of spectral functions, as JAX primitives.
 
-A scalar function is represented by a *jet*: its values and divided differences at the eigenvalues. The forms are linear
-in the jet, and the derivative with respect to the matrix uses the next entry of the jet. So eigenvalues and vectors
-are constants, nothing is divided by a gap, and values that the function closes over are differentiated through the jet.
+A scalar function enters as a *jet*: its values and divided differences at the eigenvalues. Everything is linear in the
+jet, and the derivative with respect to the matrix only moves on to the next entry of it. So eigenvalues and vectors
+stay constants, nothing is divided by a gap, and what the function closes over is differentiated through the jet.
 
-With `X = Vᴴ E V`, the function `f`, and an antiderivative `F` of it:
+With `X = Vᴴ E V` and `f` the function, `F` an antiderivative of it:
 
     order   closed (a number)              open (a matrix)
     0       Σ Fᵢ                           V Diag(fᵢ) Vᴴ
@@ -12,8 +12,8 @@ With `X = Vᴴ E V`, the function `f`, and an antiderivative `F` of it:
     2       Σ f[i,j] X¹ᵢⱼ X²ⱼᵢ             V (Σₖ f[i,k,j] (X¹ᵢₖ X²ₖⱼ + X²ᵢₖ X¹ₖⱼ)) Vᴴ
     3       Σ X³ⱼᵢ (…)ᵢⱼ as above
 
-Each form is symmetric in its directions, and an open form is the closed form of the next order without one of its
-directions. This is used for transposition. See `docs/derivations.md`, "Spectral functions".
+Each is symmetric in its directions, and an open form is the closed one of the next order with a direction left out:
+that is all that transposition needs. See `docs/derivations.md`, "Spectral functions".
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..runtime import native
 from ..runtime.matrices import matmul
 from ..runtime.primitives import batched, by_jit
-from . import core_forms, divided_differences, step_differences
+from . import contraction, core_forms, divided_differences, step_differences
 
 
 class Jet(NamedTuple):
-    """The data of a function `f`: its divided differences at each eigenvalue, `(…, n)`, and at neighbours `λₖ, λₖ₊₁`,
-    `(…, n − 1)`. All others are computed from them, see `divided_differences`."""
+    """What the forms know of a function `f`: its divided differences at each eigenvalue, `(…, n)`, and at neighbours
+    `λₖ, λₖ₊₁`, `(…, n − 1)`. All others follow from them, see `divided_differences`."""
 
     antiderivative: Array
     values: Array
@@ -58,8 +58,8 @@ def closed(jet: Jet, a: Array, w: Array, v: Array) -> Array:
 
 
 def opened(jet: Jet, a: Array, w: Array, v: Array, step: int | None = None) -> Array:
-    """`V Diag(f) Vᴴ`, likewise. With `step`, `f` is 1 on that many lowest eigenvalues and 0 above, and the jet's
-    `derivative` is a factor of its differences."""
+    """`V Diag(f) Vᴴ`, likewise. `step`: `f` is 1 on that many lowest eigenvalues and 0 above, and the jet's
+    `derivative` is what its differences are multiplied with."""
     return _bind(_form_p, jet, (), (a, w, v), closed=False, step=step)
 
 
@@ -74,7 +74,7 @@ def _bind(primitive: Primitive, leading: Sequence[Any], directions: Sequence[Any
     if len(directions) > (3 if params["closed"] else 2):
         raise NotImplementedError(
             "spectral_map and spectral_projector have first and second derivatives, spectral_sum also a third; "
-            "a higher one was requested"
+            "one more was asked for"
         )
     return primitive.bind(*leading, *directions, *matrix, **params)
 
@@ -100,12 +100,15 @@ def _times(x: Array, y: Array) -> Array:
 
 
 def _promoted(x: Array, y: Array) -> tuple[Array, Array]:
-    """Both in one dtype: a jet may be complex for a real matrix, or real for a complex one."""
+    """Both in one precision: a jet may be complex where the matrix is real, and the other way round."""
     dtype = np.promote_types(x.dtype, y.dtype)
     return x.astype(dtype), y.astype(dtype)
 
 
-def _evaluate(*operands: Array, closed: bool, step: int | None, by_core: bool = False) -> Array:
+def _evaluate(
+    *operands: Array, closed: bool, step: int | None, by_core: bool = False, to_transpose: bool = False
+) -> Array:
+    """`to_transpose`: only by operations that JAX transposes."""
     slots, directions, (a, w, v) = _split(operands, _SLOTS)
     jet = Jet(*slots)
     batch = _common_batch(slots, directions, (a, w, v))
@@ -114,7 +117,7 @@ def _evaluate(*operands: Array, closed: bool, step: int | None, by_core: bool = 
     *used, last = directions if closed else (*directions, None)
     result = core_forms.opened(jet, used, w, v, batch, step) if by_core else None
     if result is None:
-        result = _opened(jet, used, w, v, step)
+        result = _opened(jet, used, w, v, step, to_transpose)
     if last is None:
         return jnp.broadcast_to(result, (*batch, *result.shape[-2:]))
     total = jnp.sum(_times(result, _transposed(last)), axis=(-1, -2))
@@ -122,11 +125,11 @@ def _evaluate(*operands: Array, closed: bool, step: int | None, by_core: bool = 
     return jnp.broadcast_to(total if jnp.iscomplexobj(jet.values) else jnp.real(total), batch)
 
 
-def _opened(jet: Jet, directions: Sequence[Array], w: Array, v: Array, step: int | None) -> Array:
+def _opened(jet: Jet, directions: Sequence[Array], w: Array, v: Array, step: int | None, to_transpose: bool) -> Array:
     if not directions:
         return _matmul(_times(v, jet.values[..., None, :]), _adjoint(v))
     inner = [_matmul(_adjoint(v), _matmul(e, v)) for e in directions]
-    return _matmul(v, _matmul(_middle(jet, inner, w, step), _adjoint(v)))
+    return _matmul(v, _matmul(_middle(jet, inner, w, step, to_transpose), _adjoint(v)))
 
 
 def _common_batch(slots: Sequence[Any], directions: Sequence[Any], matrix: Sequence[Any]) -> tuple[int, ...]:
@@ -136,28 +139,16 @@ def _common_batch(slots: Sequence[Any], directions: Sequence[Any], matrix: Seque
     return np.broadcast_shapes(*(x.shape[:-1] for x in vectors), *(x.shape[:-2] for x in matrices))
 
 
-def _middle(jet: Jet, inner: Sequence[Array], w: Array, step: int | None) -> Array:
+def _middle(jet: Jet, inner: Sequence[Array], w: Array, step: int | None, to_transpose: bool) -> Array:
     if len(inner) == 1:
         return _times(_first(jet, w, step), inner[0])
-    x, y = inner
-    if step is None:
-        slopes = divided_differences.slopes_of_all(jet.half_second, jet.left, jet.right, w)
-    else:
-        slopes = jnp.broadcast_to(jet.derivative[..., None], (*jet.derivative.shape, w.shape[-1]))
-
-    def add(total: Array, k: Array) -> tuple[Array, None]:
-        difference = (
-            divided_differences.second(slopes, w, k) if step is None else slopes * step_differences.second(w, k, step)
-        )
-        pair = jnp.take(x, k, axis=-1)[..., :, None] * jnp.take(y, k, axis=-2)[..., None, :]
-        pair += jnp.take(y, k, axis=-1)[..., :, None] * jnp.take(x, k, axis=-2)[..., None, :]
-        return total + _times(difference, pair), None
-
-    # Not plain zeros: these would not vary over a mesh as the sum does.
-    start = 0 * (x + y + slopes.astype(np.promote_types(slopes.dtype, x.dtype)))
-    if w.shape[-1] == 0:
-        return start
-    return lax.scan(add, start, jnp.arange(w.shape[-1]))[0]
+    x, y = _promoted(*inner)
+    if step is not None:
+        return _times(jet.derivative[..., None], step_differences.contracted(x, y, w, step))
+    slopes = divided_differences.slopes_of_all(jet.half_second, jet.left, jet.right, w)
+    if w.shape[-1] <= core_forms.LIMIT or to_transpose:
+        return contraction.by_all(slopes, x, y, w)
+    return contraction.by_quotients(slopes, jet.left + jet.right, x, y, w)
 
 
 def _first(jet: Jet, w: Array, step: int | None) -> Array:
@@ -175,7 +166,7 @@ def _evaluate_dual(*operands: Array, closed: bool, step: int | None, dtype: Any)
     batch = np.broadcast_shapes(batch, y_batch)
     sizes = Jet(n, n, n, n - 1, n, n - 1, n - 1)
     jet = [jax.ShapeDtypeStruct((*batch, max(size, 0)), dtype) for size in sizes]
-    form = lambda *slots: _evaluate(*slots, *directions, *matrix, closed=closed, step=step)  # noqa: E731
+    form = lambda *slots: _evaluate(*slots, *directions, *matrix, closed=closed, step=step, to_transpose=True)  # noqa: E731
     out = jax.eval_shape(form, *jet)
     return list(jax.linear_transpose(form, *jet)(y.astype(out.dtype)))
 
@@ -221,8 +212,8 @@ def _jvp(
 
 
 def _as(x: Array, aval: Any) -> Array:
-    """A cotangent in the type of its operand: its real part if the operand is real. If the operand has size 1 on an
-    axis, the cotangents are summed over it."""
+    """A cotangent in the type of its operand: of a real operand, only the real part of the cotangent counts. Where the
+    operand has size 1 on an axis, the cotangents are summed over it."""
     axes = tuple(axis for axis, size in enumerate(aval.shape) if size == 1 and x.shape[axis] != 1)
     if axes:
         x = jnp.sum(x, axis=axes, keepdims=True)
@@ -295,8 +286,8 @@ batching.primitive_batchers[_dual_p] = batched(_dual_p)
 
 
 def _batch_form(operands: Sequence[Any], axes: Sequence[Any], **params: Any) -> tuple[Any, int]:
-    """Moves batch axes to the front. An unmapped operand gets an axis of size 1: the core reads it once for all
-    directions, as in a Hessian."""
+    """Batch axes come in front. What does not vary gets an axis of size 1: the core reads it once for all directions,
+    as in a Hessian."""
     moved = [x[None] if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(operands, axes, strict=True)]
     return _form_p.bind(*moved, **params), 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jax import Array
 
-from ..runtime.matrices import of_rank
+from ..runtime.matrices import matmul, of_rank
 
 
 def first(w: Array, step: int) -> Array:
@@ -16,16 +16,18 @@ def first(w: Array, step: int) -> Array:
     return jnp.where(of_rank(across, gap.ndim), -1 / jnp.where(across, gap, 1), 0)
 
 
-def second(w: Array, k: Array, step: int) -> Array:
-    """Second differences of the step. One of the three points is alone on its side of the step. The formula contains
-    its gaps to the other two points, and its side determines the sign."""
-    inverse = -first(w, step)
-    to_k = jnp.take(inverse, k, axis=-1)
+def contracted(x: Array, y: Array, w: Array, step: int) -> Array:
+    """`Σₖ f[i, k, j] (Xᵢₖ Yₖⱼ + Yᵢₖ Xₖⱼ)` of the step, `(…, n, n)`.
+
+    Of three eigenvalues that are not all on one side, one is alone on its side. Up to a sign, which is that side's,
+    `f[i, k, j]` is the product of the first differences of that one with the other two.
+    """
+    f = first(w, step).astype(x.dtype)
     below = jnp.arange(w.shape[-1]) < step
-    at_k, i, j = below[k], of_rank(below[:, None], inverse.ndim), of_rank(below, inverse.ndim)
-    k_alone, i_alone, j_alone = (i == j) & (i != at_k), (j == at_k) & (i != j), (i == at_k) & (i != j)
-    row, column = to_k[..., :, None], to_k[..., None, :]
-    value = jnp.where(k_alone, row * column, 0)
-    value += jnp.where(i_alone, row * inverse, 0) + jnp.where(j_alone, column * inverse, 0)
-    lone_below = jnp.where(k_alone, at_k, jnp.where(i_alone, i, j))
-    return jnp.where(lone_below, value, -value)
+    column = of_rank(jnp.where(below, 1, -1).astype(x.dtype), f.ndim)
+    row = jnp.swapaxes(column, -1, -2)
+    f_of_x, f_of_y = f * x, f * y
+    k_alone = matmul(f_of_x, f_of_y) + matmul(f_of_y, f_of_x)
+    j_alone = matmul(x, f_of_y) + matmul(y, f_of_x)
+    i_alone = matmul(f_of_x, y) + matmul(f_of_y, x)
+    return f * (column * j_alone + row * i_alone) - row * k_alone
