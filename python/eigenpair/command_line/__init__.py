@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import difflib
+import io
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -53,12 +57,27 @@ def _report(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; for an unknown option, an error that names the one that is probably meant."""
+    top = parser()
+    parsed, unknown = top.parse_known_args(arguments)
+    if not unknown:
+        return parsed
+    usage = io.StringIO()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(usage):
+        parser().parse_args([*([parsed.command] if parsed.command else []), "--help"])
+    known = set(re.findall(r"--[a-z][a-z-]*", usage.getvalue()))
+    option = next((x for x in unknown if x.startswith("-")), unknown[0])
+    close = difflib.get_close_matches("--" + option.lstrip("-").lower(), known, 1)
+    top.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {close[0]}?" if close else ""))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code: 0; 1 if a matrix has no solution or a gradient is not right; 2 for bad input."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that cannot show λ still shows the numbers
-    parsed = parser().parse_args(arguments)
+    parsed = _parsed(arguments)
     try:
         if parsed.command is None:
             return _report(parsed)

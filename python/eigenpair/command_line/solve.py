@@ -31,9 +31,9 @@ files, single or double.
 EPILOG = f"""\
 {losses.HELP}
 the file written by -o holds eigenvalues, eigenvectors (unless --values-only), with --left left_eigenvectors; with
---gradient value, grad_a, grad_b. A gradient G of a value f means df = Re tr(Gᴴ dA), so a complex one is
-∂f/∂Re A + i ∂f/∂Im A. For a Hermitian problem it is Hermitian. With --lower or --upper only that triangle is read, and
-the gradient is zero outside of it.
+--gradient value, grad_a, grad_b. --json prints all but the eigenvectors. A gradient G of a value f means
+df = Re tr(Gᴴ dA), so a complex one is ∂f/∂Re A + i ∂f/∂Im A. For a Hermitian problem it is Hermitian. With --lower or
+--upper only that triangle is read, and the gradient is zero outside of it.
 
 examples:
   eigenpair solve A.npy
@@ -89,6 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(output.table(w))
         if loss is not None:
             print(f"\n{loss.text} = {output.shortened(results['value'])}")
+            for name, x in results.items():
+                if name.startswith("grad_"):
+                    print(f"norm of {name} = {output.shortened(np.linalg.norm(x, axis=(-2, -1)))}")
         if written is not None:
             print(f"\n{written}")
         elif loss is not None:

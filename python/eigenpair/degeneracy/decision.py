@@ -175,7 +175,8 @@ def gradient_factor(
         wrong |= ~(mixing <= small * kappa) & ~(split <= small * largest)
     wrong &= together
     if policy.explain:
-        explain(subject, policy, w, wrong, jnp.where(rotation <= small * kappa, ORDER, BASIS))
+        # A cotangent that is NaN already is not explained by eigenvalues.
+        explain(subject, policy, w, wrong & ~jnp.isnan(rotation), jnp.where(rotation <= small * kappa, ORDER, BASIS))
     return nan_if_any(wrong, w.dtype)
 
 

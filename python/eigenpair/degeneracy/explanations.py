@@ -205,6 +205,16 @@ def _warn_of_not_finite(policy: check, name: str, wrong: Any) -> None:
     )
 
 
+def explain_limits(policy: check, name: str, described: str, value: Array, fine: Array) -> None:
+    """Warns where a traced number of `chemical_potential` is out of its range."""
+    _when(~jnp.all(fine), functools.partial(_warn_of_limits, policy, name, described), value, fine)
+
+
+def _warn_of_limits(policy: check, name: str, described: str, value: Any, fine: Any) -> None:
+    value, fine = np.asarray(value), np.asarray(fine)
+    _warn(policy, f"chemical_potential is NaN: {name} must be {described}, got {value[~fine][0]!s}.")
+
+
 def explain_unsolved(policy: check, a: Array, b: Array, w: Array) -> None:
     """Warns about pairs of finite matrices without a solution."""
     unsolved = jnp.all(jnp.isfinite(a), (-1, -2)) & jnp.all(jnp.isfinite(b), (-1, -2)) & jnp.any(jnp.isnan(w), -1)

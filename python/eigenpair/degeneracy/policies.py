@@ -118,6 +118,7 @@ class raw(Policy):
 
 
 _default = jax.make_user_context(default_value=check())
+_all_explain = jax.make_user_context(default_value=False)
 
 # Whether any block has requested explanations. A call that is compiled as a whole does not know the caller's line.
 any_block_explains = False
@@ -133,6 +134,13 @@ def policy(value: Policy) -> AbstractContextManager[None]:
     chosen = as_policy(value)
     any_block_explains |= explains(chosen)
     return _default(chosen)
+
+
+def explaining() -> AbstractContextManager[None]:
+    """A block in which all calls explain, also those that name a `check` of their own or are in an inner block."""
+    global any_block_explains
+    any_block_explains = True
+    return _all_explain(True)
 
 
 def without_explanations() -> AbstractContextManager[None]:
@@ -156,6 +164,8 @@ def as_policy(value: Any) -> Policy:
 def policy_of_call(value: Any) -> Policy:
     """`as_policy`; if the policy explains, with the line of the caller."""
     result = as_policy(value)
+    if _all_explain.value and isinstance(result, check):
+        result = dataclasses.replace(result, explain=True)
     if explains(result) and result.location is None:
         return dataclasses.replace(result, location=user_line())
     return result

@@ -122,6 +122,14 @@ FUNCTIONS = {
     "disp": "leave it out: a result without three correct digits is NaN",
     "blocksize": "leave it out",
 }
+TEMPERATURE = dict.fromkeys(("T", "kT", "kt", "temperature", "sigma", "smearing"), "give beta = 1/kT")
+POTENTIAL = {
+    **SPECTRAL,
+    **TEMPERATURE,
+    **dict.fromkeys(("n", "nelec", "nelectron", "n_electrons", "nelectrons"), "the number is electrons"),
+    "f": "leave it out: the occupations are those of fermi_dirac",
+    "mu": "leave it out: mu is the result",
+}
 LARGE = {
     **dict.fromkeys(("M", "B", "S", "s", "overlap", "mass"), "the second matrix is b"),
     "A": "the first argument is the operator",
@@ -214,6 +222,7 @@ def with_remedies(table: Mapping[str, str], *, plain: Callable[[Array], Any] | N
                 return function(*args, **keywords)
             except TypeError:
                 _refuse_unknown(function.__name__, keywords, [p.name for p in parameters], table)
+                _refuse_missing(function.__name__, len(args), keywords, list(parameters))
                 if len(args) <= positional:
                     raise
                 names = ", ".join(p.name for p in list(parameters)[:positional])
@@ -236,3 +245,16 @@ def _refuse_unknown(function: str, keywords: Mapping[str, Any], known: list[str]
         close = difflib.get_close_matches(name, known, 1)
         meant = f". Did you mean {close[0]}?" if close else ""
         raise TypeError(f"{function} has no argument {name}; it takes {', '.join(known)}{meant}") from None
+
+
+def _refuse_missing(
+    function: str, given: int, keywords: Mapping[str, Any], parameters: list[inspect.Parameter]
+) -> None:
+    missing = [
+        p.name
+        for index, p in enumerate(parameters)
+        if p.default is p.empty and p.name not in keywords and (p.kind is p.KEYWORD_ONLY or index >= given)
+    ]
+    if missing:
+        takes = ", ".join(p.name for p in parameters)
+        raise TypeError(f"{function} needs {' and '.join(missing)}; it takes {takes}") from None

@@ -9,8 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array, lax
+
+from ..runtime.remedies import POTENTIAL, TEMPERATURE, with_remedies
 
 __all__ = ["chemical_potential", "exp", "fermi_dirac", "inv_sqrt", "log", "power", "sign", "sqrt"]
 
@@ -34,6 +35,7 @@ def power(p: Any) -> Callable[[Array], Array]:
     return lambda x: x**p
 
 
+@with_remedies(TEMPERATURE)
 def fermi_dirac(mu: Any, beta: Any) -> Callable[[Array], Array]:
     """`x ↦ 1/(1 + exp(β(x − μ)))`: occupations at chemical potential `mu` and inverse temperature `beta`. Both may be
     traced.
@@ -43,6 +45,7 @@ def fermi_dirac(mu: Any, beta: Any) -> Callable[[Array], Array]:
     return lambda x: jax.nn.sigmoid(-beta * (x - mu))
 
 
+@with_remedies(POTENTIAL)
 def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type: int = 1) -> Array:
     """`μ` with `Σ fermi_dirac(μ, β)(λᵢ) = electrons`, over the eigenvalues of a Hermitian matrix or of a definite pair;
     shape `(…,)`.
@@ -56,7 +59,7 @@ def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type
 
     Inside a loop, apply `jax.jit` to the whole step: outside of it, every call is traced again.
 
-    **Raises:** `ValueError` for numbers, not traced, that are out of these ranges.
+    **Raises:** `ValueError` for numbers that are out of these ranges. If they are traced, the result is NaN.
 
     Twice differentiable with respect to `a`, `b`, `electrons` and `beta`, at any degeneracy, by the implicit function
     theorem. The derivative is NaN if the temperature is so low that the number of electrons does not depend on `μ` in
@@ -74,10 +77,12 @@ def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type
             operands = list(arguments.promoted(operands[0], b))
         else:
             operands, type = [DiagonalMetric.of(operands[0], b, type).standard(operands[0])], 0
-    _require_range("electrons", electrons, operands[0].shape[-1])
-    _require_range("beta", beta, math.inf)
     dtype = jnp.finfo(operands[0].dtype).dtype
-    parameters = [jnp.asarray(x).astype(dtype) for x in (electrons, beta)]
+    n = operands[0].shape[-1]
+    parameters = [
+        _within("electrons", electrons, n, f"between 0 and n = {n}, both excluded").astype(dtype),
+        _within("beta", beta, math.inf, "positive and finite").astype(dtype),
+    ]
 
     def one(electrons: Array, beta: Array, *matrices: Array) -> Array:
         def excess(mu: Array) -> Array:
@@ -94,11 +99,25 @@ def chemical_potential(a: Any, b: Any = None, *, electrons: Any, beta: Any, type
     return jnp.vectorize(one, signature=signature)(*parameters, *operands)
 
 
-def _require_range(name: str, value: Any, largest: float) -> None:
-    """Raises where a concrete `value` is not between 0 and `largest`."""
-    if not isinstance(value, jax.core.Tracer) and not np.all((np.asarray(value) > 0) & (np.asarray(value) < largest)):
-        between = "positive and finite" if largest == math.inf else f"between 0 and n = {largest}, both excluded"
-        raise ValueError(f"{name} must be {between}, got {value}")
+def _within(name: str, value: Any, largest: float, described: str) -> Array:
+    """`value` as an array, with NaN where it is not between 0 and `largest`; an error if it is concrete."""
+    from ..degeneracy.explanations import explain_limits
+    from ..degeneracy.policies import explains, policy_of_call
+    from ..runtime import arguments
+
+    x = arguments.array(name, value)
+    if jnp.iscomplexobj(x):
+        raise TypeError(f"{name} must be real, got {x.dtype}")
+    still = lax.stop_gradient(x)
+    fine = (still > 0) & (still < largest)
+    if not isinstance(fine, jax.core.Tracer):
+        if not bool(jnp.all(fine)):
+            raise ValueError(f"{name} must be {described}, got {still}")
+        return x
+    policy = policy_of_call(None)
+    if explains(policy):
+        explain_limits(policy, name, described, still, fine)
+    return jnp.where(fine, x, jnp.nan)
 
 
 def _bisected(electrons: Array, beta: Array, matrices: tuple[Array, ...], type: int) -> Array:

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..degeneracy import DegeneracyWarning, check, policy
-from ..degeneracy.policies import without_explanations
+from ..degeneracy import DegeneracyWarning
+from ..degeneracy.policies import explaining, without_explanations
 from .finite_differences import Slope, slope
 
 RIGHT, WRONG, NAN, KINK, JUMP, UNDECIDED = "right", "wrong", "nan", "kink", "jump", "undecided"
@@ -177,7 +177,7 @@ def _gradients(f: Callable[..., Any], inputs: list[Any]) -> tuple[list[np.ndarra
     gradients = [np.asarray(g) for g in differentiate(*inputs)]
     if all(np.isfinite(g).all() for g in gradients):
         return gradients, ""
-    with warnings.catch_warnings(record=True) as caught, policy(check(explain=True)):
+    with warnings.catch_warnings(record=True) as caught, explaining():
         warnings.simplefilter("always")
         jax.block_until_ready(differentiate(*inputs))
         jax.effects_barrier()

@@ -330,3 +330,15 @@ def test_json_of_complex_numbers(run):
     code, out, _, _ = run("--json", "solve", "a.npy", "--general", "--values-only")
     assert code == 0
     np.testing.assert_allclose(json.loads(out)["eigenvalues"], [[0, -1], [0, 1]], atol=1e-15)
+
+
+def test_an_option_is_suggested(run):
+    code, _, said, _ = run("solve", "A.npy", "--B", "B.npy")
+    assert code == 2
+    assert "unrecognized arguments: --B B.npy; did you mean --b?" in said
+    assert "did you mean --json?" in run("--jsno")[2]
+
+
+def test_the_size_of_the_gradient_is_printed(run):
+    np.save("A.npy", np.diag([1.0, 2.0]))
+    assert "norm of grad_a = 1\n" in run("solve", "A.npy", "--gradient", "eigenvalue:0")[1]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.optimize
-from problems import adjoint, hermitian, pair_with, positive, random
+from eigenpair.degeneracy import DegeneracyWarning, check, policy
+from problems import adjoint, hermitian, pair_with, positive, random, wait_for
 
 SPECTRA = {
     "distinct": [0.3, 0.9, 1.7, 2.6],
@@ -194,3 +195,11 @@ def test_chemical_potential_of_a_batch():
     assert mu.shape == (4,)
     w = np.asarray(ep.eigvalsh(a, b))
     np.testing.assert_allclose(np.sum(1 / (1 + np.exp(5 * (w - mu[:, None]))), -1), [1, 2, 3, 0.5], rtol=1e-12)
+
+
+@pytest.mark.parametrize("given", [{"electrons": 5.0, "beta": 1.0}, {"electrons": 2.0, "beta": -1.0}])
+def test_chemical_potential_of_impossible_traced_numbers(given):
+    traced = jax.jit(lambda given: ep.functions.chemical_potential(np.diag([1.0, 2, 3, 4]), **given))
+    with policy(check(explain=True)), pytest.warns(DegeneracyWarning, match="chemical_potential is NaN: .* must be"):
+        wait_for(mu := traced(given))
+    assert np.isnan(mu)

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from eigenpair.degeneracy import check, policy
 from eigenpair.verification import check_grads
 from eigenpair.verification.finite_differences import slope
 
@@ -129,6 +130,25 @@ def test_noise_is_undecided():
         return jnp.sum(x) + 0.1 * next(noise)
 
     assert verdicts(loss, np.array([1.0, 2.0])) in (["undecided"], ["jump"])
+
+
+@pytest.mark.parametrize("block", [False, True])
+def test_the_reason_when_the_loss_has_a_policy_of_its_own(block):
+    own = check(generic_basis=True)
+
+    def loss(a):
+        with policy(own if block else check()):
+            return jnp.sum(eigenpair.eigh(a, degeneracy=None if block else own).eigenvectors[:, 0] ** 4)
+
+    (found,) = check_grads(loss, np.eye(2), directions=1).inputs
+    assert "eigenvalues 0 and 1" in found.note
+
+
+def test_one_reason_for_second_derivatives():
+    (found,) = check_grads(lambda a: jnp.sum(eigenpair.eigvalsh(a)[:3]), np.diag([0.0, 1, 1, 2]), order=2).inputs
+    assert found.verdict == "nan"
+    assert "second derivative" in found.note
+    assert "arbitrary" not in found.note
 
 
 def test_single_precision_is_said():
