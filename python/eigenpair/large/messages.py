@@ -72,7 +72,8 @@ def _of_solution(function: str, converged: Any, complete: Any, residuals: Any, a
         _warn(f"{function}: the result is NaN, because the operator returned NaN or Inf, or b is {wrong_b}.")
         return
     count = int(np.sum(~(residuals <= allowed)))
-    shown = np.array2string(residuals, precision=1)
+    digits: Any = {"float_kind": "{:.1e}".format}
+    shown = np.array2string(residuals, formatter=digits)
     reason = (
         f"{count} of {residuals.shape[-1]} eigenpairs did not converge"
         if count
@@ -80,7 +81,7 @@ def _of_solution(function: str, converged: Any, complete: Any, residuals: Any, a
     )
     _warn(
         f"{function}: NaN, because {reason} in {int(np.max(iterations))} iterations. Residuals: {shown}; "
-        f"needed: {np.array2string(allowed, precision=1)}. {_more(function)}."
+        f"needed: {np.array2string(allowed, formatter=digits)}. {_more(function)}."
     )
 
 

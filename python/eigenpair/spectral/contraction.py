@@ -26,6 +26,23 @@ def by_all(slopes: Array, x: Array, y: Array, w: Array) -> Array:
     return lax.scan(add, start, jnp.arange(w.shape[-1]))[0]
 
 
+# Up to this ratio of the largest second difference to the median one, quotients keep enough digits everywhere.
+MOST_UNEVEN = 1e4
+
+
+def of_large(slopes: Array, of_neighbours: Array, x: Array, y: Array, w: Array) -> Array:
+    """The sum for larger matrices: by quotients, or term by term where the second differences are very uneven.
+
+    Rounding errors of quotients are as large as those of the largest second difference. For log or 1/x at an
+    eigenvalue close to 0, these would hide the terms of all others.
+    """
+    sizes = jnp.abs(of_neighbours)
+    even = jnp.max(sizes, axis=-1) <= MOST_UNEVEN * jnp.median(sizes, axis=-1)
+    return lax.cond(
+        jnp.all(even), by_quotients, lambda slopes, _, *xyw: by_all(slopes, *xyw), slopes, of_neighbours, x, y, w
+    )
+
+
 def by_quotients(slopes: Array, of_neighbours: Array, x: Array, y: Array, w: Array) -> Array:
     """The same for larger matrices. `of_neighbours`: `(f'(λₖ₊₁) − f'(λₖ))/(λₖ₊₁ − λₖ)`.
 
@@ -37,8 +54,11 @@ def by_quotients(slopes: Array, of_neighbours: Array, x: Array, y: Array, w: Arr
     dtype = np.promote_types(slopes.dtype, x.dtype)
     x, y, slopes = (z.astype(dtype) for z in (x, y, slopes))
     steps = of_neighbours.astype(dtype) * jnp.diff(w, axis=-1).astype(dtype)
-    derivative = jnp.concatenate([0 * slopes[..., 0, :1], jnp.cumsum(steps, axis=-1)], axis=-1)
-    derivative = derivative - derivative[..., w.shape[-1] // 2, None]
+    # f' less its value in the middle of the spectrum, summed from there, so that nothing large is subtracted.
+    middle = steps.shape[-1] // 2
+    below = -jnp.flip(jnp.cumsum(jnp.flip(steps[..., :middle], -1), axis=-1), -1)
+    above = jnp.cumsum(steps[..., middle:], axis=-1)
+    derivative = jnp.concatenate([below, 0 * slopes[..., 0, :1], above], axis=-1)
     gap = w[..., None, :] - w[..., :, None]
     half = (derivative[..., :, None] + gap.astype(dtype) * jnp.swapaxes(slopes, -1, -2)) / 2
     first = half + jnp.swapaxes(half, -1, -2)

@@ -148,7 +148,7 @@ def _middle(jet: Jet, inner: Sequence[Array], w: Array, step: int | None, to_tra
     slopes = divided_differences.slopes_of_all(jet.half_second, jet.left, jet.right, w)
     if w.shape[-1] <= core_forms.LIMIT or to_transpose:
         return contraction.by_all(slopes, x, y, w)
-    return contraction.by_quotients(slopes, jet.left + jet.right, x, y, w)
+    return contraction.of_large(slopes, jet.left + jet.right, x, y, w)
 
 
 def _first(jet: Jet, w: Array, step: int | None) -> Array:

@@ -43,6 +43,23 @@ def test_quotients_agree_with_the_sum(dtype):
         assert (np.max(np.abs(found - expected), axis=(-1, -2)) < 8 * N * eps * size).all()
 
 
+@pytest.mark.parametrize("lowest", [1e-2, 1e-6, 1e-10, 1e-14])
+@pytest.mark.parametrize("f", [jnp.log, lambda x: 1 / x], ids=["log", "inverse"])
+def test_a_large_difference_does_not_hide_the_others(f, lowest):
+    """Directions that leave the lowest eigenvector alone give what they give without it."""
+    n = 80
+    others = np.linspace(0.5, 1.5, n - 1)
+    x, e = (np.zeros((n, n)) for _ in range(2))
+    x[1:, 1:], e[1:, 1:] = (z + z.T for z in (random(name, (n - 1, n - 1)) for name in "xy"))
+
+    def product(a, x, e):
+        return jax.jvp(jax.grad(lambda a: jnp.sum(x * ep.spectral_map(f, a))), (a,), (e,))[1]
+
+    found = product(np.diag(np.r_[lowest, others]), x, e)[1:, 1:]
+    expected = product(np.diag(others), x[1:, 1:], e[1:, 1:])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("step", [0, 1, 3, 5])
 def test_the_sum_of_a_step(step):
     n = 5
