@@ -71,7 +71,7 @@ EigenPair.gradient_like(A::SparseWrapper, L, R, project) =
 
 # ---- factorizations --------------------------------------------------------------------------------------------
 
-EigenPair.shifted_matrix(A::SparseMatrixCSC, ::Nothing, σ) = A - convert(eltype(A), σ) * sparse(I, size(A)...)
+EigenPair.shifted_matrix(A::SparseMatrixCSC, ::Nothing, σ) = A - σ * sparse(I, size(A)...)
 
 # LDLᴴ does not pivot, and may be inaccurate or fail; its signs are those of the eigenvalues. LU pivots.
 function EigenPair.hermitian_factor(M::SparseMatrixCSC)

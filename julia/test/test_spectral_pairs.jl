@@ -166,4 +166,12 @@ end
     @test dot(d, Zygote.gradient(of_matrices, a)[1]) ≈ central_fdm(5, 1)(t -> of_matrices(a + t * d), 0.0) rtol = 1.0e-7
     @test_throws "`electrons`" chemical_potential(a[:, :, 1]; electrons = 4.0, beta = 1.0)
     @test_throws "`beta`" chemical_potential(a[:, :, 1]; electrons = 2.0, beta = "cold")
+    @test_throws "`beta`" chemical_potential(a[:, :, 1]; electrons = 2.0, beta = -1.0)
+    # In a gap, where all but rounding of the levels below is filled.
+    for beta in (20.0, 60.0, 200.0)
+        in_gap(a) = chemical_potential(a; electrons = 1.0, beta)
+        @test in_gap([0.0 0.0; 0.0 1.0]) ≈ 0.5
+        @test only(Zygote.gradient(in_gap, [0.0 0.0; 0.0 1.0])) ≈ [0.5 0.0; 0.0 0.5]
+    end
+    @test isnan(chemical_potential([0.0 0.0; 0.0 1.0]; electrons = 1.0, beta = 5000.0))
 end

@@ -191,7 +191,7 @@ function decide(
     plain_dense(::Type, ::Any) = nothing
     plain_dense(::Type{S}, x::AbstractArray) where {S} = dense(S, plain_array(x))
     matrices, numbers = map(x -> plain_dense(T, x), (V, U, V̄, Ū, Ȧ, Ḃ)), map(x -> plain_dense(R, x), (outside, largest))
-    scale, edges = known_scale(U), known_edges(U)
+    scale, edges = plain_dense(R, known_scale(U)), plain_dense(R, known_edges(U))
     arrays = p.degeneracy isa Check ? (
             plain_dense(W, w), plain_dense(T, K), plain_dense(W, λ̄), scale, nothing, nothing, plain_dense(R, sizes),
             plain_dense(R, norms_by_matrix(norms)), matrices..., numbers..., edges, nothing,

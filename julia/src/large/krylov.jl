@@ -153,7 +153,7 @@ function krylov(q::KrylovMap{T}, plan, scale, start, watch) where {T}
     state = begin_krylov(q, plan, scale, start)
     while !state.done && state.cycle < plan.cycles
         cycle!(state, q, plan)
-        watch === nothing || watch(state.cycle, sort!(eigenvalue.(Ref(q), state.θ[1:plan.k])), copy(state.residuals))
+        watch === nothing || isempty(state.θ) || watch(state.cycle, sort!(eigenvalue.(Ref(q), state.θ[1:plan.k])), copy(state.residuals))
     end
     return conclude(state, q, plan)
 end

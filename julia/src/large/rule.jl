@@ -222,6 +222,7 @@ end
 
 function matrix_gradients(p::LargeProblem, norms, A, B, w, V, reduction::LargeReduction, λ̄, V̄, Ū)
     M̄, N̄ = hermitian_pullback(p, norms, w, V, reduction, λ̄, V̄, nothing)
+    V̄ === nothing || settle!(p.degeneracy, 1, (w, λ̄, V̄), (M̄, N̄))
     # What is refused needs no linear system.
     X = V̄ === nothing ? nothing : any(isnan, M̄) ? fill(NaN, size(V)) : complement(p, reduction, A, B, w, V, V̄)
     left(::Nothing, Z) = nothing

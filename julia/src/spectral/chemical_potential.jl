@@ -19,6 +19,7 @@ is NaN if the temperature is so low that the number of electrons does not depend
 """
 function chemical_potential(a, b = nothing; electrons, beta, type = 1)
     beta isa Real || throw(ArgumentError("`beta` must be a real number, got $(repr(beta))"))
+    0 < beta < Inf || throw(ArgumentError("`beta` must be positive and finite, got $(repr(beta))"))
     batch = potential_batch(a, b, electrons, type)
     batch === () && return potential(a, b, electrons, beta, type)
     at(x, index) = x === nothing || ndims(x) <= 2 ? x : x[:, :, ntuple(d -> min(index[d], size(x, d + 2)), ndims(x) - 2)...]
@@ -69,14 +70,24 @@ end
 function plain_potential(a, b, electrons, beta, type)
     λ = eigvalsh(a, b; type)
     R = eltype(λ)
+    N, β, filled = R(electrons), R(beta), round(Int, electrons)
     # Of equal eigenvalues it would be this much above them.
-    above = log(R(electrons) / (length(λ) - R(electrons))) / R(beta)
+    above = log(N / (length(λ) - N)) / β
     low, high = first(λ) + above, last(λ) + above
     for _ in 1:(2 * precision(R))
         middle = low + (high - low) / 2
-        sum(fermi_dirac(middle, R(beta)), λ) < electrons ? (low = middle) : (high = middle)
+        particles, holes = particles_and_holes(λ, filled, middle, β)
+        particles - holes < N - filled ? (low = middle) : (high = middle)
     end
-    return low + (high - low) / 2
+    mu = low + (high - low) / 2
+    # If the temperature is so low that both underflow, any μ in the gap would do.
+    return all(iszero, particles_and_holes(λ, filled, mu, β)) && N == filled ? R(NaN) : mu
+end
+
+# In a gap, both are far below the rounding error of the number of electrons, which could not tell them apart.
+function particles_and_holes(λ, filled, mu, beta)
+    f = fermi_dirac(mu, beta)
+    return sum(f, view(λ, (filled + 1):length(λ)); init = zero(mu)), sum(x -> f(2mu - x), view(λ, 1:filled); init = zero(mu))
 end
 
 function ChainRulesCore.rrule(::typeof(potential), a, b, electrons, beta, type)

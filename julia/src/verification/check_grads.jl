@@ -112,9 +112,10 @@ end
 
 random_entry(::Type{T}, random) where {T <: Real} = convert(T, random())
 random_entry(::Type{T}, random) where {T <: Complex} = convert(T, complex(random(), random()))
-of_kind(x::Symmetric, d) = Symmetric((d + transpose(d)) / 2, LinearAlgebra.sym_uplo(x.uplo))
-of_kind(x::Hermitian, d) = Hermitian((d + d') / 2, LinearAlgebra.sym_uplo(x.uplo))
-of_kind(x, d) = d
+# On the pattern of x, too: a gradient has no entries elsewhere.
+of_kind(x::Symmetric, d) = ProjectTo(x)(Symmetric((d + transpose(d)) / 2, LinearAlgebra.sym_uplo(x.uplo)))
+of_kind(x::Hermitian, d) = ProjectTo(x)(Hermitian((d + d') / 2, LinearAlgebra.sym_uplo(x.uplo)))
+of_kind(x, d) = ProjectTo(x)(d)
 
 function random_direction(x::AbstractArray, random)
     d = of_kind(x, map(_ -> random_entry(eltype(x), random), Array(x)))

@@ -42,7 +42,20 @@ def fermi_dirac(mu: Any, beta: Any) -> Callable[[Array], Array]:
 
     `mu` has the units of the eigenvalues, `beta` their inverse.
     """
-    return lambda x: jax.nn.sigmoid(-beta * (x - mu))
+    return lambda x: _occupation(beta * (x - mu))
+
+
+@jax.custom_jvp
+def _occupation(x: Array) -> Array:
+    """`1/(1 + exp(x))`."""
+    return jax.nn.sigmoid(-x)
+
+
+@_occupation.defjvp
+def _occupation_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    (x,), (t,) = primals, tangents
+    # Not with 1 − y, which is 0 for the occupied levels below a gap, whose share decides where μ lies.
+    return _occupation(x), -_occupation(x) * _occupation(-x) * t
 
 
 @with_remedies(POTENTIAL)
@@ -127,12 +140,23 @@ def _bisected(electrons: Array, beta: Array, matrices: tuple[Array, ...], type: 
     w = eigvalsh(*matrices, type=type or 1)
     # If all eigenvalues were equal, μ would be this much above them.
     above = jnp.log(electrons / (w.shape[-1] - electrons)) / beta
+    filled = jnp.round(electrons)
+    is_filled = jnp.arange(w.shape[-1], dtype=w.dtype) < filled
+
+    def particles_and_holes(mu: Array) -> tuple[Array, Array]:
+        # In a gap, both are far below the rounding error of the number of electrons, which could not tell them apart.
+        f = fermi_dirac(mu, beta)
+        return jnp.sum(jnp.where(is_filled, 0, f(w))), jnp.sum(jnp.where(is_filled, f(2 * mu - w), 0))
 
     def halve(_: Any, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
         middle = low + (high - low) / 2
-        fewer = jnp.sum(fermi_dirac(middle, beta)(w)) < electrons
+        particles, holes = particles_and_holes(middle)
+        fewer = particles - holes < electrons - filled
         return jnp.where(fewer, middle, low), jnp.where(fewer, high, middle)
 
     low, high = lax.fori_loop(0, 2 * jnp.finfo(w.dtype).nmant, halve, (w[0] + above, w[-1] + above))
-    return low + (high - low) / 2
+    mu = low + (high - low) / 2
+    particles, holes = particles_and_holes(mu)
+    # If the temperature is so low that both underflow, any μ in the gap would do.
+    return jnp.where((particles == 0) & (holes == 0) & (electrons == filled), jnp.nan, mu)

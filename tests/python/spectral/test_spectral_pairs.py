@@ -197,6 +197,16 @@ def test_chemical_potential_of_a_batch():
     np.testing.assert_allclose(np.sum(1 / (1 + np.exp(5 * (w - mu[:, None]))), -1), [1, 2, 3, 0.5], rtol=1e-12)
 
 
+@pytest.mark.parametrize("beta", [20.0, 60.0, 200.0])
+def test_chemical_potential_in_a_gap(beta):
+    """Where all but rounding of the levels below is filled: μ is in the middle, and moves with both edges."""
+    potential = lambda a: ep.functions.chemical_potential(a, electrons=1.0, beta=beta)  # noqa: E731
+    value, gradient = jax.value_and_grad(potential)(np.diag([0.0, 1.0]))
+    np.testing.assert_allclose(value, 0.5, rtol=1e-14)
+    np.testing.assert_allclose(gradient, np.eye(2) / 2, atol=1e-12)
+    assert np.isnan(ep.functions.chemical_potential(np.diag([0.0, 1.0]), electrons=1.0, beta=5000.0))
+
+
 @pytest.mark.parametrize("given", [{"electrons": 5.0, "beta": 1.0}, {"electrons": 2.0, "beta": -1.0}])
 def test_chemical_potential_of_impossible_traced_numbers(given):
     traced = jax.jit(lambda given: ep.functions.chemical_potential(np.diag([1.0, 2, 3, 4]), **given))
