@@ -217,8 +217,9 @@ class _Problem(NamedTuple):
         """Warns about probably mistaken arguments."""
         a, *b = (lax.stop_gradient(x) for x in self.operands)
         policy = self.static["policy"]
-        for name, x in zip("ab", (a, *b), strict=False):
-            explain_not_finite(policy, name, x)
+        if self.metric is None:  # else `a` is scaled by it, and NaN where `b` is not positive
+            for name, x in zip("ab", (a, *b), strict=False):
+                explain_not_finite(policy, name, x)
         if self.static["triangle"] == "hermitian":
             explain_asymmetry("eigh", policy, a, far_from_hermitian(a))
         if self.metric is not None:

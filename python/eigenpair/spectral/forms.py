@@ -74,7 +74,7 @@ def _bind(primitive: Primitive, leading: Sequence[Any], directions: Sequence[Any
     if len(directions) > (3 if params["closed"] else 2):
         raise NotImplementedError(
             "spectral_map and spectral_projector have first and second derivatives, spectral_sum also a third; "
-            "one more was asked for"
+            "a higher one was requested"
         )
     return primitive.bind(*leading, *directions, *matrix, **params)
 

@@ -23,6 +23,7 @@ def test_report_names_every_part():
         "devices",
         "libeigenpair",
         "for C",
+        "EigenPair.jl",
         "julia",
     }
     assert lines["eigenpair"].startswith(eigenpair.__version__)
