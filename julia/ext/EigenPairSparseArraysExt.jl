@@ -66,8 +66,21 @@ end
 
 wrapped(::Symmetric, G, uplo) = Symmetric(G, uplo)
 wrapped(::Hermitian, G, uplo) = Hermitian(G, uplo)
-EigenPair.gradient_like(A::SparseWrapper, L, R, project) =
-    wrapped(A, EigenPair.gradient_like(parent(A), L, R, project), LinearAlgebra.sym_uplo(A.uplo))
+function EigenPair.gradient_like(A::SparseWrapper, L, R, project)
+    # The projection of ChainRules would halve these entries.
+    stores_both_triangles(parent(A)) || throw(
+        ArgumentError(
+            "the gradient of a Symmetric or Hermitian sparse matrix `A` needs both triangles stored: write `Symmetric(sparse(A))` \
+            or `Hermitian(sparse(A))`"
+        )
+    )
+    return wrapped(A, EigenPair.gradient_like(parent(A), L, R, project), LinearAlgebra.sym_uplo(A.uplo))
+end
+
+function stores_both_triangles(A::SparseMatrixCSC)
+    pattern = SparseMatrixCSC(size(A)..., SparseArrays.getcolptr(A), rowvals(A), fill(true, length(rowvals(A))))
+    return issymmetric(pattern)
+end
 
 # ---- factorizations --------------------------------------------------------------------------------------------
 

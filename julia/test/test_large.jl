@@ -107,6 +107,7 @@ Base.:*(x::Multiplies, v) = x.matrix * v
         ā = Zygote.gradient(f, A)[1]
         @test ā isa SparseMatrixCSC && ā.rowval == A.rowval && relative_error(ā, dense_gradient .* (A .!= 0)) < 1.0e-9
         wrapped = Zygote.gradient(f, Symmetric(A, :L))[1]
+        @test_throws "both triangles stored" Zygote.gradient(f, Symmetric(tril(A), :L))
         @test wrapped isa Symmetric && relative_error(Matrix(wrapped), Matrix(ā)) < 1.0e-9
         @test relative_error(Zygote.gradient(f, Hermitian(Matrix(A)))[1], dense_gradient) < 1.0e-9
         T = SymTridiagonal(collect(1.0:n), fill(0.3, n - 1))

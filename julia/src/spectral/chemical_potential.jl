@@ -80,8 +80,9 @@ function plain_potential(a, b, electrons, beta, type)
         particles - holes < N - filled ? (low = middle) : (high = middle)
     end
     mu = low + (high - low) / 2
+    particles, holes = particles_and_holes(λ, filled, mu, β)
     # If the temperature is so low that both underflow, any μ in the gap would do.
-    return all(iszero, particles_and_holes(λ, filled, mu, β)) && N == filled ? R(NaN) : mu
+    return abs(particles - holes - (N - filled)) < (particles + holes + abs(N - filled)) / 100 ? mu : R(NaN)
 end
 
 # In a gap, both are far below the rounding error of the number of electrons, which could not tell them apart.

@@ -158,5 +158,6 @@ def _bisected(electrons: Array, beta: Array, matrices: tuple[Array, ...], type: 
     low, high = lax.fori_loop(0, 2 * jnp.finfo(w.dtype).nmant, halve, (w[0] + above, w[-1] + above))
     mu = low + (high - low) / 2
     particles, holes = particles_and_holes(mu)
+    excess = electrons - filled
     # If the temperature is so low that both underflow, any μ in the gap would do.
-    return jnp.where((particles == 0) & (holes == 0) & (electrons == filled), jnp.nan, mu)
+    return jnp.where(abs(particles - holes - excess) < (particles + holes + abs(excess)) / 100, mu, jnp.nan)
